@@ -1,0 +1,183 @@
+"""Assignment and Report: what the controller tells a node, and what the node answers."""
+
+import hashlib
+from datetime import datetime
+from typing import Literal, NamedTuple
+
+from pydantic import Field
+
+from crds.base import WireModel
+from crds.release import Release
+from crds.service import Probe
+
+ASSIGNMENT_TYPE = "application/vnd.drumbeat.assignment.v1+json"
+REPORT_TYPE = "application/vnd.drumbeat.report.v1+json"
+
+ServerState = Literal["ready", "drain", "maint", "watch"]
+"""What a balancer is asked: ``watch`` changes nothing and only asks that the server be named in reports."""
+AdminState = Literal["ready", "drain", "maint"]
+
+
+class Stamp(NamedTuple):
+    """Which assignment something was read under; newer ones compare greater."""
+
+    term: int
+    serial: int
+
+
+class ServiceAssignment(WireModel):
+    """One service on a host."""
+
+    release: Release | None = Field(description="None: the service must not run here and is removed")
+    next: Release | None = Field(default=None, description="fetch this already; do not install it")
+    probes: list[Probe] = Field(default_factory=list)
+    address: str = Field(default="127.0.0.1", description="the host's address in its fleet; probes ask it")
+
+
+class ServerAssignment(WireModel):
+    """One server of a pool that is not to be left alone."""
+
+    state: ServerState
+    address: str = Field(description="ADDRESS:PORT that the server line must have")
+    close: bool = Field(default=False, description="with maint: cut the sessions that still hold on")
+
+
+class PoolAssignment(WireModel):
+    """One pool on a balancer node; servers that are not named are left as they are."""
+
+    driver: str = "haproxy"
+    servers: dict[str, ServerAssignment] = Field(default_factory=dict)
+
+
+class Via(WireModel):
+    """The way through a maintenance pool to one very host."""
+
+    url: str = Field(description="the maintenance pool's frontend on one balancer node")
+    server: str = Field(description="asked for by header, and the answer must prove it")
+
+
+class OperationSpec(WireModel):
+    """Something to be done once; its id is derived from what it is for."""
+
+    name: str
+    target: str
+    host: str | None = None
+    version: str = ""
+    command: list[str] | None = Field(default=None, description="exec: {url}, {host}, {version} are filled in")
+    path: str | None = Field(default=None, description="http: GET this path")
+    status: list[int] = Field(default_factory=lambda: [200])
+    contains: str | None = None
+    timeout: float = 60.0
+    via: Via | None = None
+    address: str | None = Field(default=None, description="ADDRESS:PORT of the host, for a service without pools")
+
+
+class Assignment(WireModel):
+    """The whole desired state of one node. The newest (term, serial) wins."""
+
+    node: str
+    term: int
+    serial: int
+    expires: datetime = Field(description="no installation and no operation is started after this")
+    services: dict[str, ServiceAssignment] = Field(default_factory=dict, description="by target")
+    pools: dict[str, PoolAssignment] = Field(default_factory=dict, description="by pool name")
+    operations: dict[str, OperationSpec] = Field(default_factory=dict, description="by operation id")
+
+    @property
+    def stamp(self) -> Stamp:
+        """What reports on this assignment are stamped with."""
+        return Stamp(self.term, self.serial)
+
+
+class ProcessIdentity(WireModel):
+    """One life of one process: a process id alone is used again."""
+
+    boot: str
+    pid: int
+    started: str = Field(description="the kernel's start time of the process")
+    executable: str
+
+
+class ServiceReport(WireModel):
+    """What a host says of one service."""
+
+    read: Stamp
+    state: Literal["absent", "installing", "starting", "running", "stopped", "crashing", "failed", "expired"]
+    digest: str | None = Field(default=None, description="digest of the release whose process runs")
+    version: str | None = None
+    identity: ProcessIdentity | None = None
+    healthy: bool | None = Field(default=None, description="all probes; None before the first answer")
+    fetched: str | None = Field(default=None, description="digest of the release named as next, once it is on disk")
+    restarts: int = 0
+    message: str = ""
+    log_tail: list[str] = Field(default_factory=list)
+
+
+class ServerReport(WireModel):
+    """What a balancer node sees of one server in one pool."""
+
+    read: Stamp
+    admin: AdminState
+    by: Literal["us", "config", "person"] = Field(default="us", description="who set an admin state that is not ready")
+    up: bool = Field(description="a fresh check succeeded and the server takes traffic when admin is ready")
+    idle: bool = Field(description="no session, queue entry or connection here, nor in a worker from before a reload")
+    address: str
+    sessions: int = 0
+    old_workers: int = Field(default=0, description="workers from before a reload that may still send it requests")
+    status: str = Field(default="", description="the balancer's own words")
+
+
+class PoolReport(WireModel):
+    """One pool: servers that were named, or are not plainly online (ready and up), and the rest by count and digest."""
+
+    read: Stamp
+    known: bool = Field(default=True, description="False: the balancer has no such pool")
+    servers: dict[str, ServerReport] = Field(default_factory=dict)
+    plain_count: int = 0
+    plain_digest: str = Field(default="", description="see plain_digest()")
+    message: str = ""
+
+
+class BalancerReport(WireModel):
+    """The balancer beside the agent."""
+
+    reachable: bool
+    reload_safe: bool = Field(description="False: a reload would forget what was set; nothing is disrupted then")
+    worker: str = Field(default="", description="identity of the worker that answers now")
+    message: str = ""
+
+
+class OperationReport(WireModel):
+    """What became of an operation; kept until it is no longer assigned."""
+
+    read: Stamp
+    state: Literal["running", "finished"]
+    outcome: Literal["passed", "failed", "inconclusive"] | None = None
+    message: str = ""
+    log_tail: list[str] = Field(default_factory=list)
+    seconds: float = 0.0
+
+
+class Report(WireModel):
+    """What a node says of itself. A short report has ``full`` False, names the last full one and no entries."""
+
+    node: str
+    incarnation: str = Field(description="one life of one journal")
+    seq: int = Field(description="grows with each report of an incarnation")
+    full: bool
+    full_seq: int = Field(description="seq of the newest full report")
+    taken: Stamp = Field(description="the newest assignment that was journaled")
+    agent_version: str = ""
+    platform: str = ""
+    roles: list[str] = Field(default_factory=list)
+    problem: str = Field(default="", description="why the agent does nothing, such as an unreadable journal")
+    services: dict[str, ServiceReport] = Field(default_factory=dict)
+    pools: dict[str, PoolReport] = Field(default_factory=dict)
+    operations: dict[str, OperationReport] = Field(default_factory=dict)
+    balancer: BalancerReport | None = None
+
+
+def plain_digest(servers: dict[str, str]) -> str:
+    """Name a set of plainly online servers, ``{server: ADDRESS:PORT}``, in 16 hexadecimal digits."""
+    lines = "".join(f"{name} {address}\n" for name, address in sorted(servers.items()))
+    return hashlib.sha256(lines.encode()).hexdigest()[:16]

@@ -1,0 +1,161 @@
+"""Service: what runs, how it is known to be healthy, and how it is rolled out."""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from crds.base import API_VERSION, Amount, FileModel, Labels, Metadata, Name, PoolName, Port, Seconds
+
+Command = Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1)]
+UrlPath = Annotated[str, Field(pattern=r"^/[!-~]*$", description="a path on the service, such as /health")]
+Environment = dict[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")], str]
+
+
+class Artifact(FileModel):
+    """What is installed and how it is started; everything here is part of the release.
+
+    ``{version}``, ``{host}`` and ``{address}`` are filled in, the last two on the host itself.
+    """
+
+    driver: Literal["archive"] = "archive"
+    url: Annotated[str, Field(pattern=r"^(https?|file)://\S+$")] = Field(
+        description="where the archive is fetched from; {version} is filled in"
+    )
+    run: Command = Field(description="the command, started in the unpacked archive")
+    environment: Environment = Field(default_factory=dict)
+    user: Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_-]{0,31}$")] | None = Field(
+        default=None, description="the account it runs under; the agent's own if left out"
+    )
+    supervisor: Literal["process"] = Field(default="process", description="how it is kept running")
+    stop_timeout: Seconds = Field(default=10.0, description="after SIGTERM, before SIGKILL")
+
+
+class HttpCheck(FileModel):
+    """A GET that must answer with one of the statuses."""
+
+    path: UrlPath
+    port: Port
+    status: list[Annotated[int, Field(ge=100, le=599)]] = Field(default=[200])
+
+
+class TcpCheck(FileModel):
+    """A connection that must be accepted."""
+
+    port: Port
+
+
+class ExecCheck(FileModel):
+    """A command in the release folder that must exit with 0."""
+
+    command: Command
+
+
+class Probe(FileModel):
+    """The agent asks its own service whether it is healthy: exactly one of http, tcp and exec."""
+
+    http: HttpCheck | None = None
+    tcp: TcpCheck | None = None
+    exec: ExecCheck | None = None
+    interval: Seconds = 10.0
+    timeout: Seconds = 2.0
+    success_threshold: Annotated[int, Field(ge=1, le=100)] = 1
+    failure_threshold: Annotated[int, Field(ge=1, le=100)] = 3
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        if sum(kind is not None for kind in (self.http, self.tcp, self.exec)) != 1:
+            raise ValueError("a probe has exactly one of http, tcp and exec")
+        if self.interval <= 0 or self.timeout <= 0:
+            raise ValueError("interval and timeout must be longer than 0s")
+        return self
+
+
+class PoolRef(FileModel):
+    """The pools through which customers and tests reach the service."""
+
+    balancer: Name = Field(description="name of a LoadBalancer of the same fleet")
+    online: PoolName = Field(description="the pool that serves customers")
+    maintenance: PoolName | None = Field(default=None, description="the pool that serves tests")
+    port: Port = Field(description="the service's port on each host")
+
+
+class HttpGate(FileModel):
+    """A GET through the maintenance pool to the very host."""
+
+    path: UrlPath = "/"
+    status: list[Annotated[int, Field(ge=100, le=599)]] = Field(default=[200])
+    contains: str | None = Field(default=None, description="text that the body must contain; {version} is filled in")
+    timeout: Seconds = 10.0
+
+
+class ExecGate(FileModel):
+    """A command on a runner. ``{url}`` leads through the maintenance pool to the very host.
+
+    Also filled in, and set as DRUMBEAT_URL, DRUMBEAT_HOST, DRUMBEAT_VERSION: ``{host}``, ``{version}``.
+    """
+
+    command: Command
+    timeout: Seconds = 60.0
+
+
+class Gate(FileModel):
+    """A test that must pass before a host goes back online: exactly one of exec and http."""
+
+    name: Name
+    when: Literal["maintenance"] = "maintenance"
+    exec: ExecGate | None = None
+    http: HttpGate | None = None
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        if (self.exec is None) == (self.http is None):
+            raise ValueError("a gate has exactly one of exec and http")
+        return self
+
+
+class Drain(FileModel):
+    """How long customers' sessions may take to end."""
+
+    timeout: Seconds = Field(default=30.0, description="after this, no new session at all is admitted (MAINT)")
+    on_timeout: Literal["hold", "close"] = Field(
+        default="hold", description="what still holds on then: hold waits for it, close cuts it"
+    )
+
+
+class Rollout(FileModel):
+    """How a target is converged to a new release."""
+
+    batches: Annotated[list[Amount], Field(min_length=1)] = Field(
+        default=["25%"], description="hosts that go together, batch after batch; the last one repeats"
+    )
+    max_unavailable: Amount = Field(default="25%", description="hosts that may be missing at once, for whatever cause")
+    soak: Seconds = Field(default=0.0, description="a host must stay healthy online for this long")
+    deadline: Seconds = Field(default=600.0, description="for one host's journey back online")
+    drain: Drain = Drain()
+    on_failure: Literal["hold"] = Field(default="hold", description="what a failed host does to the rollout")
+    downtime: Literal["refused", "allowed"] = Field(
+        default="refused", description="allowed: a single host may be taken out although nobody replaces it"
+    )
+
+
+class ServiceSpec(FileModel):
+    """What runs on which hosts."""
+
+    hosts: Labels = Field(description="label selector: every label given must match")
+    artifact: Artifact
+    probes: list[Probe] = Field(default_factory=list)
+    pools: list[PoolRef] = Field(default_factory=list)
+    gates: list[Gate] = Field(default_factory=list)
+    rollout: Rollout = Rollout()
+    fleets: dict[Name, dict[str, Any]] = Field(
+        default_factory=dict, description="what differs on one fleet, field by field"
+    )
+
+
+class Service(FileModel):
+    """A service: what runs."""
+
+    api_version: Literal["drumbeat/v1alpha1"] = Field(description=f"always {API_VERSION}")
+    kind: Literal["Service"]
+    metadata: Metadata
+    spec: ServiceSpec

@@ -1,0 +1,124 @@
+"""What the controller keeps and shows: conditions, rollouts, the journeys of hosts, operations, events."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import Field
+
+from crds.base import WireModel
+from crds.messages import OperationReport, OperationSpec, ProcessIdentity
+
+
+class Condition(WireModel):
+    """One observation about a target, in the form that Kubernetes made common."""
+
+    type: str
+    status: Literal["True", "False", "Unknown"]
+    reason: str = Field(description="one word in CamelCase, for machines")
+    message: str = Field(default="", description="one sentence for people")
+    last_transition_time: datetime
+    observed_generation: int
+
+
+class Step(StrEnum):
+    """Where a host is on its journey; the order is the journey's."""
+
+    WAITING = "waiting"
+    """Chosen for the batch; not yet touched, because the budget or another target does not allow it."""
+    DRAINING = "draining"
+    """DRAIN on every balancer node, until idle or the drain's timeout."""
+    LEAVING = "leaving"
+    """MAINT; not out before every node reads it back, idle, with no worker left from before."""
+    DEPLOYING = "deploying"
+    """Out of the pools, and assigned the new release."""
+    TESTING = "testing"
+    """In the maintenance pool, with gates running."""
+    ENABLING = "enabling"
+    """Tested; going back online."""
+    SOAKING = "soaking"
+    """Online; must stay healthy for the soak."""
+    FAILED = "failed"
+    """Stays out of the pools with its reason."""
+
+
+class Journey(WireModel):
+    """One host's way through a rollout: a row that exists while the host is part of a batch."""
+
+    host: str
+    digest: str = Field(description="the release it goes to")
+    batch: int
+    step: Step
+    since: datetime = Field(description="when this step began")
+    elapsed: float = Field(default=0.0, description="seconds of the journey that the controller watched")
+    accounted: datetime = Field(description="up to when elapsed is counted")
+    attempt: int = Field(default=0, description="of the gates")
+    before: ProcessIdentity | None = Field(default=None, description="the process that must be gone")
+    before_digest: str | None = None
+    out: bool = Field(default=False, description="left every pool: nothing is disrupted by going on with it")
+    reason: str = Field(default="", description="for people: what it waits for, or why it failed")
+
+
+class Hold(WireModel):
+    """Why a rollout does not go on; ends with a new release."""
+
+    digest: str
+    reason: str
+    message: str
+    since: datetime
+
+
+class Counts(WireModel):
+    """Hosts of a target, each counted once in the first five."""
+
+    total: int = 0
+    current: int = 0
+    outdated: int = 0
+    in_flight: int = 0
+    failed: int = 0
+    unknown: int = 0
+    excluded: int = 0
+    unavailable: int = 0
+
+
+class RolloutStatus(WireModel):
+    """A target's status. No phase is stored: a headline is derived from the conditions."""
+
+    target: str
+    revision: str = ""
+    version: str = ""
+    digest: str = ""
+    generation: int = 0
+    observed_generation: int = 0
+    batch: int = Field(default=0, description="number of the batch under way or last finished, from 1")
+    started: datetime | None = Field(default=None, description="when the rollout to this digest began")
+    finished: datetime | None = None
+    succeeded_digest: str = Field(default="", description="the last release that every host ran healthy and online")
+    hold: Hold | None = None
+    counts: Counts = Counts()
+    conditions: list[Condition] = Field(default_factory=list)
+
+
+class Operation(WireModel):
+    """Something to be done once, with its kept result."""
+
+    id: str
+    target: str
+    host: str
+    node: str = Field(description="the runner that has it")
+    spec: OperationSpec
+    result: OperationReport | None = None
+
+
+class Event(WireModel):
+    """One line of the record: who did what to what, and why."""
+
+    id: int = 0
+    resource_version: int = 0
+    at: datetime
+    actor: str
+    verb: str
+    object: str
+    reason: str = ""
+    message: str = ""
+    cause: str = Field(default="", description="what led to it: a revision, an operation, another event")
