@@ -1,0 +1,43 @@
+"""SQLite as a store: one connection, durable commits, no more than one writer."""
+
+import sqlite3
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import URL
+from sqlalchemy.pool import StaticPool
+
+LOCK_TIMEOUT = 5.0
+"""Seconds to wait for another process that has the file locked."""
+
+_FIRST_SOUND_WAL = (3, 51, 3)
+
+
+def journal_mode(version: tuple[int, ...]) -> str:
+    """WAL only where it is sound: SQLite 3.7.0 to 3.51.2 can corrupt a database in that mode.
+
+    Source: https://sqlite.org/wal.html, the section on the WAL-reset bug.
+    """
+    return "WAL" if version >= _FIRST_SOUND_WAL else "TRUNCATE"
+
+
+def sqlite_engine(url: URL, lock_timeout: float = LOCK_TIMEOUT) -> Engine:
+    """An engine whose one connection belongs to the thread that opens it."""
+    arguments = {"check_same_thread": True, "timeout": lock_timeout}
+    engine = create_engine(url, poolclass=StaticPool, connect_args=arguments)
+    event.listen(engine, "connect", _prepare)
+    event.listen(engine, "begin", _begin)
+    return engine
+
+
+def _prepare(connection: sqlite3.Connection, _record: Any) -> None:
+    # The module's own transactions begin late and know no read locks; _begin does it instead.
+    connection.isolation_level = None
+    connection.execute(f"PRAGMA journal_mode = {journal_mode(sqlite3.sqlite_version_info)}")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA foreign_keys = ON")
+
+
+def _begin(connection: Connection) -> None:
+    # IMMEDIATE: a transaction that will write must not find out in its middle that another writer was faster.
+    connection.exec_driver_sql("BEGIN IMMEDIATE")

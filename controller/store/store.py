@@ -1,0 +1,139 @@
+"""Store: open a database, take the lease, read what is there, and write in fenced transactions."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Self
+
+from sqlalchemy import Connection, Engine, Row, Select, make_url, select
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import ArgumentError
+
+from controller.store import tables
+from controller.store.chain import Head, find_break
+from controller.store.errors import Fenced, StoreError, explained
+from controller.store.load import load
+from controller.store.migrate import migrate
+from controller.store.records import Loaded
+from controller.store.sqlite import LOCK_TIMEOUT, sqlite_engine
+from controller.store.statements import Statements
+from controller.store.transaction import Transaction
+from crds.status import Event
+
+
+class Store:
+    """The database, through one connection that belongs to the thread that opened it.
+
+    Every method raises StoreError where the database cannot do what is asked.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._where = str(engine.url.database or engine.url)
+        self._statements = Statements(engine.dialect.name)
+        with explained(self._where):
+            self._connection: Connection = engine.connect()
+
+    @classmethod
+    def open(cls, url_or_path: str | Path, lock_timeout: float = LOCK_TIMEOUT) -> Self:
+        """Open a database and bring its tables up to date. A file that is not there is made, its folder is not.
+
+        ``lock_timeout``: seconds to wait for another process that holds the file locked.
+        """
+        store = cls(sqlite_engine(_sqlite_url(str(url_or_path)), lock_timeout))
+        with explained(store._where), store._connection.begin():
+            migrate(store._connection)
+        return store
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self._connection.close()
+        self._engine.dispose()
+
+    def take_over(self, now: datetime) -> int:
+        """Raise the term by one, so that whoever held it before is fenced; it is on disk when this returns."""
+        with explained(self._where), self._connection.begin():
+            row = self._connection.execute(self._statements.take_over, {"now": now.isoformat()}).one()
+        return int(row.term)
+
+    def load(self) -> Loaded:
+        """Everything that a controller starts from, as of one moment."""
+        with self._reading() as connection:
+            return load(connection)
+
+    @contextmanager
+    def transaction(self, term: int) -> Iterator[Transaction]:
+        """One change of the store, on disk when the block has ended; an exception inside keeps nothing of it.
+
+        A transaction that wrote nothing leaves no trace. Raises Fenced, before the block, if another term is in force.
+        """
+        with explained(self._where), self._connection.begin() as database:
+            lease = self._fence(term)
+            transaction = Transaction(lease.resource_version, Head(lease.event_id, lease.event_hash))
+            yield transaction
+            if transaction.empty:
+                database.rollback()
+                return
+            head = transaction.flush(self._connection, self._statements)
+            if head.id != lease.event_id:
+                self._connection.execute(self._statements.set_head, {"head_id": head.id, "head_hash": head.hash})
+
+    def events(self, after_rv: int = 0, limit: int = 1000, object: str | None = None) -> list[Event]:
+        """Events after a resource version, oldest first.
+
+        ``limit`` is exceeded rather than cutting a resource version in two: whoever goes on after the last one's
+        resource version misses nothing.
+        """
+        query = select(tables.event).where(tables.event.c.resource_version > after_rv).order_by(tables.event.c.id)
+        if object is not None:
+            query = query.where(tables.event.c.object == object)
+        with self._reading() as connection:
+            rows = list(connection.execute(query.limit(limit)))
+            if len(rows) == limit:
+                rows += connection.execute(_rest(query, rows[-1]))
+        return [_event(row) for row in rows]
+
+    def check_events(self) -> str | None:
+        """Say where the record of events was edited or cut, None if it is whole. Reads all of it."""
+        with self._reading() as connection:
+            lease = connection.execute(select(tables.lease)).one()
+            rows = connection.execute(select(tables.event).order_by(tables.event.c.id))
+            return find_break((dict(row._mapping) for row in rows), Head(lease.event_id, lease.event_hash))
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        with explained(self._where), self._connection.begin():
+            yield self._connection
+
+    def _fence(self, term: int) -> Row[Any]:
+        row = self._connection.execute(self._statements.fence, {"ours": term}).one_or_none()
+        if row is None:
+            raise Fenced(term, self._connection.execute(select(tables.lease.c.term)).scalar_one())
+        return row
+
+
+def _sqlite_url(text: str) -> URL:
+    if "://" not in text:
+        return URL.create("sqlite", database=text)
+    try:
+        url = make_url(text)
+    except ArgumentError as error:
+        raise StoreError(
+            f"store {text!r} is no URL; write a path, or sqlite:////var/lib/drumbeat/drumbeat.db"
+        ) from error
+    if url.get_backend_name() != "sqlite":
+        raise StoreError(
+            f"store {url.render_as_string(hide_password=True)!r}: only SQLite is supported; write a path, "
+            "or sqlite:////var/lib/drumbeat/drumbeat.db"
+        )
+    return url
+
+
+def _rest(query: Select[Any], last: Row[Any]) -> Select[Any]:
+    same = tables.event.c.resource_version == last.resource_version
+    return query.where(same, tables.event.c.id > last.id)
+
+
+def _event(row: Row[Any]) -> Event:
+    return Event.model_validate({**row._mapping, "at": datetime.fromisoformat(row.at)})
