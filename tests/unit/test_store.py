@@ -1,0 +1,366 @@
+"""What the deciding loop relies on: whole transactions, fencing, savepoints, and a record that shows tampering."""
+
+import sqlite3
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import create_engine
+
+from controller.store import Fenced, Loaded, Revision, Store, StoreError
+from controller.store.sqlite import journal_mode
+from controller.store.tables import metadata
+from crds.messages import Stamp
+from crds.status import Event, Journey, RolloutStatus, Step
+from reconcilers.fragments import Entry
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
+TARGET = "trading-api@prod"
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "drumbeat.db"
+
+
+@pytest.fixture
+def store(path: Path) -> Iterator[Store]:
+    opened = Store.open(path)
+    yield opened
+    opened.close()
+
+
+def status(version: str = "1", target: str = TARGET) -> RolloutStatus:
+    return RolloutStatus(target=target, version=version)
+
+
+def event(message: str = "", about: str = TARGET) -> Event:
+    return Event(at=NOW, actor="controller", verb="drain", object=about, message=message)
+
+
+def journey(host: str) -> Journey:
+    return Journey(host=host, digest="d", batch=1, step=Step.DRAINING, begun=NOW, since=NOW, accounted=NOW)
+
+
+def record(store: Store, *messages: str) -> None:
+    """One transaction an event."""
+    term = store.take_over(NOW)
+    for message in messages:
+        with store.transaction(term) as tx:
+            tx.add_event(event(message))
+
+
+def test_a_new_store_is_empty_and_ready(store: Store) -> None:
+    assert store.load() == Loaded()
+    assert store.events() == []
+    assert store.check_events() is None
+
+
+def test_what_was_written_is_there_after_reopening(store: Store, path: Path) -> None:
+    term = store.take_over(NOW)
+    with store.transaction(term) as tx:
+        tx.put_status(status())
+        tx.put_journey(TARGET, journey("vm1"))
+        tx.put_entry("vm1", TARGET, "service", Entry('{"release":null}', Stamp(term, 4)))
+        tx.put_serial("vm1", 4)
+    store.close()
+    again = Store.open(path)
+    loaded = again.load()
+    again.close()
+    assert loaded.statuses == {TARGET: status()}
+    assert loaded.journeys == {TARGET: {"vm1": journey("vm1")}}
+    assert loaded.entries == {"vm1": {TARGET: {"service": Entry('{"release":null}', Stamp(term, 4))}}}
+    assert loaded.serials == {"vm1": 4}
+    assert loaded.resource_version == 1
+
+
+def test_the_later_of_two_writes_counts(store: Store) -> None:
+    term = store.take_over(NOW)
+    with store.transaction(term) as tx:
+        tx.put_status(status("1"))
+        tx.put_status(status("2"))
+        tx.put_journey(TARGET, journey("vm1"))
+        tx.delete_journey(TARGET, "vm1")
+        tx.delete_entry("vm1", TARGET, "service")
+        tx.put_entry("vm1", TARGET, "service", Entry("{}", Stamp(1, 1)))
+    loaded = store.load()
+    assert loaded.statuses == {TARGET: status("2")}
+    assert loaded.journeys == {}
+    assert list(loaded.entries) == ["vm1"]
+
+
+def test_deleting_takes_only_what_was_named(store: Store) -> None:
+    term = store.take_over(NOW)
+    with store.transaction(term) as tx:
+        for host in ("vm1", "vm2"):
+            tx.put_journey(TARGET, journey(host))
+            tx.put_entry(host, TARGET, "service", Entry("{}", Stamp(1, 1)))
+            tx.put_entry(host, TARGET, "pool/online", Entry("{}", Stamp(1, 1)))
+    with store.transaction(term) as tx:
+        tx.delete_journey(TARGET, "vm1")
+        tx.delete_entry("vm1", TARGET, "service")
+        tx.delete_operation("never there")
+    loaded = store.load()
+    assert list(loaded.journeys[TARGET]) == ["vm2"]
+    assert sorted(loaded.entries["vm1"][TARGET]) == ["pool/online"]
+    assert sorted(loaded.entries["vm2"][TARGET]) == ["pool/online", "service"]
+
+
+def test_an_exception_keeps_nothing_of_the_transaction(store: Store) -> None:
+    term = store.take_over(NOW)
+    with pytest.raises(ZeroDivisionError), store.transaction(term) as tx:
+        tx.put_status(status())
+        tx.add_event(event())
+        raise ZeroDivisionError
+    assert store.load() == Loaded()
+    assert store.events() == []
+
+
+def test_a_transaction_that_wrote_nothing_leaves_no_trace(store: Store) -> None:
+    term = store.take_over(NOW)
+    with store.transaction(term):
+        pass
+    assert store.load().resource_version == 0
+
+
+def test_each_transaction_raises_the_resource_version_by_one(store: Store) -> None:
+    term = store.take_over(NOW)
+    for version in (1, 2, 3):
+        with store.transaction(term) as tx:
+            assert tx.resource_version == version
+            tx.put_status(status(str(version)))
+            tx.put_serial("vm1", version)
+    assert store.load().resource_version == 3
+
+
+def test_a_savepoint_takes_back_its_own_part_alone(store: Store) -> None:
+    term = store.take_over(NOW)
+    with store.transaction(term) as tx:
+        with tx.savepoint():
+            tx.put_status(status("1"))
+            tx.add_event(event("first"))
+        with pytest.raises(ZeroDivisionError), tx.savepoint():
+            tx.put_status(status("2"))
+            tx.put_status(status(target="other@prod"))
+            tx.add_event(event("lost"))
+            raise ZeroDivisionError
+        with tx.savepoint():
+            tx.add_event(event("second"))
+    assert store.load().statuses == {TARGET: status("1")}
+    assert [(event.id, event.message) for event in store.events()] == [(1, "first"), (2, "second")]
+    assert store.check_events() is None
+
+
+def test_savepoints_nest(store: Store) -> None:
+    term = store.take_over(NOW)
+    with store.transaction(term) as tx:
+        with pytest.raises(ZeroDivisionError), tx.savepoint():
+            with tx.savepoint():
+                tx.put_serial("vm1", 1)
+            raise ZeroDivisionError
+        with tx.savepoint():
+            with pytest.raises(ZeroDivisionError), tx.savepoint():
+                tx.put_serial("vm2", 1)
+                raise ZeroDivisionError
+            tx.put_serial("vm3", 1)
+    assert store.load().serials == {"vm3": 1}
+
+
+def test_the_former_leader_is_fenced(store: Store, path: Path) -> None:
+    former = store.take_over(NOW)
+    with store.transaction(former) as tx:
+        tx.put_status(status("former"))
+    other = Store.open(path)
+    newer = other.take_over(NOW)
+    assert newer == former + 1
+    entered = []
+    with pytest.raises(Fenced, match=f"term {former}, but term {newer} is in force"), store.transaction(former) as tx:
+        entered.append(tx)
+    assert not entered
+    with other.transaction(newer) as tx:
+        tx.put_status(status("newer"))
+        tx.add_event(event())
+    other.close()
+    assert store.load().statuses == {TARGET: status("newer")}
+    assert store.load().resource_version == 2
+    assert store.check_events() is None
+
+
+def test_terms_only_grow(store: Store, path: Path) -> None:
+    terms = [store.take_over(NOW), store.take_over(NOW)]
+    store.close()
+    again = Store.open(path)
+    terms.append(again.take_over(NOW))
+    again.close()
+    assert terms == [1, 2, 3]
+
+
+def test_a_refused_revision_stands_beside_the_good_one_until_another_is_accepted(store: Store) -> None:
+    term = store.take_over(NOW)
+    good = Revision(id="a" * 40, state="accepted", at=NOW)
+    bad = Revision(id="b" * 40, state="refused", at=NOW, problems=["fleets/prod.yaml:3: kind: write Fleet"])
+    for revision in (good, bad):
+        with store.transaction(term) as tx:
+            tx.put_revision(revision)
+    assert (store.load().revision, store.load().refused) == (good, bad)
+    newer = Revision(id="c" * 40, state="accepted", at=NOW + timedelta(seconds=1))
+    with store.transaction(term) as tx:
+        tx.put_revision(newer)
+    assert (store.load().revision, store.load().refused) == (newer, None)
+
+
+def test_events_are_numbered_and_resumed_by_resource_version(store: Store) -> None:
+    term = store.take_over(NOW)
+    for batch in ("ab", "cde", "f"):
+        with store.transaction(term) as tx:
+            added = [tx.add_event(event(message)) for message in batch]
+        assert store.events(after_rv=added[0].resource_version - 1) == added
+    assert [(event.id, event.resource_version) for event in store.events()] == [
+        (1, 1), (2, 1), (3, 2), (4, 2), (5, 2), (6, 3),
+    ]  # fmt: skip
+
+
+def test_a_limit_never_cuts_a_resource_version_in_two(store: Store) -> None:
+    term = store.take_over(NOW)
+    for batch in ("ab", "cde", "f"):
+        with store.transaction(term) as tx:
+            for message in batch:
+                tx.add_event(event(message))
+    seen, after = [], 0
+    while page := store.events(after_rv=after, limit=3):
+        seen.append("".join(event.message for event in page))
+        after = page[-1].resource_version
+    assert seen == ["abcde", "f"]
+
+
+def test_events_of_one_object(store: Store) -> None:
+    term = store.take_over(NOW)
+    with store.transaction(term) as tx:
+        tx.add_event(event("mine"))
+        tx.add_event(event("another's", about="other@prod"))
+    assert [event.message for event in store.events(object=TARGET)] == ["mine"]
+
+
+@pytest.mark.parametrize(
+    ("tampering", "said"),
+    [
+        ("UPDATE event SET message = 'nobody' WHERE id = 2", "event 2 was changed"),
+        ("UPDATE event SET actor = 'nobody' WHERE id = 1", "event 1 was changed"),
+        ("UPDATE event SET at = '2026-01-01T00:00:00+00:00' WHERE id = 3", "event 3 was changed"),
+        ("UPDATE event SET hash = 'x' WHERE id = 2", "event 2 was changed"),
+        ("DELETE FROM event WHERE id = 2", "events 2 to 2 are missing"),
+        ("DELETE FROM event WHERE id <= 2", "events 1 to 2 are missing"),
+        ("DELETE FROM event WHERE id = 3", "the log ends with event 2, but the lease row remembers event 3"),
+        ("DELETE FROM event", "the log ends with event 0, but the lease row remembers event 3"),
+    ],
+)
+def test_tampering_with_the_record_shows(store: Store, path: Path, tampering: str, said: str) -> None:
+    record(store, "one", "two", "three")
+    assert store.check_events() is None
+    with sqlite3.connect(path) as database:
+        database.execute(tampering)
+    database.close()
+    assert said in (store.check_events() or "")
+
+
+def test_a_file_that_another_process_holds_says_so(path: Path) -> None:
+    store = Store.open(path, lock_timeout=0.05)
+    term = store.take_over(NOW)
+    other = sqlite3.connect(path)
+    other.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(StoreError, match="another process holds it locked; stop the other controller"):
+        store.take_over(NOW)
+    with pytest.raises(StoreError, match=r"drumbeat\.db: another process holds it locked"), store.transaction(term):
+        pass
+    other.close()
+    with store.transaction(term) as tx:
+        tx.put_serial("vm1", 1)
+    assert store.load().serials == {"vm1": 1}
+    store.close()
+
+
+def test_a_full_disk_keeps_nothing_and_says_so(store: Store) -> None:
+    term = store.take_over(NOW)
+    record(store, "before")
+    term += 1
+    store._connection.exec_driver_sql("PRAGMA max_page_count = 1")  # no smaller than the file is now
+    store._connection.rollback()
+    with pytest.raises(StoreError, match="no space is left for it; free some space"), store.transaction(term) as tx:
+        for host in range(1000):
+            tx.put_journey(TARGET, journey(f"vm{host}"))
+        tx.add_event(event("lost"))
+    assert store.load().journeys == {}
+    assert [event.message for event in store.events()] == ["before"]
+    with store.transaction(term) as tx:
+        tx.put_status(status())
+    assert store.load().statuses == {TARGET: status()}
+
+
+def test_a_read_only_file_says_so(store: Store, path: Path) -> None:
+    store.close()
+    with pytest.raises(StoreError, match="it cannot be written; let the controller's account write"):
+        Store.open(f"sqlite:///file:{path}?mode=ro&uri=true").take_over(NOW)
+
+
+def test_a_missing_folder_says_so(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="it cannot be opened; create its folder"):
+        Store.open(tmp_path / "nowhere" / "drumbeat.db")
+
+
+def test_a_file_that_is_no_database_says_so(path: Path) -> None:
+    path.write_text("not a database, but long enough to be taken for one " * 20)
+    with pytest.raises(StoreError, match="this is not an SQLite database; name another file"):
+        Store.open(path)
+
+
+def test_a_database_of_a_newer_version_is_left_alone(store: Store, path: Path) -> None:
+    store.close()
+    with sqlite3.connect(path) as database:
+        database.execute("UPDATE alembic_version SET version_num = '9999'")
+    database.close()
+    with pytest.raises(StoreError, match="schema '9999', which this version of Drumbeat does not know"):
+        Store.open(path)
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [("postgresql://drumbeat:secret@db/drumbeat", "only SQLite is supported"), ("://", "is no URL")],
+)
+def test_an_unsupported_url_is_refused_without_its_password(url: str, said: str) -> None:
+    with pytest.raises(StoreError, match=said) as caught:
+        Store.open(url)
+    assert "secret" not in str(caught.value)
+
+
+def test_the_connection_belongs_to_one_thread(store: Store) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(1) as executor, pytest.raises(StoreError, match="thread"):
+        executor.submit(store.take_over, NOW).result()
+
+
+def test_commits_are_durable(store: Store) -> None:
+    mode = store._connection.exec_driver_sql("PRAGMA journal_mode").scalar_one()
+    assert mode == journal_mode(sqlite3.sqlite_version_info).lower()
+    assert store._connection.exec_driver_sql("PRAGMA synchronous").scalar_one() == 2
+    assert store._connection.exec_driver_sql("PRAGMA foreign_keys").scalar_one() == 1
+
+
+@pytest.mark.parametrize(
+    ("version", "mode"),
+    [((3, 40, 1), "TRUNCATE"), ((3, 51, 2), "TRUNCATE"), ((3, 51, 3), "WAL"), ((3, 52, 0), "WAL"), ((4, 0, 0), "WAL")],
+)
+def test_wal_only_where_sqlite_is_sound(version: tuple[int, ...], mode: str) -> None:
+    assert journal_mode(version) == mode
+
+
+def test_migrations_and_tables_say_the_same(store: Store, path: Path) -> None:
+    store.close()
+    engine = create_engine(f"sqlite:///{path}")
+    with engine.connect() as connection:
+        options = {"compare_type": True, "compare_server_default": True}
+        assert compare_metadata(MigrationContext.configure(connection, opts=options), metadata) == []
+    engine.dispose()
