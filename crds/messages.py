@@ -46,6 +46,11 @@ class PoolAssignment(WireModel):
     """One pool on a balancer node; servers that are not named are left as they are."""
 
     driver: str = "haproxy"
+    plain: Literal["ready", "maint"] = Field(
+        default="ready",
+        description="where a server that is not named should be: online (ready and up), or in MAINT as in a maintenance "
+        "pool; reports need not name a server that is there",
+    )
     servers: dict[str, ServerAssignment] = Field(default_factory=dict)
 
 
@@ -128,7 +133,7 @@ class ServerReport(WireModel):
 
 
 class PoolReport(WireModel):
-    """One pool: servers that were named, or are not plainly online (ready and up), and the rest by count and digest."""
+    """One pool: servers that were named, or are not where the pool's ``plain`` puts them; the rest by count and digest."""
 
     read: Stamp
     known: bool = Field(default=True, description="False: the balancer has no such pool")
@@ -178,6 +183,13 @@ class Report(WireModel):
 
 
 def plain_digest(servers: dict[str, str]) -> str:
-    """Name a set of plainly online servers, ``{server: ADDRESS:PORT}``, in 16 hexadecimal digits."""
-    lines = "".join(f"{name} {address}\n" for name, address in sorted(servers.items()))
-    return hashlib.sha256(lines.encode()).hexdigest()[:16]
+    """Name a set of plainly online servers, ``{server: ADDRESS:PORT}``, in 16 hexadecimal digits.
+
+    A sum over the servers, so that one that leaves or joins costs one addition, not a walk over the pool.
+    """
+    return format(sum(server_number(name, address) for name, address in servers.items()) % 2**64, "016x")
+
+
+def server_number(name: str, address: str) -> int:
+    """One server's share of the digest of its pool."""
+    return int.from_bytes(hashlib.sha256(f"{name} {address}".encode()).digest()[:8], "big")

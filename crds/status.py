@@ -49,8 +49,10 @@ class Journey(WireModel):
     digest: str = Field(description="the release it goes to")
     batch: int
     step: Step
+    begun: datetime = Field(description="when the host was chosen; names this journey's operations")
     since: datetime = Field(description="when this step began")
-    elapsed: float = Field(default=0.0, description="seconds of the journey that the controller watched")
+    elapsed: float = Field(default=0.0, description="seconds on the way that the controller watched, without waiting")
+    entered: float = Field(default=0.0, description="elapsed when this step began")
     accounted: datetime = Field(description="up to when elapsed is counted")
     attempt: int = Field(default=0, description="of the gates")
     before: ProcessIdentity | None = Field(default=None, description="the process that must be gone")
@@ -90,6 +92,7 @@ class RolloutStatus(WireModel):
     digest: str = ""
     generation: int = 0
     observed_generation: int = 0
+    fingerprint: str = Field(default="", description="of the spec that generation counts")
     batch: int = Field(default=0, description="number of the batch under way or last finished, from 1")
     started: datetime | None = Field(default=None, description="when the rollout to this digest began")
     finished: datetime | None = None

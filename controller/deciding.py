@@ -1,0 +1,306 @@
+"""The deciding thread: drain the mailbox, plan the targets concerned, save in one transaction, publish.
+
+Whatever happens between two steps, the next start reads the store and goes on; nothing is published that was not saved.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
+from datetime import datetime, timedelta
+from random import Random
+
+import structlog
+
+from bus.clock import Clock
+from bus.port import ControllerBus
+from controller.mailbox import Ask, Message, ReportArrived, RevisionRead, SourceFailed
+from controller.metrics import Metrics
+from controller.queue import Queue
+from controller.store import Revision, Store, Transaction
+from controller.world import World
+from crds.messages import Assignment, Report, Stamp
+from crds.status import Event
+from reconcilers.conditions import set_condition
+from reconcilers.fragments import Entry, merge
+from reconcilers.plan import plan
+from reconcilers.target import TargetSpec, targets_of
+from reconcilers.writes import (
+    AddEvent,
+    DropEntry,
+    DropJourney,
+    DropOperation,
+    PutEntry,
+    PutJourney,
+    PutOperation,
+    PutStatus,
+    Write,
+)
+
+ACTOR = "drumbeat"
+VALIDITY = timedelta(hours=1)
+"""How long a node may start installations and operations under an assignment."""
+_MAX_PASSES = 8
+"""Plans of one target in one step: each may make the next possible; what is left waits for the next step."""
+_REPEAT_AFTER = timedelta(seconds=5)
+
+
+class Deciding:
+    """All decisions, one step at a time. Not a thread itself, so that a simulator can drive it."""
+
+    def __init__(
+        self,
+        store: Store,
+        bus: ControllerBus,
+        seal: Callable[[Assignment], bytes],
+        clock: Clock,
+        random: Random,
+        metrics: Metrics,
+        node_timeout: float,
+    ) -> None:
+        """Take over the store. ``seal`` signs an assignment. Raises StoreError."""
+        self.store, self.bus, self.metrics = store, bus, metrics
+        self._seal, self._clock = seal, clock
+        self._log = structlog.get_logger("deciding")
+        now = clock.now()
+        self.term = store.take_over(now)
+        loaded = store.load()
+        self.world = World(loaded, node_timeout, watching_since=now)
+        self.queue = Queue(random)
+        self.revision: Revision | None = loaded.revision
+        self.refused: Revision | None = loaded.refused
+        self.source_error = ""
+        self.resource_version = loaded.resource_version
+        self._published: dict[str, datetime] = {}
+        self._restamp: set[str] = self._in_flight()
+        self._stamped: set[str] = set()
+        self._repeated: set[str] = set()
+        self._transaction: Transaction | None = None
+        self._stack = ExitStack()
+        self._log.info("controller.started", term=self.term, targets=len(loaded.statuses))
+
+    def _in_flight(self) -> set[str]:
+        """Nodes that are asked something about a host under way: a former leader must not reach them any more."""
+        world = self.world
+        moving = {host for hosts in world.journeys.values() for host in hosts}
+        return {
+            node
+            for node, fragments in world.entries.items()
+            if node in moving
+            or any(key.startswith(("server/", "operation/")) for keys in fragments.values() for key in keys)
+        }
+
+    # --- one step
+
+    def step(self, messages: Iterable[Message]) -> datetime | None:
+        """Take in the messages, decide, save, publish; says when time alone asks for the next step.
+
+        Raises StoreError or Fenced: then nothing of this step happened, and this object must not be used any more.
+        """
+        now = self._clock.now()
+        settled, questions = [], []
+        self._stamped, self._repeated = set(), set()
+        with ExitStack() as self._stack:
+            self._transaction = None
+            for message in messages:
+                match message:
+                    case ReportArrived(report, received):
+                        self._report(report, now)
+                        settled.append(received)
+                    case RevisionRead():
+                        self._revision(message, now)
+                    case SourceFailed(text):
+                        self._source_failed(text)
+                    case Ask():
+                        questions.append(message)
+            for node in self.world.expire(now):
+                self._log.warning("node.silent", node=node.name, last_seen=node.seen)
+                self._event("NodeSilent", node.name, "NoReport", "has not reported in time", now)
+            self._restamp_nodes()
+            self._plan_all(now)
+        if self._transaction is not None:
+            self.resource_version = self._transaction.resource_version
+        self._publish(now)
+        self.bus.settle(settled)
+        self._answer(questions)
+        return self._next_step()
+
+    def _next_step(self) -> datetime | None:
+        times = [self.queue.next(), self.world.nodes.next_expiry()]
+        return min((time for time in times if time is not None), default=None)
+
+    def _tx(self) -> Transaction:
+        """The step's transaction, begun when there is something to write."""
+        if self._transaction is None:
+            self._transaction = self._stack.enter_context(self.store.transaction(self.term))
+        return self._transaction
+
+    def _event(self, verb: str, object_: str, reason: str, message: str, now: datetime, cause: str = "") -> None:
+        self._tx().add_event(
+            Event(at=now, actor=ACTOR, verb=verb, object=object_, reason=reason, message=message, cause=cause)
+        )
+
+    def _answer(self, questions: list[Ask]) -> None:
+        for ask in questions:
+            try:
+                ask.answer.set_result(ask.question(self))
+            except Exception as error:  # noqa: BLE001 - it is the asker's to handle, in the asker's thread
+                ask.answer.set_exception(error)
+
+    # --- observing
+
+    def _report(self, report: Report, now: datetime) -> None:
+        silent = self.world.nodes.get(report.node).silent
+        news, operations, incomplete = self.world.fold(report, now)
+        self.metrics.reports_total.labels("full" if report.full else "short").inc()
+        if not news:
+            return
+        if silent:
+            self._log.info("node.reports", node=report.node)
+        if report.full:
+            self._tx().put_report(report.node, report)
+        for operation in operations:
+            self._tx().put_operation(operation)
+        node = report.node
+        expired = any(service.state == "expired" for service in report.services.values())
+        behind = report.taken.serial != self.world.serials.get(node, 0)
+        if behind and report.taken.serial < self.world.serials.get(node, 0):
+            self._repeat(node, now)
+        elif (incomplete or expired or behind) and self._may_repeat(node, now):
+            self.world.serials[node] = max(self.world.serials.get(node, 0), report.taken.serial)
+            self._restamp.add(node)
+
+    def _may_repeat(self, node: str, now: datetime) -> bool:
+        return now - self._published.get(node, now - _REPEAT_AFTER) >= _REPEAT_AFTER
+
+    def _repeat(self, node: str, now: datetime) -> None:
+        """The node has not taken its newest assignment; it may be on its way, so not too often."""
+        if self._may_repeat(node, now):
+            self._repeated.add(node)
+
+    def _revision(self, read: RevisionRead, now: datetime) -> None:
+        self.source_error = ""
+        if read.state is None:
+            if self.refused is None or self.refused.id != read.revision:
+                self.refused = Revision(id=read.revision, state="refused", at=now, problems=read.problems)
+                self._tx().put_revision(self.refused)
+                self._event("RevisionRefused", "state", "BadInput", "; ".join(read.problems[:3]), now, read.revision)
+                self._log.error("revision.refused", revision=read.revision, problems=read.problems)
+            self.metrics.revision_refused.set(1)
+            return
+        if self.revision is None or self.revision.id != read.revision or self.refused is not None:
+            self.revision = Revision(id=read.revision, state="accepted", at=now, problems=[])
+            self._tx().put_revision(self.revision)
+            who = f"{read.author}: {read.subject}" if read.author else read.subject
+            self._event("RevisionAccepted", "state", "Applied", who, now, read.revision)
+            self._log.info("revision.accepted", revision=read.revision, subject=read.subject)
+        self.refused = None
+        self.metrics.revision_refused.set(0)
+        self._put_in_force(targets_of(read.state), now)
+
+    def _put_in_force(self, specs: dict[str, TargetSpec], now: datetime) -> None:
+        for target in sorted(self.world.specs.keys() - specs.keys() | self._orphans(specs)):
+            self._orphan(target, now)
+        self.world.set_specs(specs)
+
+    def _orphans(self, specs: dict[str, TargetSpec]) -> set[str]:
+        return {target for target in self.world.statuses if target not in specs}
+
+    def _orphan(self, target: str, now: datetime) -> None:
+        """Nothing declares the target any more: that removes nothing, and it says so."""
+        self.queue.wake(target, None)
+        before = self.world.statuses.get(target)
+        if before is None:
+            return
+        message = "its version file is gone; bring it back, or write state: absent to remove the service"
+        after = set_condition(before, "Stalled", "True", "Orphaned", message, now)
+        if after != before:
+            self._save(target, [PutStatus(after)], now)
+
+    def _source_failed(self, message: str) -> None:
+        self.metrics.source_errors_total.inc()
+        if self.source_error != message:
+            self._log.error("source.failed", error=message)
+        self.source_error = message
+
+    # --- planning and saving
+
+    def _plan_all(self, now: datetime) -> None:
+        world = self.world
+        world.dirty |= self.queue.due(now)
+        for target in sorted(world.dirty):
+            if target not in world.specs:
+                world.dirty.discard(target)
+            elif not self.queue.rests(target, now):
+                self._plan(target, now)
+
+    def _plan(self, target: str, now: datetime) -> None:
+        for _ in range(_MAX_PASSES):
+            self.world.dirty.discard(target)
+            try:
+                with self.metrics.plan_seconds.time():
+                    decided = plan(self.world.specs[target], self.world.observed(target), now)
+                self._save(target, decided.writes, now)
+            except Exception as error:  # noqa: BLE001 - a target that cannot be planned must not stop the others
+                delay = self.queue.failed(target, now)
+                self._log.exception("plan.failed", target=target, error=str(error), again_in=round(delay, 2))
+                return
+            self.queue.succeeded(target)
+            self.queue.wake(target, decided.wake_at)
+            if target not in self.world.dirty:
+                return
+        self.queue.wake(target, now)
+
+    def _save(self, target: str, writes: Sequence[Write], now: datetime) -> None:
+        """Save a plan's writes, all or none, and carry them into the world."""
+        if not writes:
+            return
+        with self._tx().savepoint():
+            stamps = [self._write(target, write, now) for write in writes]
+        for write, stamp in zip(writes, stamps, strict=True):
+            self.world.apply(target, write, stamp)
+
+    def _write(self, target: str, write: Write, now: datetime) -> Stamp:
+        tx, stamp = self._tx(), Stamp(0, 0)
+        match write:
+            case PutStatus(status):
+                tx.put_status(status)
+            case PutJourney(journey):
+                tx.put_journey(target, journey)
+            case DropJourney(host):
+                tx.delete_journey(target, host)
+            case PutEntry(node, key, value):
+                stamp = self._stamp(node)
+                tx.put_entry(node, target, key, Entry(value, stamp))
+            case DropEntry(node, key):
+                stamp = self._stamp(node)
+                tx.delete_entry(node, target, key)
+            case PutOperation(operation):
+                tx.put_operation(operation)
+            case DropOperation(identity):
+                tx.delete_operation(identity)
+            case AddEvent(verb, object_, reason, message, cause):
+                self._event(verb, object_, reason, message, now, cause)
+                self._log.info("event", verb=verb, object=object_, reason=reason, message=message)
+        return stamp
+
+    def _stamp(self, node: str) -> Stamp:
+        """The assignment that the node gets out of this step: one more serial, however many targets change it."""
+        if node not in self._stamped:
+            self._stamped.add(node)
+            self.world.serials[node] = self.world.serials.get(node, 0) + 1
+            self._tx().put_serial(node, self.world.serials[node])
+        return Stamp(self.term, self.world.serials[node])
+
+    def _restamp_nodes(self) -> None:
+        """Give the same assignment under a new serial: it fences a former leader, and asks for a full report."""
+        for node in sorted(self._restamp):
+            self._stamp(node)
+        self._restamp = set()
+
+    # --- publishing
+
+    def _publish(self, now: datetime) -> None:
+        for node in sorted(self._stamped | self._repeated):
+            stamp = Stamp(self.term, self.world.serials.get(node, 0))
+            fragments = self.world.entries.get(node, {})
+            self.bus.publish(node, self._seal(merge(node, stamp, now + VALIDITY, fragments)))
+            self._published[node] = now

@@ -1,0 +1,81 @@
+"""Mailbox: the only way into the deciding thread."""
+
+import queue
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from bus.port import Received
+from crds.desired import DesiredState
+from crds.messages import Report
+
+if TYPE_CHECKING:
+    from controller.deciding import Deciding
+
+
+@dataclass(frozen=True)
+class ReportArrived:
+    """A node's word, its signature verified."""
+
+    report: Report
+    received: Received
+
+
+@dataclass(frozen=True)
+class RevisionRead:
+    """A commit was read: its state, or why it was refused."""
+
+    revision: str
+    state: DesiredState | None
+    problems: list[str]
+    targets_warned: dict[str, str]
+    author: str = ""
+    subject: str = ""
+
+
+@dataclass(frozen=True)
+class SourceFailed:
+    """The state repository cannot be read; what is in force stays in force."""
+
+    message: str
+
+
+@dataclass(frozen=True)
+class Ask:
+    """A question that only the deciding thread may answer; the answer goes into the future."""
+
+    question: "Callable[[Deciding], Any]"
+    answer: "Future[Any]"
+
+
+@dataclass(frozen=True)
+class Stop:
+    """End after this."""
+
+
+Message = ReportArrived | RevisionRead | SourceFailed | Ask | Stop
+
+
+class Mailbox:
+    """Thread-safe; many put, one drains."""
+
+    def __init__(self) -> None:
+        self._queue: queue.SimpleQueue[Message] = queue.SimpleQueue()
+
+    def put(self, message: Message) -> None:
+        """Hand a message to the deciding thread; never blocks."""
+        self._queue.put(message)
+
+    def __len__(self) -> int:
+        return self._queue.qsize()
+
+    def drain(self, timeout: float | None) -> list[Message]:
+        """Everything that lies there; waits for a first message for ``timeout`` seconds, without end if None."""
+        messages = []
+        try:
+            messages.append(self._queue.get(timeout=timeout))
+            while True:
+                messages.append(self._queue.get_nowait())
+        except queue.Empty:
+            return messages

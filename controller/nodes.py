@@ -1,0 +1,90 @@
+"""What is known of nodes: their newest reports, and which of them have fallen silent."""
+
+import heapq
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from crds.messages import Report, Stamp
+
+
+@dataclass
+class Node:
+    """One node, as it told of itself."""
+
+    name: str
+    report: Report | None = None
+    """The newest full one; of a silent node it is history."""
+    seen: datetime | None = None
+    """When this controller last heard of it."""
+    silent: bool = True
+    incarnation: str = ""
+    seq: int = 0
+    taken: Stamp = field(default=Stamp(0, 0))
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What hearing a report meant."""
+
+    news: bool = False
+    """It is newer than everything heard of the node before."""
+    woke: bool = False
+    """The node was silent until now."""
+    before: Report | None = None
+    """The full report that this one replaces."""
+    incomplete: bool = False
+    """It is a short one, and the full one that it names never arrived."""
+
+
+@dataclass
+class Nodes:
+    """All nodes that ever reported, by name."""
+
+    timeout: float
+    """Seconds without a report after which a node is silent."""
+    nodes: dict[str, Node] = field(default_factory=dict)
+    _expiries: list[tuple[datetime, str]] = field(default_factory=list)
+
+    def get(self, name: str) -> Node:
+        """The node; one that never reported is silent."""
+        return self.nodes.get(name) or Node(name)
+
+    def load(self, report: Report) -> None:
+        """Remember a stored report; the node is silent until it speaks."""
+        self.nodes[report.node] = Node(
+            report.node, report, incarnation=report.incarnation, seq=report.seq, taken=report.taken
+        )
+
+    def hear(self, report: Report, now: datetime) -> Heard:
+        """Take in a report; one that is not newer than the last of its incarnation is dropped."""
+        node = self.nodes.setdefault(report.node, Node(report.node))
+        if report.incarnation == node.incarnation and report.seq <= node.seq:
+            return Heard()
+        woke, before = node.silent, node.report
+        node.seen, node.silent = now, False
+        node.incarnation, node.seq, node.taken = report.incarnation, report.seq, report.taken
+        if woke:
+            heapq.heappush(self._expiries, (now + timedelta(seconds=self.timeout), node.name))
+        if report.full:
+            node.report = report
+        incomplete = not report.full and (
+            before is None or (before.incarnation, before.seq) != (report.incarnation, report.full_seq)
+        )
+        return Heard(news=True, woke=woke, before=before, incomplete=incomplete)
+
+    def expire(self, now: datetime) -> Iterator[Node]:
+        """Nodes whose time is up and that are silent from now on."""
+        while self._expiries and self._expiries[0][0] <= now:
+            _, name = heapq.heappop(self._expiries)
+            node = self.nodes[name]
+            due = (node.seen or now) + timedelta(seconds=self.timeout)
+            if due > now:
+                heapq.heappush(self._expiries, (due, name))
+            else:
+                node.silent = True
+                yield node
+
+    def next_expiry(self) -> datetime | None:
+        """When to look again for nodes that fell silent."""
+        return self._expiries[0][0] if self._expiries else None

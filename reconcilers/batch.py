@@ -1,0 +1,99 @@
+"""Batches: who goes next, and when each of them may be taken out."""
+
+from crds.base import format_duration
+from crds.status import Journey, Step
+from reconcilers.draft import Draft
+from reconcilers.facts import HostFacts, online_places
+from reconcilers.journey import FETCH_PATIENCE, moved
+from reconcilers.sizes import batch_size, budget
+
+
+def start_batch(draft: Draft) -> None:
+    """Choose the hosts of the next batch, once nobody of the last one is under way and nothing holds the rollout."""
+    candidates = draft.observed.index.candidates
+    if draft.journeys or draft.status.hold or draft.observed.silent_balancers or not candidates:
+        return
+    if needs_downtime(draft):
+        return
+    if draft.status.finished is not None:
+        draft.event("RolloutStarted", draft.target.name, "Drift", "hosts are new, out, or run something else")
+        draft.status = draft.status.model_copy(update={"batch": 0, "started": draft.now, "finished": None})
+    number = draft.status.batch + 1
+    size = batch_size(draft.target.rollout.batches, number, len(draft.target.hosts))
+    hosts = draft.observed.index.next_hosts(size)
+    draft.status = draft.status.model_copy(update={"batch": number})
+    draft.event("BatchStarted", draft.target.name, "Batch", f"batch {number}: {', '.join(hosts)}")
+    for host in hosts:
+        draft.journeys[host] = _chosen(draft, draft.facts(host), number)
+
+
+def needs_downtime(draft: Draft) -> bool:
+    """The only host serves customers, nobody would replace it, and downtime was not allowed."""
+    rollout, candidates = draft.target.rollout, draft.observed.index.candidates
+    alone = len(draft.target.hosts) == 1 and rollout.downtime != "allowed"
+    return alone and bool(candidates) and candidates[0][0]
+
+
+def _chosen(draft: Draft, facts: HostFacts, number: int) -> Journey:
+    service = facts.service
+    return Journey(
+        host=facts.host.name,
+        digest=draft.target.digest,
+        batch=number,
+        step=Step.WAITING,
+        begun=draft.now,
+        since=draft.now,
+        accounted=draft.now,
+        before=service.identity if service else None,
+        before_digest=service.digest if service else None,
+    )
+
+
+def start_waiting(draft: Draft) -> list[str]:
+    """Take out as many of the batch's waiting hosts as the budget allows; says which.
+
+    Only taking out an available host spends budget. Whatever is unavailable already, for whatever cause, is counted
+    against it and may always be mended, so that a broken fleet can receive its fix.
+    """
+    rollout, index = draft.target.rollout, draft.observed.index
+    allowed = budget(rollout.max_unavailable, len(draft.target.hosts), rollout.downtime == "allowed")
+    if draft.target.release is None:
+        allowed = len(draft.target.hosts)
+    unavailable, started = index.unavailable, []
+    for host in [host for host, journey in draft.journeys.items() if journey.step is Step.WAITING]:
+        facts = draft.facts(host)
+        available = index.hosts[host].available
+        obstacle = _obstacle(draft, facts)
+        if not obstacle and available and unavailable >= allowed:
+            obstacle = f"{unavailable} of {len(index.hosts)} hosts are unavailable, and maxUnavailable allows {allowed}"
+        if obstacle:
+            draft.journeys[host] = draft.journeys[host].model_copy(update={"reason": obstacle})
+            continue
+        unavailable += available
+        draft.journeys[host] = moved(draft.journeys[host], _first_step(draft, facts), draft.now, 0.0)
+        started.append(host)
+    return started
+
+
+def _obstacle(draft: Draft, facts: HostFacts) -> str:
+    """In words, why the host cannot be taken out now whatever the budget says; empty if it can."""
+    if draft.observed.silent_balancers:
+        return draft.observed.silent_balancers[0]
+    if facts.silent:
+        return "its agent does not report"
+    if facts.claimed_by:
+        return f"{facts.claimed_by} has it on a journey"
+    journey, service = draft.journeys[facts.host.name], facts.service
+    waited = (draft.now - max(journey.begun, draft.observed.watching_since)).total_seconds()
+    needless = facts.assigned_service() is None or service is None or service.digest == draft.target.digest
+    if journey.batch == 1 or draft.target.release is None or needless or waited >= FETCH_PATIENCE:
+        return ""
+    fetched = service is not None and service.fetched == draft.target.digest
+    return "" if fetched else f"fetches the artifact first, for at most {format_duration(FETCH_PATIENCE)}"
+
+
+def _first_step(draft: Draft, facts: HostFacts) -> Step:
+    """A host that no balancer sends customers to is not drained: there is nothing to wait for."""
+    servers = [facts.servers.get((node, pool.online)) for node, pool in online_places(draft.target)]
+    out = bool(servers) and all(server is not None and server.admin == "maint" for server in servers)
+    return Step.LEAVING if out else Step.DRAINING

@@ -1,0 +1,105 @@
+"""Where one host stands, from its facts alone."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from crds.messages import ServerReport
+from crds.status import Step
+from reconcilers.entries import entries_for
+from reconcilers.facts import HostFacts, online_places
+from reconcilers.target import TargetSpec
+
+
+class Standing(StrEnum):
+    """A host is counted under exactly one of these."""
+
+    CURRENT = "current"
+    """Runs the release, healthy, online on every node of every balancer."""
+    OUTDATED = "outdated"
+    """Runs something else, or nothing."""
+    OUT = "out"
+    """Runs the release, but nobody has put it online."""
+    UNHEALTHY = "unhealthy"
+    """Runs the release and is not healthy, or a balancer sees it down; the agent and time mend that, not a journey."""
+    IN_FLIGHT = "inFlight"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+    """Its agent or a balancer node is silent, or a node does not know it: never acted on."""
+    EXCLUDED = "excluded"
+    """A person took it out of a pool: never put online by us."""
+
+
+@dataclass(frozen=True)
+class Classification:
+    """What the index keeps of a host."""
+
+    standing: Standing
+    available: bool
+    """Serves customers: healthy, and online on every node; taking it out spends budget."""
+    settled: bool
+    """What is asked about it is what should be asked, and it is on no journey."""
+    why: str = ""
+    """For people, where the standing needs a word."""
+
+
+def classify(target: TargetSpec, facts: HostFacts) -> Classification:
+    """Where the host stands. Time enters through the facts alone: the world marks a node silent when its time is up."""
+    standing, why = _standing(target, facts)
+    journey = facts.journey
+    touched = journey is not None and journey.step not in (Step.WAITING, Step.SOAKING)
+    return Classification(
+        standing=standing,
+        available=not touched and serves(target, facts),
+        settled=journey is None and entries_for(target, facts) == {k: e.value for k, e in facts.entries.items()},
+        why=why,
+    )
+
+
+def serves(target: TargetSpec, facts: HostFacts) -> bool:
+    """Customers can count on it: ready and up on every node of every balancer, and not unhealthy by its agent's word.
+
+    A host that only a balancer vouches for (its agent knows nothing of the service yet) serves too.
+    """
+    if facts.silent:
+        return False
+    service = facts.service
+    if not target.pools:
+        return service is not None and service.healthy is True
+    if service is not None and service.healthy is False:
+        return False
+    return all(_plainly_online(facts.servers.get((node, pool.online))) for node, pool in online_places(target))
+
+
+def _plainly_online(server: ServerReport | None) -> bool:
+    return server is not None and server.admin == "ready" and server.up
+
+
+def _standing(target: TargetSpec, facts: HostFacts) -> tuple[Standing, str]:
+    if facts.journey is not None:
+        failed = facts.journey.step is Step.FAILED
+        return (Standing.FAILED if failed else Standing.IN_FLIGHT), facts.journey.reason
+    if facts.silent:
+        return Standing.UNKNOWN, "its agent does not report"
+    servers = [(node, pool.online, facts.servers.get((node, pool.online))) for node, pool in online_places(target)]
+    for node, pool_name, server in servers:
+        if server is None:
+            return Standing.UNKNOWN, f"{node} does not tell its state in pool {pool_name}"
+    for node, pool_name, server in servers:
+        if server and server.by == "person" and server.admin != "ready":
+            return Standing.EXCLUDED, f"somebody set it to {server.admin.upper()} in pool {pool_name} on {node}"
+    return _standing_by_release(target, facts)
+
+
+def _standing_by_release(target: TargetSpec, facts: HostFacts) -> tuple[Standing, str]:
+    service = facts.service
+    if target.release is None:
+        gone = service is None or service.state == "absent"
+        return (Standing.CURRENT, "") if gone else (Standing.OUTDATED, "")
+    if service is None or service.digest != target.digest:
+        return Standing.OUTDATED, ""
+    if serves(target, facts):
+        return Standing.CURRENT, ""
+    servers = [facts.servers[node, pool.online] for node, pool in online_places(target)]
+    if service.healthy and any(server.admin != "ready" for server in servers):
+        return Standing.OUT, ""
+    return Standing.UNHEALTHY, service.message or "a balancer node sees it down"

@@ -1,0 +1,53 @@
+"""What planning looks at, and a plan in the making."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from crds.status import Journey, Operation, RolloutStatus
+from reconcilers.facts import HostFacts
+from reconcilers.index import TargetIndex
+from reconcilers.target import TargetSpec
+from reconcilers.writes import AddEvent, Write
+
+
+@dataclass(frozen=True)
+class Observed:
+    """Everything that planning one target looks at."""
+
+    status: RolloutStatus
+    index: TargetIndex
+    facts: Callable[[str], HostFacts]
+    """Facts of a host by name; asked only for hosts that matter now."""
+    journeys: Mapping[str, Journey]
+    operations: Mapping[str, Operation]
+    """Requested and kept ones, by id."""
+    stray: Sequence[tuple[str, str]] = ()
+    """(node, key) of entries of this target that belong to no host and no pool of its spec any more."""
+    pool_entries: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    silent_balancers: Sequence[str] = ()
+    """Balancer nodes of the target that do not report, or whose balancer must not be disrupted, each in words."""
+    runners: Sequence[str] = ()
+    """Runners of the fleet that report."""
+    watching_since: datetime = field(kw_only=True)
+
+
+@dataclass
+class Draft:
+    """A plan in the making: what was decided so far, on top of what was observed."""
+
+    target: TargetSpec
+    observed: Observed
+    now: datetime
+    status: RolloutStatus
+    journeys: dict[str, Journey]
+    writes: list[Write] = field(default_factory=list)
+    arrived: set[str] = field(default_factory=set)
+
+    def facts(self, host: str) -> HostFacts:
+        """The host's facts, with the journey as decided so far."""
+        return replace(self.observed.facts(host), journey=self.journeys.get(host))
+
+    def event(self, verb: str, object_: str, reason: str, message: str) -> None:
+        """Put something on record, caused by the revision in force."""
+        self.writes.append(AddEvent(verb, object_, reason, message, cause=self.target.revision[:12]))

@@ -1,0 +1,101 @@
+"""What is asked about one host: the entries that follow from where it is on its journey."""
+
+from typing import Literal
+
+from crds.messages import ServerAssignment, ServerState, ServiceAssignment
+from crds.release import Release, canonical_json
+from crds.status import Journey, Step
+from reconcilers.facts import HostFacts, online_places
+from reconcilers.fragments import SERVICE, server_key
+from reconcilers.target import PoolSpec, TargetSpec
+
+_ONLINE: dict[Step, ServerState] = {
+    Step.DRAINING: "drain",
+    Step.LEAVING: "maint",
+    Step.DEPLOYING: "maint",
+    Step.TESTING: "maint",
+    Step.ENABLING: "ready",
+    Step.SOAKING: "ready",
+}
+_ON_THE_RELEASE = (Step.DEPLOYING, Step.TESTING, Step.ENABLING, Step.SOAKING)
+
+
+def entries_for(target: TargetSpec, facts: HostFacts, fetch: bool = False) -> dict[tuple[str, str], str]:
+    """Everything that should be asked about the host now: value by (node, key).
+
+    ``fetch``: the host's turn comes soon; it may fetch the artifact already.
+    """
+    asked = _service_entry(target, facts, fetch)
+    for node, pool in online_places(target):
+        key = (node, server_key(pool.online, facts.host.name))
+        state = _online_state(target, facts, node, pool.online)
+        if state == "as it is":
+            asked |= _kept(facts, node, pool)
+        elif state is not None:
+            close = state == "maint" and target.rollout.drain.on_timeout == "close"
+            address = f"{facts.host.address}:{pool.port}"
+            asked[key] = _server(state, address, close)
+            if pool.maintenance and state != "watch":
+                tested = "ready" if facts.journey and facts.journey.step is Step.TESTING else "maint"
+                asked[node, server_key(pool.maintenance, facts.host.name)] = _server(tested, address, False)
+    return asked
+
+
+def _kept(facts: HostFacts, node: str, pool: PoolSpec) -> dict[tuple[str, str], str]:
+    keys = ((node, server_key(name, facts.host.name)) for name in pool.names)
+    return {key: facts.entries[key].value for key in keys if key in facts.entries}
+
+
+def _server(state: ServerState | str, address: str, close: bool) -> str:
+    assignment = ServerAssignment.model_validate({"state": state, "address": address, "close": close})
+    return canonical_json(assignment.model_dump(mode="json", by_alias=True, exclude_defaults=True)).decode()
+
+
+def _online_state(
+    target: TargetSpec, facts: HostFacts, node: str, pool: str
+) -> ServerState | Literal["as it is"] | None:
+    """What one node is asked about the host; None: the server is not named, hence left alone."""
+    journey = facts.journey
+    if journey is not None and journey.step is not Step.WAITING:
+        return _journey_state(journey)
+    named = (node, server_key(pool, facts.host.name)) in facts.entries
+    if named and target.release is None:
+        return "maint"
+    if (node, pool) in facts.unclear:
+        return "watch"
+    server = facts.servers.get((node, pool))
+    if server is None:
+        return "as it is"
+    return "watch" if named and not (server.admin == "ready" and server.up) else None
+
+
+def _journey_state(journey: Journey) -> ServerState:
+    if journey.step is Step.FAILED:
+        return "maint" if journey.out else "watch"
+    return _ONLINE[journey.step]
+
+
+def _service_entry(target: TargetSpec, facts: HostFacts, fetch: bool) -> dict[tuple[str, str], str]:
+    """The service's entry: a new release only on a host that is out; new probes at any time."""
+    release, known = _release(target, facts)
+    if not known:
+        return {}
+    following = target.release if fetch and release and target.digest != release.digest else None
+    assignment = ServiceAssignment(
+        release=release, next=following, probes=list(target.probes), address=facts.host.address
+    )
+    said = canonical_json(assignment.model_dump(mode="json", by_alias=True, exclude_defaults=True))
+    return {(facts.host.name, SERVICE): said.decode()}
+
+
+def _release(target: TargetSpec, facts: HostFacts) -> tuple[Release | None, bool]:
+    """The release that the host is to run now, and whether we have a say in it at all."""
+    journey = facts.journey
+    moved = journey is not None and journey.digest == target.digest
+    if journey and moved and (journey.step in _ON_THE_RELEASE or (journey.step is Step.FAILED and journey.out)):
+        return target.release, True
+    assigned = facts.assigned_service()
+    if assigned is None:
+        runs_it = facts.service is not None and facts.service.digest == target.digest
+        return target.release, runs_it and target.release is not None and not facts.silent
+    return assigned.release, True

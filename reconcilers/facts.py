@@ -1,0 +1,64 @@
+"""HostFacts: everything that is known about one host of one target, and what of it may be believed.
+
+Silence is not evidence: what a silent node said last is history. Age only removes trust; only an answer moves a host
+on: a reading counts for what we asked only if it was read under an assignment that already asked it.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from crds.messages import ServerReport, ServiceAssignment, ServiceReport
+from crds.status import Journey
+from reconcilers.fragments import SERVICE, Entry, server_key
+from reconcilers.target import HostSpec, PoolSpec, TargetSpec
+
+
+@dataclass(frozen=True)
+class HostFacts:
+    """One host of one target. The world fills it in; it is compared, never changed."""
+
+    host: HostSpec
+    silent: bool
+    """The host's agent has not reported in time (or never)."""
+    service: ServiceReport | None = None
+    servers: Mapping[tuple[str, str], ServerReport] = field(default_factory=dict)
+    """By (balancer node, pool): only nodes that are not silent, and only what they could tell."""
+    unclear: frozenset[tuple[str, str]] = frozenset()
+    """(balancer node, pool) whose report neither names the host nor adds up to a set that contains it."""
+    entries: Mapping[tuple[str, str], Entry] = field(default_factory=dict)
+    """What is asked about this host now, by (node, key)."""
+    journey: Journey | None = None
+    claimed_by: str | None = None
+    """Another target that has the host on a journey."""
+
+    def believed_service(self) -> ServiceReport | None:
+        """The host's newest word, if it was said under what is asked of it now."""
+        entry = self.entries.get((self.host.name, SERVICE))
+        if self.silent or self.service is None:
+            return None
+        return self.service if entry is None or self.service.read >= entry.stamp else None
+
+    def believed_server(self, node: str, pool: str) -> ServerReport | None:
+        """A balancer node's newest word on the host in a pool, if said under what is asked now."""
+        report = self.servers.get((node, pool))
+        entry = self.entries.get((node, server_key(pool, self.host.name)))
+        return report if report and (entry is None or report.read >= entry.stamp) else None
+
+    def assigned_service(self) -> ServiceAssignment | None:
+        """What the host is asked to run now."""
+        entry = self.entries.get((self.host.name, SERVICE))
+        return ServiceAssignment.model_validate_json(entry.value) if entry else None
+
+
+def online_places(target: TargetSpec) -> Iterator[tuple[str, PoolSpec]]:
+    """Every (balancer node, pool) through which customers reach a host."""
+    for pool in target.pools:
+        for node in pool.nodes:
+            yield node.name, pool
+
+
+def maintenance_places(target: TargetSpec) -> Iterator[tuple[str, str]]:
+    """Every (balancer node, maintenance pool name) through which tests reach a host."""
+    for node, pool in online_places(target):
+        if pool.maintenance:
+            yield node, pool.maintenance

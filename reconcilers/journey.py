@@ -1,0 +1,257 @@
+"""One host's way through a rollout: from a step and the facts to the next step.
+
+Each step asks something of nodes (see entries.py) and ends by evidence alone: an answer of every node concerned, read
+under the assignment that asked. A failed host goes to FAILED with a reason that a person understands.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from crds.base import format_duration
+from crds.messages import ServerReport, ServiceReport
+from crds.service import Gate
+from crds.status import Journey, Operation, Step
+from reconcilers.entries import entries_for
+from reconcilers.facts import HostFacts, maintenance_places, online_places
+from reconcilers.gates import MAX_ATTEMPTS, operation_id
+from reconcilers.target import TargetSpec
+
+FETCH_PATIENCE = 60.0
+"""Seconds that a host of a later batch may take to fetch its artifact before it is drained all the same."""
+
+
+@dataclass(frozen=True)
+class Situation:
+    """What a step looks at beside its journey."""
+
+    target: TargetSpec
+    facts: HostFacts
+    operations: Mapping[str, Operation]
+    runners: Sequence[str]
+    """Runners that report."""
+    now: datetime
+    watching_since: datetime
+    """When this controller began to observe: time before that does not count."""
+
+
+def moved(journey: Journey, step: Step, now: datetime, elapsed: float, reason: str = "") -> Journey:
+    """The journey at its next step."""
+    return journey.model_copy(
+        update={
+            "step": step,
+            "since": now,
+            "elapsed": elapsed,
+            "entered": elapsed,
+            "accounted": now,
+            "reason": reason,
+            "out": _is_out(journey, step),
+        }
+    )
+
+
+def _is_out(journey: Journey, step: Step) -> bool:
+    if step in (Step.DEPLOYING, Step.TESTING):
+        return True
+    return journey.out if step is Step.FAILED else False
+
+
+def elapsed_of(journey: Journey, now: datetime, watching_since: datetime) -> float:
+    """Seconds of the journey that were watched: neither waiting for its turn nor the controller's absence counts."""
+    if journey.step in (Step.WAITING, Step.FAILED):
+        return journey.elapsed
+    return journey.elapsed + max((now - max(journey.accounted, watching_since)).total_seconds(), 0.0)
+
+
+def advance(journey: Journey, at: Situation) -> Journey | None:
+    """The journey after everything that can be concluded now; None when the host has arrived.
+
+    It goes on to a further step only where that asks nothing new: otherwise the answers were to another question.
+    WAITING and FAILED do not move here: the batch starts the former, a new release the latter.
+    """
+    while True:
+        following = _next(journey, at)
+        if following is None or following.step == journey.step or _asks_anew(following, at):
+            return following
+        journey = following
+
+
+def _asks_anew(journey: Journey, at: Situation) -> bool:
+    asked = {key: entry.value for key, entry in at.facts.entries.items()}
+    return entries_for(at.target, replace(at.facts, journey=journey)) != asked
+
+
+def _next(journey: Journey, at: Situation) -> Journey | None:
+    handler = _STEPS.get(journey.step)
+    if handler is None:
+        return journey
+    elapsed = elapsed_of(journey, at.now, at.watching_since)
+    following = handler(journey, at, elapsed)
+    if following is not None and following.step == journey.step and _too_late(following, at, elapsed):
+        return _failed(following, at, elapsed, _deadline_reason(following, at))
+    return following
+
+
+def _too_late(journey: Journey, at: Situation, elapsed: float) -> bool:
+    return journey.step is not Step.SOAKING and elapsed >= at.target.rollout.deadline
+
+
+def _deadline_reason(journey: Journey, at: Situation) -> str:
+    deadline = format_duration(at.target.rollout.deadline)
+    return f"not back online within {deadline}: still {journey.step}, {journey.reason or 'no answer'}"
+
+
+def _failed(journey: Journey, at: Situation, elapsed: float, reason: str) -> Journey:
+    return moved(journey, Step.FAILED, at.now, elapsed, reason)
+
+
+def _waits(journey: Journey, reason: str) -> Journey:
+    return journey if journey.reason == reason else journey.model_copy(update={"reason": reason})
+
+
+def _draining(journey: Journey, at: Situation, elapsed: float) -> Journey:
+    places = [(node, pool.online) for node, pool in online_places(at.target)]
+    waiting = _unconfirmed(at, places, lambda server: server.admin != "ready" and server.idle, "to drain")
+    if not waiting or elapsed - journey.entered >= at.target.rollout.drain.timeout:
+        return moved(journey, Step.LEAVING, at.now, elapsed)
+    return _waits(journey, waiting)
+
+
+def _leaving(journey: Journey, at: Situation, elapsed: float) -> Journey:
+    places = [(node, pool.online) for node, pool in online_places(at.target)] + list(maintenance_places(at.target))
+    waiting = _unconfirmed(at, places, _is_gone, "to let it go")
+    return _waits(journey, waiting) if waiting else moved(journey, Step.DEPLOYING, at.now, elapsed)
+
+
+def _is_gone(server: ServerReport) -> bool:
+    return server.admin == "maint" and server.idle and server.old_workers == 0
+
+
+def _deploying(journey: Journey, at: Situation, elapsed: float) -> Journey | None:
+    service = at.facts.believed_service()
+    if service is None:
+        return _waits(journey, "waits for its agent to take the assignment")
+    if at.target.release is None:
+        return None if service.state == "absent" else _waits(journey, f"the service is {service.state}")
+    if service.state in ("failed", "crashing"):
+        tail = f"; its log ends: {service.log_tail[-1]}" if service.log_tail else ""
+        return _failed(journey, at, elapsed, f"{service.state}: {service.message or 'no reason given'}{tail}")
+    waiting = _not_deployed(journey, at.target, service)
+    return _waits(journey, waiting) if waiting else moved(journey, Step.TESTING, at.now, elapsed)
+
+
+def _not_deployed(journey: Journey, target: TargetSpec, service: ServiceReport) -> str:
+    """In words, what is missing; empty when the release runs as a new process and is healthy."""
+    if service.digest != target.digest or service.healthy is not True or service.identity is None:
+        return service.message or f"the service is {service.state}"
+    same_process = journey.before_digest != target.digest and service.identity == journey.before
+    return "the old process still runs" if same_process else ""
+
+
+def _testing(journey: Journey, at: Situation, elapsed: float) -> Journey:
+    waiting = _unconfirmed(at, list(maintenance_places(at.target)), _is_ready, "to see it up")
+    if waiting and at.target.gates:
+        return _waits(journey, waiting)
+    for gate in at.target.gates:
+        verdict = _gate_verdict(gate, journey, at, elapsed)
+        if verdict is not None:
+            return verdict
+    return moved(journey, Step.ENABLING, at.now, elapsed)
+
+
+def _gate_verdict(gate: Gate, journey: Journey, at: Situation, elapsed: float) -> Journey | None:
+    """What the gate makes of the journey; None: it has passed."""
+    operation = at.operations.get(operation_id(at.target, journey, gate))
+    result = operation.result if operation else None
+    if operation is None or result is None or result.outcome is None:
+        return _gate_runs(gate, journey, at, operation)
+    if result.outcome == "passed":
+        return None
+    said = result.message or (result.log_tail[-1] if result.log_tail else "no reason given")
+    if result.outcome == "failed":
+        return _failed(journey, at, elapsed, f"gate {gate.name} failed: {said}")
+    if journey.attempt + 1 >= MAX_ATTEMPTS:
+        return _failed(journey, at, elapsed, f"gate {gate.name} was inconclusive {MAX_ATTEMPTS} times: {said}")
+    return _another_attempt(journey, f"gate {gate.name} was inconclusive: {said}")
+
+
+def _gate_runs(gate: Gate, journey: Journey, at: Situation, operation: Operation | None) -> Journey:
+    if operation is None:
+        runner = "runs" if at.runners else "waits for a runner: none reports"
+        return _waits(journey, f"gate {gate.name} {runner}")
+    if operation.node not in at.runners and at.runners:
+        return _another_attempt(journey, f"gate {gate.name} goes to another runner: {operation.node} does not report")
+    return _waits(journey, f"gate {gate.name} runs on {operation.node}")
+
+
+def _another_attempt(journey: Journey, reason: str) -> Journey:
+    return journey.model_copy(update={"attempt": journey.attempt + 1, "reason": reason})
+
+
+def _enabling(journey: Journey, at: Situation, elapsed: float) -> Journey:
+    places = [(node, pool.online) for node, pool in online_places(at.target)]
+    waiting = _unconfirmed(at, places, _is_ready, "to see it up")
+    return _waits(journey, waiting) if waiting else moved(journey, Step.SOAKING, at.now, elapsed)
+
+
+def _is_ready(server: ServerReport) -> bool:
+    return server.admin == "ready" and server.up
+
+
+def _soaking(journey: Journey, at: Situation, elapsed: float) -> Journey | None:
+    service = at.facts.believed_service()
+    if service is None:
+        return _waits(journey, "its agent does not report")
+    if service.digest == journey.digest and service.healthy is False:
+        return _failed(journey, at, elapsed, f"unhealthy while it soaked: {service.message or service.state}")
+    if elapsed - journey.entered < at.target.rollout.soak:
+        return _waits(journey, "soaks")
+    places = [(node, pool.online) for node, pool in online_places(at.target)]
+    waiting = _unconfirmed(at, places, _is_ready, "to see it up")
+    return _waits(journey, waiting) if waiting else None
+
+
+_STEPS: dict[Step, Callable[[Journey, Situation, float], Journey | None]] = {
+    Step.DRAINING: _draining,
+    Step.LEAVING: _leaving,
+    Step.DEPLOYING: _deploying,
+    Step.TESTING: _testing,
+    Step.ENABLING: _enabling,
+    Step.SOAKING: _soaking,
+}
+
+
+def _unconfirmed(at: Situation, places: list[tuple[str, str]], holds: Callable[[ServerReport], bool], what: str) -> str:
+    """In words, who has not confirmed; empty when every node has, under the assignment that asked."""
+    for node, pool in places:
+        server = at.facts.believed_server(node, pool)
+        if server is None:
+            return f"waits for {node} {what} in {pool}: no answer yet"
+        if not holds(server):
+            return f"waits for {node} {what} in {pool}: {_words(server)}"
+    return ""
+
+
+def _words(server: ServerReport) -> str:
+    sessions = f", {server.sessions} sessions" if server.sessions else ""
+    workers = f", {server.old_workers} workers from before a reload" if server.old_workers else ""
+    return f"{server.status or server.admin}{sessions}{workers}"
+
+
+def wakes_at(journey: Journey, target: TargetSpec, now: datetime, watching_since: datetime) -> datetime | None:
+    """When time alone would move the journey."""
+    if journey.step is Step.WAITING:
+        patience = max(journey.begun, watching_since) + timedelta(seconds=FETCH_PATIENCE)
+        return patience if patience > now else None
+    if journey.step is Step.FAILED:
+        return None
+    elapsed = elapsed_of(journey, now, watching_since)
+    limits = []
+    if journey.step is Step.DRAINING:
+        limits.append(journey.entered + target.rollout.drain.timeout)
+    if journey.step is Step.SOAKING:
+        limits.append(journey.entered + target.rollout.soak)
+    else:
+        limits.append(target.rollout.deadline)
+    ahead = [limit - elapsed for limit in limits if limit > elapsed]
+    return now + timedelta(seconds=min(ahead)) if ahead else None

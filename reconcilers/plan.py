@@ -1,0 +1,190 @@
+"""plan(): the one decision. From what a target should be and what is, to what to save and when to look again."""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from crds.messages import PoolAssignment
+from crds.release import canonical_json
+from crds.status import Hold, Journey, Step
+from reconcilers.batch import start_batch, start_waiting
+from reconcilers.draft import Draft, Observed
+from reconcilers.entries import entries_for
+from reconcilers.facts import HostFacts
+from reconcilers.fragments import operation_key, pool_key
+from reconcilers.gates import next_operation
+from reconcilers.journey import Situation, advance, wakes_at
+from reconcilers.sizes import batch_size
+from reconcilers.supersede import retargeted
+from reconcilers.target import TargetSpec
+from reconcilers.verdict import conclude
+from reconcilers.writes import (
+    DropEntry,
+    DropJourney,
+    DropOperation,
+    Plan,
+    PutEntry,
+    PutJourney,
+    PutOperation,
+    PutStatus,
+    Write,
+)
+
+
+def plan(target: TargetSpec, observed: Observed, now: datetime) -> Plan:
+    """What to save now so that the target comes nearer to its release, and when time alone would change that.
+
+    Level-triggered: the answer follows from the state alone, so that losing or repeating a call does no harm. Nothing
+    here acts; a plan that was not committed never was.
+    """
+    draft = Draft(target, observed, now, observed.status, dict(observed.journeys))
+    _notice_spec(draft)
+    _advance(draft, list(draft.journeys))
+    _hold_on_failure(draft)
+    start_batch(draft)
+    _advance(draft, start_waiting(draft))
+    _ask(draft)
+    conclude(draft)
+    return Plan(draft.writes + _changes(draft), _wake_at(draft))
+
+
+def _notice_spec(draft: Draft) -> None:
+    """A changed spec is a new generation; a changed release is a new rollout, and hosts under way turn to it."""
+    target, status = draft.target, draft.status
+    if status.fingerprint != target.fingerprint:
+        status = status.model_copy(update={"fingerprint": target.fingerprint, "generation": status.generation + 1})
+    if status.digest != target.digest:
+        draft.event("RolloutStarted", target.name, "NewRelease", f"version {target.version or 'none'}")
+        status = status.model_copy(
+            update={"digest": target.digest, "batch": 0, "started": draft.now, "finished": None, "hold": None}
+        )
+    draft.status = status.model_copy(
+        update={
+            "target": target.name,
+            "revision": target.revision,
+            "version": target.version,
+            "observed_generation": status.generation,
+        }
+    )
+    for host, journey in list(draft.journeys.items()):
+        following = retargeted(journey, target, draft.facts(host), draft.now) if host in target.hosts else None
+        _replace_journey(draft, host, following)
+    if draft.journeys and not draft.status.batch:
+        draft.status = draft.status.model_copy(update={"batch": 1})
+
+
+def _advance(draft: Draft, hosts: Iterable[str]) -> None:
+    observed = draft.observed
+    for host in hosts:
+        journey = draft.journeys[host]
+        facts = draft.facts(host)
+        at = Situation(draft.target, facts, observed.operations, observed.runners, draft.now, observed.watching_since)
+        following = advance(journey, at)
+        if following is None:
+            draft.arrived.add(host)
+            draft.event("HostConverged", f"{draft.target.name}/{host}", "Arrived", f"runs {draft.target.version}")
+        elif following.step is not journey.step:
+            draft.event("HostMoved", f"{draft.target.name}/{host}", following.step.capitalize(), following.reason)
+        _replace_journey(draft, host, following)
+
+
+def _replace_journey(draft: Draft, host: str, journey: Journey | None) -> None:
+    if journey is None:
+        del draft.journeys[host]
+    else:
+        draft.journeys[host] = journey
+
+
+def _hold_on_failure(draft: Draft) -> None:
+    """A failed host holds the rollout; hosts under way finish, hosts that only wait are let go."""
+    failed = [journey for journey in draft.journeys.values() if journey.step is Step.FAILED]
+    if failed and draft.status.hold is None:
+        first = min(failed, key=lambda journey: journey.since)
+        message = f"{first.host}: {first.reason}"
+        reason = "GateFailed" if first.reason.startswith("gate ") else "HostFailed"
+        hold = Hold(digest=draft.target.digest, reason=reason, message=message, since=draft.now)
+        draft.status = draft.status.model_copy(update={"hold": hold})
+        draft.event("RolloutHeld", draft.target.name, reason, message)
+    if draft.status.hold is not None:
+        for host, journey in list(draft.journeys.items()):
+            if journey.step is Step.WAITING:
+                del draft.journeys[host]
+
+
+def _ask(draft: Draft) -> None:
+    """Bring what is asked of nodes in line with where each host is now."""
+    target, observed = draft.target, draft.observed
+    for node, key in observed.stray:
+        draft.writes.append(DropEntry(node, key))
+    _ask_pools(draft)
+    size = batch_size(target.rollout.batches, draft.status.batch + 1, len(target.hosts))
+    soon = {host for host in observed.index.next_hosts(size) if draft.status.batch and not draft.status.hold}
+    for host in sorted(observed.index.unsettled | draft.journeys.keys() | draft.arrived | soon):
+        journey = draft.journeys.get(host)
+        fetch = host in soon or (journey is not None and journey.step in (Step.WAITING, Step.DRAINING, Step.LEAVING))
+        _ask_about(draft, draft.facts(host), fetch)
+    _request_operations(draft)
+
+
+def _ask_pools(draft: Draft) -> None:
+    wanted = {
+        (node.name, pool_key(name)): canonical_json(
+            PoolAssignment(driver=pool.driver, plain="ready" if name == pool.online else "maint").model_dump(
+                mode="json", by_alias=True, exclude={"servers"}
+            )
+        ).decode()
+        for pool in draft.target.pools
+        for node in pool.nodes
+        for name in pool.names
+    }
+    for (node, key), value in wanted.items():
+        if draft.observed.pool_entries.get((node, key)) != value:
+            draft.writes.append(PutEntry(node, key, value))
+
+
+def _ask_about(draft: Draft, facts: HostFacts, fetch: bool) -> None:
+    wanted = entries_for(draft.target, facts, fetch)
+    for (node, key), value in wanted.items():
+        entry = facts.entries.get((node, key))
+        if entry is None or entry.value != value:
+            draft.writes.append(PutEntry(node, key, value))
+    for node, key in facts.entries:
+        if (node, key) not in wanted:
+            draft.writes.append(DropEntry(node, key))
+
+
+def _request_operations(draft: Draft) -> None:
+    """Request the gate that is due for each host in maintenance, and forget operations that nobody waits for."""
+    target, observed = draft.target, draft.observed
+    needed = set()
+    for host, journey in sorted(draft.journeys.items()):
+        if journey.step is Step.TESTING and journey.reason.startswith("gate "):
+            operation = next_operation(target, draft.facts(host), journey, observed.operations, observed.runners)
+            if operation is not None:
+                draft.writes.append(PutOperation(operation))
+                value = canonical_json(operation.spec.model_dump(mode="json", by_alias=True, exclude_defaults=True))
+                draft.writes.append(PutEntry(operation.node, operation_key(operation.id), value.decode()))
+        if journey.step in (Step.TESTING, Step.FAILED):
+            needed.add(host)
+    for operation in observed.operations.values():
+        if operation.host not in needed:
+            draft.writes.append(DropOperation(operation.id))
+            draft.writes.append(DropEntry(operation.node, operation_key(operation.id)))
+
+
+def _changes(draft: Draft) -> list[Write]:
+    """Journeys and status that differ from what is stored."""
+    before, writes = draft.observed.journeys, list[Write]()
+    for host, journey in sorted(draft.journeys.items()):
+        if before.get(host) != journey:
+            writes.append(PutJourney(journey))
+    writes += [DropJourney(host) for host in sorted(before.keys() - draft.journeys.keys())]
+    if draft.status != draft.observed.status:
+        writes.append(PutStatus(draft.status))
+    return writes
+
+
+def _wake_at(draft: Draft) -> datetime | None:
+    times = [
+        wakes_at(journey, draft.target, draft.now, draft.observed.watching_since) for journey in draft.journeys.values()
+    ]
+    return min((time for time in times if time is not None), default=None)

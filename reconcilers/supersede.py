@@ -1,0 +1,38 @@
+"""What a newer release means for a host that is already on its way."""
+
+from datetime import datetime
+
+from crds.status import Journey, Step
+from reconcilers.facts import HostFacts
+from reconcilers.target import TargetSpec
+
+
+def retargeted(journey: Journey, target: TargetSpec, facts: HostFacts, now: datetime) -> Journey | None:
+    """The journey towards the target's release; None: it ends here and the host is an ordinary one again.
+
+    A host that is out goes straight to the newer release. One that has been let in again, or was never taken out, ends
+    its journey at this boundary. One that is being drained goes on: it would have to be drained for the newer one too.
+    """
+    if journey.digest == target.digest:
+        return journey
+    if journey.step is Step.WAITING or journey.step is Step.SOAKING:
+        return None
+    if journey.step is Step.FAILED and not journey.out:
+        return None
+    return journey.model_copy(
+        update={
+            "digest": target.digest,
+            "step": Step.DRAINING if journey.step in (Step.DRAINING, Step.ENABLING) else Step.LEAVING,
+            "batch": 1,
+            "begun": now,
+            "since": now,
+            "accounted": now,
+            "elapsed": 0.0,
+            "entered": 0.0,
+            "attempt": 0,
+            "out": journey.out,
+            "reason": "",
+            "before": facts.service.identity if facts.service else None,
+            "before_digest": facts.service.digest if facts.service else None,
+        }
+    )
