@@ -1,0 +1,142 @@
+"""The controller's ring of nodes: whose reports it believes, and who may connect."""
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from bus.keys import (
+    CONTROLLER_KEYS_FILE,
+    NODE_KEY_FILE,
+    TOKEN_FILE,
+    BadKey,
+    NodeKeys,
+    PublicKey,
+    generate_key,
+    generate_token,
+    parse_public,
+    public_text,
+    save_private_key,
+    write_secret,
+)
+from crds.base import FileModel, HostName, Sha256
+
+
+class NodeEntry(FileModel):
+    """nodes/NAME.json: what the controller keeps of a node's credentials; no secret among it."""
+
+    public_key: str = Field(description="'ed25519:' and 64 hexadecimal digits")
+    token_sha256: Sha256
+    revoked: bool = Field(default=False, description="true: nothing of this node is believed, and it may not connect")
+
+
+@dataclass(frozen=True)
+class _Known:
+    version: tuple[int, int, int]
+    entry: NodeEntry
+    public_key: PublicKey
+
+
+class KeyRing:
+    """The nodes of a directory, one file each. A file that changed is read again; threads may share the ring."""
+
+    def __init__(self, directory: Path) -> None:
+        self._nodes = directory / "nodes"
+        self._known: dict[str, _Known] = {}
+        self._host_name: TypeAdapter[str] = TypeAdapter(HostName)
+
+    def entry(self, node: str) -> NodeEntry | None:
+        """What the ring holds of a node; None for one that it does not know. Raises BadKey for an unusable file."""
+        known = self._read(node)
+        return known.entry if known else None
+
+    def public_key(self, node: str) -> PublicKey | None:
+        """The key that a node's reports must be signed with; None if unknown or revoked. Raises BadKey."""
+        known = self._read(node)
+        return known.public_key if known and not known.entry.revoked else None
+
+    def token_matches(self, node: str, token: str) -> bool:
+        """Whether this is the token of a known node, in a time that does not depend on the token. Raises BadKey.
+
+        Revoked nodes are looked at apart, see ``entry``.
+        """
+        known = self._read(node)
+        said = hashlib.sha256(token.encode()).hexdigest()
+        return hmac.compare_digest(said, known.entry.token_sha256 if known else "") and known is not None
+
+    def nodes(self) -> list[str]:
+        """The names of all known nodes, sorted."""
+        return sorted(path.stem for path in self._nodes.glob("*.json"))
+
+    def register(self, node: str, entry: NodeEntry) -> None:
+        """Keep a node, in place of what was there of it. Raises BadKey for a bad name or key."""
+        parse_public(entry.public_key)
+        path = self._path(node)
+        if path is None:
+            raise BadKey(f"{node!r} is not a node's name: lower-case letters, digits, dashes and dots")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _replace(path, entry.model_dump_json(by_alias=True, indent=2).encode() + b"\n")
+
+    def revoke(self, node: str) -> None:
+        """Believe nothing of this node any more. Raises BadKey if it is not known."""
+        entry = self.entry(node)
+        if entry is None:
+            raise BadKey(f"no node {node!r} is known in {self._nodes}")
+        self.register(node, entry.model_copy(update={"revoked": True}))
+
+    def _path(self, node: str) -> Path | None:
+        try:
+            return self._nodes / f"{self._host_name.validate_python(node)}.json"
+        except ValidationError:
+            return None
+
+    def _read(self, node: str) -> _Known | None:
+        # A name that is known was checked when it was first read; others could lead out of the directory.
+        path = self._nodes / f"{node}.json" if node in self._known else self._path(node)
+        if path is None:
+            return None
+        try:
+            info = path.stat()
+        except FileNotFoundError:
+            self._known.pop(node, None)
+            return None
+        version = (info.st_mtime_ns, info.st_size, info.st_ino)
+        known = self._known.get(node)
+        if known is None or known.version != version:
+            known = self._known[node] = _load(path, version)
+        return known
+
+
+def _load(path: Path, version: tuple[int, int, int]) -> _Known:
+    try:
+        entry = NodeEntry.model_validate_json(path.read_bytes())
+        return _Known(version, entry, parse_public(entry.public_key))
+    except (OSError, ValidationError, BadKey) as error:
+        raise BadKey(f"{path}: cannot be used: {error}; register the node anew") from error
+
+
+def _replace(path: Path, content: bytes) -> None:
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    write_secret(temporary, content)
+    temporary.replace(path)
+
+
+def write_node_keys(folder: Path, node: str, ring: KeyRing, controller_keys: Iterable[PublicKey]) -> NodeKeys:
+    """Make a node's credentials in a new folder and register the node, in place of its former credentials.
+
+    The folder is what goes to the node: its private key, its token and the controller's public keys. Raises BadKey if
+    the folder holds credentials already or the name is bad.
+    """
+    keys = NodeKeys(generate_key(), generate_token(), list(controller_keys))
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    save_private_key(folder / NODE_KEY_FILE, keys.signer)
+    write_secret(folder / TOKEN_FILE, keys.token.encode() + b"\n")
+    pinned = "".join(f"{public_text(key)}\n" for key in keys.controller_keys)
+    (folder / CONTROLLER_KEYS_FILE).write_text(pinned, encoding="utf-8")
+    token_sha256 = hashlib.sha256(keys.token.encode()).hexdigest()
+    ring.register(node, NodeEntry(public_key=public_text(keys.signer.public_key), token_sha256=token_sha256))
+    return keys

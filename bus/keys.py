@@ -1,0 +1,129 @@
+"""Ed25519 keys and tokens: how they lie on disk, and how they are written down."""
+
+import os
+import re
+import secrets
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from securesystemslib.signer import CryptoSigner, SSlibKey
+
+SigningKey = CryptoSigner
+PublicKey = SSlibKey
+
+NODE_KEY_FILE = "node.key"
+TOKEN_FILE = "token"
+CONTROLLER_KEYS_FILE = "controller.pub"
+
+_PUBLIC_TEXT = re.compile(r"ed25519:([0-9a-f]{64})")
+
+
+class BadKey(Exception):
+    """A key, a token or a file of them cannot be used; the text says which, why, and what to do."""
+
+
+def generate_key() -> SigningKey:
+    """Make a new Ed25519 key from the system's randomness."""
+    return CryptoSigner.generate_ed25519()
+
+
+def generate_token() -> str:
+    """Make a bearer token: 32 random bytes, in letters that suit a header and a URL."""
+    return secrets.token_urlsafe(32)
+
+
+def key_id(key: PublicKey) -> str:
+    """The name of a key in an envelope: SHA-256 of its canonical public form, in hexadecimal digits."""
+    return str(key.keyid)
+
+
+def public_text(key: PublicKey) -> str:
+    """Write a public key in one line, ``ed25519:`` and 64 hexadecimal digits."""
+    return f"ed25519:{key.keyval['public']}"
+
+
+def parse_public(text: str) -> PublicKey:
+    """Read what ``public_text`` wrote. Raises BadKey."""
+    match = _PUBLIC_TEXT.fullmatch(text.strip())
+    if match is None:
+        raise BadKey(f"{text.strip()[:80]!r} is not a public key; write 'ed25519:' and 64 hexadecimal digits")
+    return SSlibKey.from_crypto(Ed25519PublicKey.from_public_bytes(bytes.fromhex(match[1])))
+
+
+def save_private_key(path: Path, key: SigningKey) -> None:
+    """Write a private key as PEM (PKCS8), readable by its owner only. Raises BadKey if the file is there already."""
+    write_secret(path, key.private_bytes)
+
+
+def load_private_key(path: Path) -> SigningKey:
+    """Read a private key that only its owner may read. Raises BadKey."""
+    try:
+        private = load_pem_private_key(read_secret(path), password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise BadKey(f"{path}: not an unencrypted private key in PEM form (PKCS8): {error}") from error
+    if not isinstance(private, Ed25519PrivateKey):
+        raise BadKey(f"{path}: holds a key of another kind; an Ed25519 key is needed")
+    return CryptoSigner(private)
+
+
+def write_secret(path: Path, content: bytes) -> None:
+    """Create a file that only its owner may read. Raises BadKey if it is there already."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError as error:
+        raise BadKey(f"{path}: is there already and is not overwritten; remove it to have a new one") from error
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+
+
+def read_secret(path: Path) -> bytes:
+    """Read a file of at most 64 KiB that group and others may not touch. Raises BadKey.
+
+    Windows has no such mode; there the folder's access list protects it.
+    """
+    try:
+        with path.open("rb") as file:
+            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+            if os.name == "posix" and mode & 0o077:
+                raise BadKey(f"{path}: mode {mode:04o} lets others at it; run 'chmod 600 {path}'")
+            return file.read(65536)
+    except OSError as error:
+        raise BadKey(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def read_public_keys(path: Path) -> list[PublicKey]:
+    """Read public keys, one a line; empty lines and lines with ``#`` are skipped. Raises BadKey."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadKey(f"{path}: cannot be read: {error}") from error
+    keys = [parse_public(line) for line in lines if line.strip() and not line.startswith("#")]
+    if not keys:
+        raise BadKey(f"{path}: holds no public key; copy the controller's there, in a line of its own")
+    return keys
+
+
+@dataclass(frozen=True)
+class NodeKeys:
+    """A node's credentials."""
+
+    signer: SigningKey
+    token: str
+    controller_keys: list[PublicKey]
+    """Pinned: assignments signed by anybody else are refused. Several while a key is being replaced."""
+
+    @classmethod
+    def load(cls, folder: Path) -> "NodeKeys":
+        """Read the folder that ``write_node_keys`` made. Raises BadKey."""
+        token = read_secret(folder / TOKEN_FILE).decode("ascii", errors="replace").strip()
+        if not re.fullmatch(r"[A-Za-z0-9_-]{32,128}", token):
+            raise BadKey(f"{folder / TOKEN_FILE}: is not a token; let the controller issue new credentials")
+        return cls(
+            signer=load_private_key(folder / NODE_KEY_FILE),
+            token=token,
+            controller_keys=read_public_keys(folder / CONTROLLER_KEYS_FILE),
+        )

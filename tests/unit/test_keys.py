@@ -1,0 +1,171 @@
+"""Keys and tokens on disk, and the controller's ring of nodes."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from bus.envelope import open_envelope, seal
+from bus.keyring import KeyRing, NodeEntry, write_node_keys
+from bus.keys import (
+    BadKey,
+    NodeKeys,
+    generate_key,
+    generate_token,
+    key_id,
+    load_private_key,
+    parse_public,
+    public_text,
+    read_public_keys,
+    save_private_key,
+)
+
+CONTROLLER = generate_key().public_key
+
+
+def test_a_saved_key_signs_as_before(tmp_path: Path) -> None:
+    key = generate_key()
+    save_private_key(tmp_path / "key", key)
+    again = load_private_key(tmp_path / "key")
+    assert key_id(again.public_key) == key_id(key.public_key)
+    assert open_envelope(seal("t", b"x", again), "t", [key.public_key]) == b"x"
+
+
+def test_a_private_key_file_is_its_owner_s_alone(tmp_path: Path) -> None:
+    path = tmp_path / "key"
+    save_private_key(path, generate_key())
+    assert path.stat().st_mode & 0o777 == 0o600
+    for mode in (0o640, 0o604, 0o660, 0o610):
+        path.chmod(mode)
+        with pytest.raises(BadKey, match=f"chmod 600 {path}"):
+            load_private_key(path)
+
+
+def test_a_key_is_never_overwritten(tmp_path: Path) -> None:
+    save_private_key(tmp_path / "key", generate_key())
+    before = (tmp_path / "key").read_bytes()
+    with pytest.raises(BadKey, match="not overwritten"):
+        save_private_key(tmp_path / "key", generate_key())
+    assert (tmp_path / "key").read_bytes() == before
+
+
+def test_unusable_private_keys_are_named_with_their_file(tmp_path: Path) -> None:
+    path = tmp_path / "key"
+    with pytest.raises(BadKey, match="cannot be read"):
+        load_private_key(path)
+    path.write_text("hello")
+    path.chmod(0o600)
+    with pytest.raises(BadKey, match="PEM"):
+        load_private_key(path)
+
+
+def test_a_public_key_in_one_line(tmp_path: Path) -> None:
+    assert parse_public(public_text(CONTROLLER) + "\n") == CONTROLLER
+    for wrong in ("", "ed25519:", "ed25519:" + "0" * 63, "ed25519:" + "G" * 64, "rsa:" + "0" * 64):
+        with pytest.raises(BadKey, match="ed25519"):
+            parse_public(wrong)
+    path = tmp_path / "controller.pub"
+    other = generate_key().public_key
+    path.write_text(f"# the old one\n{public_text(CONTROLLER)}\n\n{public_text(other)}\n")
+    assert read_public_keys(path) == [CONTROLLER, other]
+    path.write_text("# nothing\n")
+    with pytest.raises(BadKey, match="no public key"):
+        read_public_keys(path)
+
+
+def test_tokens_differ_and_are_long() -> None:
+    tokens = {generate_token() for _ in range(100)}
+    assert len(tokens) == 100
+    assert all(len(token) >= 43 for token in tokens)
+
+
+def test_a_node_s_folder_and_the_ring_agree(tmp_path: Path) -> None:
+    ring = KeyRing(tmp_path / "ring")
+    write_node_keys(tmp_path / "host-1", "host-1", ring, [CONTROLLER])
+    keys = NodeKeys.load(tmp_path / "host-1")
+    assert keys.controller_keys == [CONTROLLER]
+    assert ring.public_key("host-1") == keys.signer.public_key
+    assert ring.token_matches("host-1", keys.token)
+    assert not ring.token_matches("host-1", generate_token())
+    assert not ring.token_matches("host-2", keys.token)
+    assert ring.nodes() == ["host-1"]
+
+
+def test_no_secret_is_in_the_ring(tmp_path: Path) -> None:
+    ring = KeyRing(tmp_path / "ring")
+    keys = write_node_keys(tmp_path / "host-1", "host-1", ring, [CONTROLLER])
+    kept = (tmp_path / "ring" / "nodes" / "host-1.json").read_text()
+    assert keys.token not in kept
+    assert keys.signer.private_bytes.decode().splitlines()[1] not in kept
+    assert json.loads(kept).keys() == {"publicKey", "tokenSha256", "revoked"}
+
+
+def test_the_token_is_kept_from_others(tmp_path: Path) -> None:
+    write_node_keys(tmp_path / "host-1", "host-1", KeyRing(tmp_path / "ring"), [CONTROLLER])
+    (tmp_path / "host-1" / "token").chmod(0o644)
+    with pytest.raises(BadKey, match="chmod 600"):
+        NodeKeys.load(tmp_path / "host-1")
+
+
+def test_credentials_are_not_overwritten(tmp_path: Path) -> None:
+    ring = KeyRing(tmp_path / "ring")
+    keys = write_node_keys(tmp_path / "host-1", "host-1", ring, [CONTROLLER])
+    with pytest.raises(BadKey, match="there already"):
+        write_node_keys(tmp_path / "host-1", "host-1", ring, [CONTROLLER])
+    assert ring.token_matches("host-1", keys.token)
+
+
+def test_revoking_works_at_once_in_a_ring_that_is_open(tmp_path: Path) -> None:
+    serving, operator = KeyRing(tmp_path / "ring"), KeyRing(tmp_path / "ring")
+    write_node_keys(tmp_path / "host-1", "host-1", operator, [CONTROLLER])
+    assert serving.public_key("host-1") is not None
+    operator.revoke("host-1")
+    assert serving.public_key("host-1") is None
+    entry = serving.entry("host-1")
+    assert entry is not None
+    assert entry.revoked
+    with pytest.raises(BadKey, match="host-9"):
+        operator.revoke("host-9")
+
+
+def test_new_credentials_replace_the_old_ones_in_an_open_ring(tmp_path: Path) -> None:
+    serving = KeyRing(tmp_path / "ring")
+    old = write_node_keys(tmp_path / "a", "host-1", serving, [CONTROLLER])
+    assert serving.token_matches("host-1", old.token)
+    new = write_node_keys(tmp_path / "b", "host-1", KeyRing(tmp_path / "ring"), [CONTROLLER])
+    assert serving.token_matches("host-1", new.token)
+    assert not serving.token_matches("host-1", old.token)
+
+
+def test_a_removed_node_is_forgotten(tmp_path: Path) -> None:
+    ring = KeyRing(tmp_path / "ring")
+    keys = write_node_keys(tmp_path / "host-1", "host-1", ring, [CONTROLLER])
+    assert ring.token_matches("host-1", keys.token)
+    (tmp_path / "ring" / "nodes" / "host-1.json").unlink()
+    assert not ring.token_matches("host-1", keys.token)
+    assert ring.entry("host-1") is None
+
+
+@pytest.mark.parametrize("node", ["../outside", "/outside", "a/b", "", "..", "A", "con"])
+def test_a_name_never_leads_out_of_the_ring(tmp_path: Path, node: str) -> None:
+    ring = KeyRing(tmp_path / "ring")
+    write_node_keys(tmp_path / "x", "host-1", ring, [CONTROLLER])
+    stolen = (tmp_path / "ring" / "nodes" / "host-1.json").read_text()
+    (tmp_path / "ring" / "outside.json").write_text(stolen)
+    assert ring.entry(node) is None
+    with pytest.raises(BadKey, match="name"):
+        ring.register(node, NodeEntry(public_key=public_text(CONTROLLER), token_sha256="0" * 64))
+
+
+def test_a_damaged_entry_is_refused_until_it_is_mended(tmp_path: Path) -> None:
+    ring = KeyRing(tmp_path / "ring")
+    keys = write_node_keys(tmp_path / "host-1", "host-1", ring, [CONTROLLER])
+    path = tmp_path / "ring" / "nodes" / "host-1.json"
+    good = path.read_text()
+    path.write_text(good[:-20])
+    with pytest.raises(BadKey, match=r"host-1\.json"):
+        ring.token_matches("host-1", keys.token)
+    path.write_text(good)
+    os.utime(path, ns=(1, 1))
+    assert ring.token_matches("host-1", keys.token)
