@@ -1,0 +1,79 @@
+"""Metrics of the controller, in a registry that is passed in. Base units; no host name is ever a label."""
+
+from functools import partial
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
+
+from crds.status import Condition, RolloutStatus
+
+_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+_STATES = ("current", "outdated", "in_flight", "failed", "unknown")
+
+
+class Metrics:
+    """What the controller counts. Every label value that is known beforehand exists from the start, at zero."""
+
+    def __init__(self, registry: CollectorRegistry, version: str) -> None:
+        self.registry = registry
+        self._shown: dict[str, list[Condition]] = {}
+
+        Info("drumbeat_build", "The version of Drumbeat that runs.", registry=registry).info({"version": version})
+        gauge, counter = partial(Gauge, registry=registry), partial(Counter, registry=registry)
+        timing = partial(Histogram, registry=registry, buckets=_SECONDS)
+
+        self.targets = gauge("drumbeat_targets", "Targets by condition and its status.", ["condition", "status"])
+        self.hosts = gauge("drumbeat_hosts", "Hosts of a target, each in one state.", ["target", "state"])
+        self.hosts_excluded = gauge("drumbeat_hosts_excluded", "Hosts of a target that people took out.", ["target"])
+        self.hosts_unavailable = gauge(
+            "drumbeat_hosts_unavailable", "Hosts of a target that count against its budget.", ["target"]
+        )
+        self.rollouts = counter("drumbeat_rollouts", "Rollouts that ended, by result.", ["result"])
+        self.journeys = counter("drumbeat_journeys", "Journeys of hosts that ended, by result.", ["result"])
+        self.plan_seconds = timing("drumbeat_plan_seconds", "Time to plan one target.")
+        self.commit_seconds = timing("drumbeat_commit_seconds", "Time to commit one transaction.")
+        self.failures = counter("drumbeat_failures", "Errors that were survived, to be tried again, by part.", ["part"])
+
+        self.reports = counter("drumbeat_reports", "Reports that were taken, by kind.", ["kind"])
+        self.refusals = counter("drumbeat_refusals", "Messages from nodes that were refused, by reason.", ["reason"])
+        self.assignments = counter("drumbeat_assignments", "Assignments that were published.")
+        self.mailbox_depth = gauge("drumbeat_mailbox_depth", "Messages that wait for the deciding thread.")
+        self.nodes_silent = gauge("drumbeat_nodes_silent", "Nodes that did not report in time and count as unknown.")
+        self.source_errors = counter("drumbeat_source_errors", "Looks at the state repository that failed.")
+        self.revision_refused = gauge("drumbeat_revision_refused", "1 while the newest revision is refused, else 0.")
+        self._begin_at_zero()
+
+    def _begin_at_zero(self) -> None:
+        for result in ("succeeded", "superseded", "held"):
+            self.rollouts.labels(result)
+        for result in ("succeeded", "superseded", "failed"):
+            self.journeys.labels(result)
+        for kind in ("full", "short", "stale"):
+            self.reports.labels(kind)
+        for part in ("plan", "publish", "source", "store"):
+            self.failures.labels(part)
+
+    def show(self, status: RolloutStatus) -> None:
+        """Count a target's hosts and conditions as they are now, in place of what was shown of it before."""
+        self._count(status.target, status.conditions)
+        for state in _STATES:
+            self.hosts.labels(status.target, state).set(getattr(status.counts, state))
+        self.hosts_excluded.labels(status.target).set(status.counts.excluded)
+        self.hosts_unavailable.labels(status.target).set(status.counts.unavailable)
+
+    def forget(self, target: str) -> None:
+        """Take a target that is no more out of every gauge."""
+        if target not in self._shown:
+            return
+        self._count(target, [])
+        del self._shown[target]
+        for state in _STATES:
+            self.hosts.remove(target, state)
+        self.hosts_excluded.remove(target)
+        self.hosts_unavailable.remove(target)
+
+    def _count(self, target: str, conditions: list[Condition]) -> None:
+        for condition in self._shown.get(target, []):
+            self.targets.labels(condition.type, condition.status).dec()
+        for condition in conditions:
+            self.targets.labels(condition.type, condition.status).inc()
+        self._shown[target] = conditions
