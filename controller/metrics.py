@@ -1,6 +1,7 @@
 """Metrics of the controller, in a registry that is passed in. Base units; no host name is ever a label."""
 
 from functools import partial
+from importlib.metadata import version
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 
@@ -13,11 +14,12 @@ _STATES = ("current", "outdated", "in_flight", "failed", "unknown")
 class Metrics:
     """What the controller counts. Every label value that is known beforehand exists from the start, at zero."""
 
-    def __init__(self, registry: CollectorRegistry, version: str) -> None:
+    def __init__(self, registry: CollectorRegistry) -> None:
         self.registry = registry
         self._shown: dict[str, list[Condition]] = {}
 
-        Info("drumbeat_build", "The version of Drumbeat that runs.", registry=registry).info({"version": version})
+        build = Info("drumbeat_build", "The version of Drumbeat that runs.", registry=registry)
+        build.info({"version": version("drumbeat")})
         gauge, counter = partial(Gauge, registry=registry), partial(Counter, registry=registry)
         timing = partial(Histogram, registry=registry, buckets=_SECONDS)
 
@@ -27,30 +29,34 @@ class Metrics:
         self.hosts_unavailable = gauge(
             "drumbeat_hosts_unavailable", "Hosts of a target that count against its budget.", ["target"]
         )
-        self.rollouts = counter("drumbeat_rollouts", "Rollouts that ended, by result.", ["result"])
-        self.journeys = counter("drumbeat_journeys", "Journeys of hosts that ended, by result.", ["result"])
+        self.rollouts_total = counter("drumbeat_rollouts", "Rollouts that ended, by result.", ["result"])
+        self.journeys_total = counter("drumbeat_journeys", "Journeys of hosts that ended, by result.", ["result"])
         self.plan_seconds = timing("drumbeat_plan_seconds", "Time to plan one target.")
         self.commit_seconds = timing("drumbeat_commit_seconds", "Time to commit one transaction.")
-        self.failures = counter("drumbeat_failures", "Errors that were survived, to be tried again, by part.", ["part"])
+        self.failures_total = counter(
+            "drumbeat_failures", "Errors that were survived, to be tried again, by part.", ["part"]
+        )
 
-        self.reports = counter("drumbeat_reports", "Reports that were taken, by kind.", ["kind"])
-        self.refusals = counter("drumbeat_refusals", "Messages from nodes that were refused, by reason.", ["reason"])
-        self.assignments = counter("drumbeat_assignments", "Assignments that were published.")
+        self.reports_total = counter("drumbeat_reports", "Reports that were taken, by kind.", ["kind"])
+        self.refusals_total = counter(
+            "drumbeat_refusals", "Messages from nodes that were refused, by reason.", ["reason"]
+        )
+        self.assignments_total = counter("drumbeat_assignments", "Assignments that were published.")
         self.mailbox_depth = gauge("drumbeat_mailbox_depth", "Messages that wait for the deciding thread.")
         self.nodes_silent = gauge("drumbeat_nodes_silent", "Nodes that did not report in time and count as unknown.")
-        self.source_errors = counter("drumbeat_source_errors", "Looks at the state repository that failed.")
+        self.source_errors_total = counter("drumbeat_source_errors", "Looks at the state repository that failed.")
         self.revision_refused = gauge("drumbeat_revision_refused", "1 while the newest revision is refused, else 0.")
         self._begin_at_zero()
 
     def _begin_at_zero(self) -> None:
         for result in ("succeeded", "superseded", "held"):
-            self.rollouts.labels(result)
+            self.rollouts_total.labels(result)
         for result in ("succeeded", "superseded", "failed"):
-            self.journeys.labels(result)
+            self.journeys_total.labels(result)
         for kind in ("full", "short", "stale"):
-            self.reports.labels(kind)
+            self.reports_total.labels(kind)
         for part in ("plan", "publish", "source", "store"):
-            self.failures.labels(part)
+            self.failures_total.labels(part)
 
     def show(self, status: RolloutStatus) -> None:
         """Count a target's hosts and conditions as they are now, in place of what was shown of it before."""

@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, datetime
+from importlib.metadata import version
 from typing import Literal
 
 import pytest
@@ -21,7 +22,7 @@ def registry() -> CollectorRegistry:
 
 @pytest.fixture
 def metrics(registry: CollectorRegistry) -> Metrics:
-    return Metrics(registry, "1.2.3")
+    return Metrics(registry)
 
 
 def status(target: str, ready: Literal["True", "False"], **counts: int) -> RolloutStatus:
@@ -31,7 +32,7 @@ def status(target: str, ready: Literal["True", "False"], **counts: int) -> Rollo
 
 def test_two_sets_of_metrics_do_not_meet(metrics: Metrics) -> None:
     other = CollectorRegistry()
-    Metrics(other, "1.2.3").source_errors.inc()
+    Metrics(other).source_errors_total.inc()
     assert other.get_sample_value("drumbeat_source_errors_total") == 1
     assert metrics.registry.get_sample_value("drumbeat_source_errors_total") == 0
 
@@ -62,7 +63,7 @@ def test_names_and_helps_keep_to_the_conventions(metrics: Metrics, registry: Col
 
 
 def test_what_is_known_beforehand_exists_at_zero(metrics: Metrics, registry: CollectorRegistry) -> None:
-    assert registry.get_sample_value("drumbeat_build_info", {"version": "1.2.3"}) == 1
+    assert registry.get_sample_value("drumbeat_build_info", {"version": version("drumbeat")}) == 1
     assert registry.get_sample_value("drumbeat_rollouts_total", {"result": "succeeded"}) == 0
     assert registry.get_sample_value("drumbeat_reports_total", {"kind": "full"}) == 0
     assert registry.get_sample_value("drumbeat_revision_refused") == 0
