@@ -1,0 +1,232 @@
+"""A node's end of the embedded bus: one thread long-polls for assignments, another posts full reports."""
+
+import threading
+from collections.abc import Callable
+from random import Random
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+import requests
+import structlog
+from requests.utils import get_environ_proxies
+from structlog.typing import FilteringBoundLogger
+from urllib3.exceptions import HTTPError
+
+from bus.clock import Clock, SystemClock
+from bus.cuttable import CuttableAdapter, Sockets
+from bus.envelope import MAX_ENVELOPE
+
+CONNECT_TIMEOUT = 5.0
+ANSWER_TIMEOUT = 10.0
+"""Seconds for an answer, beyond those that a poll asks the controller to wait."""
+FIRST_RETRY = 0.1
+
+_TAG_HEADER = "Drumbeat-Tag"
+_REFUSED_FOR_GOOD = {400, 413}
+
+
+class _Answer(NamedTuple):
+    status: int
+    body: bytes
+    tag: str
+
+
+class _Away(Exception):
+    """The controller did not answer, or not as it should."""
+
+    def __init__(self, kind: str, text: str, retry_after: float = 0.0, for_good: bool = False) -> None:
+        super().__init__(text)
+        self.kind = kind
+        self.retry_after = retry_after
+        self.for_good = for_good
+
+
+class HttpNodeBus:
+    """A NodeBus over http(s)://.
+
+    ``ca`` is a file of certificates to trust instead of the system's. Each poll carries a heartbeat, so ``interval``
+    (seconds) bounds both. While the controller is away, each try waits a random time of up to half of how long it has
+    been away, ``retry_cap`` seconds at most: short absences are noticed soon, long ones cost little.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        node: str,
+        token: str,
+        *,
+        ca: str | None = None,
+        interval: float = 30.0,
+        retry_cap: float = 10.0,
+        clock: Clock | None = None,
+        random: Random | None = None,
+        logger: FilteringBoundLogger | None = None,
+    ) -> None:
+        self._base = f"{url.rstrip('/')}/bus/v1/nodes/{quote(node, safe='')}"
+        self._interval = interval
+        self._retry_cap = retry_cap
+        self._clock = clock or SystemClock()
+        self._random = random or Random()
+        self._logger: FilteringBoundLogger = logger or structlog.get_logger("bus")
+        self._sockets = Sockets()
+        self._polls = self._session(url, token, ca)
+        self._reports = self._session(url, token, ca)
+        self._threads: list[threading.Thread] = []
+        self._changed = threading.Condition()
+        self._stopping = False
+        self._waiting: bytes | None = None
+        self._away_since: float | None = None
+        self._away_kind = ""
+        self._returns = 0
+        self._have = ""
+
+    def start(self, receive: Callable[[bytes], None], heartbeat: Callable[[], bytes]) -> None:
+        self._threads = [
+            threading.Thread(target=self._repeat, args=[lambda: self._poll(receive, heartbeat)], name="bus-poll"),
+            threading.Thread(target=self._repeat, args=[self._report], name="bus-report"),
+        ]
+        for thread in self._threads:
+            thread.daemon = True
+            thread.start()
+
+    def send(self, envelope: bytes) -> None:
+        with self._changed:
+            self._waiting = envelope
+            self._changed.notify_all()
+
+    def stop(self) -> None:
+        with self._changed:
+            self._stopping = True
+            self._changed.notify_all()
+        self._sockets.cut()
+        for thread in self._threads:
+            if thread is not threading.current_thread():
+                thread.join(CONNECT_TIMEOUT + ANSWER_TIMEOUT)
+        self._polls.close()
+        self._reports.close()
+
+    def _session(self, url: str, token: str, ca: str | None) -> requests.Session:
+        session = requests.Session()
+        # The environment is read once: requests would look for proxies and .netrc again with each message.
+        session.proxies.update(get_environ_proxies(url))
+        session.trust_env = False
+        session.verify = ca or True
+        session.headers.update(
+            {
+                "Authorization": f"Bearer {token}",
+                "Content-Type": "application/json",
+                "Accept-Encoding": "identity",
+            }
+        )
+        for scheme in ("http://", "https://"):
+            session.mount(scheme, CuttableAdapter(self._sockets))
+        return session
+
+    def _repeat(self, step: Callable[[], None]) -> None:
+        while not self._stopping:
+            try:
+                step()
+            except _Away as away:
+                self._lost(away)
+                self._pause(away.retry_after)
+            except Exception:
+                self._logger.exception("the agent's part of the bus failed; the bus goes on")
+                self._pause(1.0)
+
+    def _poll(self, receive: Callable[[bytes], None], heartbeat: Callable[[], bytes]) -> None:
+        # Not always the whole interval, so that nodes that came back together do not poll together for ever.
+        wait = self._interval * self._random.uniform(0.8, 1.0)
+        asked = {"have": self._have, "wait": f"{wait:.3f}"}
+        answer = self._post(self._polls, "poll", heartbeat(), wait + ANSWER_TIMEOUT, asked)
+        if answer.status != 200 or self._stopping:
+            return
+        if len(answer.body) > MAX_ENVELOPE:
+            self._logger.error("an assignment was too large and is ignored", limit=MAX_ENVELOPE)
+        else:
+            receive(answer.body)
+        self._have = answer.tag
+
+    def _report(self) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._stopping or self._waiting is not None)
+            report, self._waiting = self._waiting, None
+        if report is None or self._stopping:
+            return
+        try:
+            self._post(self._reports, "report", report, ANSWER_TIMEOUT)
+        except _Away as away:
+            if not away.for_good:
+                self._put_back(report)
+            raise
+
+    def _put_back(self, report: bytes) -> None:
+        with self._changed:
+            if self._waiting is None:
+                self._waiting = report
+
+    def _post(
+        self, session: requests.Session, path: str, body: bytes, timeout: float, asked: dict[str, str] | None = None
+    ) -> _Answer:
+        try:
+            with session.post(
+                f"{self._base}/{path}",
+                data=body,
+                params=asked,
+                timeout=(CONNECT_TIMEOUT, timeout),
+                allow_redirects=False,
+                stream=True,
+            ) as response:
+                answer = _Answer(response.status_code, _read(response), response.headers.get(_TAG_HEADER, ""))
+                retry_after = response.headers.get("Retry-After", "")
+        except (requests.RequestException, HTTPError, OSError) as error:
+            raise _Away("unreachable", str(error)) from error
+        _must_be_good(answer, float(retry_after) if retry_after.isdecimal() else 0.0)
+        self._found()
+        return answer
+
+    def _lost(self, away: _Away) -> None:
+        with self._changed:
+            news = self._away_kind != away.kind and not self._stopping
+            self._away_kind = away.kind
+            if self._away_since is None:
+                self._away_since = self._clock.monotonic()
+        if news:
+            self._logger.warning("the controller cannot be used; trying again until it can", why=str(away))
+
+    def _found(self) -> None:
+        with self._changed:
+            if self._away_since is None:
+                return
+            seconds = self._clock.monotonic() - self._away_since
+            self._away_since, self._away_kind = None, ""
+            self._returns += 1
+            self._changed.notify_all()
+        self._logger.info("the controller is back", after_seconds=round(seconds, 1))
+
+    def _pause(self, at_least: float) -> None:
+        """Wait before the next try; the other thread's success and ``stop`` cut it short."""
+        with self._changed:
+            returns = self._returns
+            away = self._clock.monotonic() - self._away_since if self._away_since is not None else 0.0
+            at_most = min(self._retry_cap, max(FIRST_RETRY, away / 2))
+            delay = min(at_least, self._retry_cap) + self._random.uniform(0, at_most)
+            self._changed.wait_for(lambda: self._stopping or self._returns != returns, delay)
+
+
+def _read(response: requests.Response) -> bytes:
+    """The body, but not endlessly much of it."""
+    raw: Any = response.raw
+    body = raw.read(MAX_ENVELOPE + 1)
+    return body if isinstance(body, bytes) else b""
+
+
+def _must_be_good(answer: _Answer, retry_after: float) -> None:
+    if answer.status in {200, 202, 204}:
+        return
+    text = answer.body[:300].decode(errors="replace").strip()
+    raise _Away(
+        f"status {answer.status}",
+        f"it answered {answer.status}: {text}",
+        retry_after,
+        for_good=answer.status in _REFUSED_FOR_GOOD,
+    )
