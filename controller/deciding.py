@@ -59,7 +59,7 @@ class Deciding:
         """Take over the store. ``seal`` signs an assignment. Raises StoreError."""
         self.store, self.bus, self.metrics = store, bus, metrics
         self._seal, self._clock = seal, clock
-        self._log = structlog.get_logger("deciding")
+        self._log = structlog.get_logger("controller.deciding")
         now = clock.now()
         self.term = store.take_over(now)
         loaded = store.load()
@@ -75,6 +75,8 @@ class Deciding:
         self._repeated: set[str] = set()
         self._transaction: Transaction | None = None
         self._stack = ExitStack()
+        for status in loaded.statuses.values():
+            metrics.show(status)
         self._log.info("controller.started", term=self.term, targets=len(loaded.statuses))
 
     def _in_flight(self) -> set[str]:
@@ -114,6 +116,7 @@ class Deciding:
             for node in self.world.expire(now):
                 self._log.warning("node.silent", node=node.name, last_seen=node.seen)
                 self._event("NodeSilent", node.name, "NoReport", "has not reported in time", now)
+                self._show_silent()
             self._restamp_nodes()
             self._plan_all(now)
         if self._transaction is not None:
@@ -147,13 +150,18 @@ class Deciding:
 
     # --- observing
 
+    def _show_silent(self) -> None:
+        self.metrics.nodes_silent.set(sum(node.silent for node in self.world.nodes.nodes.values()))
+
     def _report(self, report: Report, now: datetime) -> None:
         silent = self.world.nodes.get(report.node).silent
         news, operations, incomplete = self.world.fold(report, now)
-        self.metrics.reports_total.labels("full" if report.full else "short").inc()
         if not news:
+            self.metrics.reports_total.labels("stale").inc()
             return
+        self.metrics.reports_total.labels("full" if report.full else "short").inc()
         if silent:
+            self._show_silent()
             self._log.info("node.reports", node=report.node)
         if report.full:
             self._tx().put_report(report.node, report)
@@ -241,6 +249,7 @@ class Deciding:
                 self._save(target, decided.writes, now)
             except Exception as error:  # noqa: BLE001 - a target that cannot be planned must not stop the others
                 delay = self.queue.failed(target, now)
+                self.metrics.failures_total.labels("plan").inc()
                 self._log.exception("plan.failed", target=target, error=str(error), again_in=round(delay, 2))
                 return
             self.queue.succeeded(target)
@@ -263,6 +272,7 @@ class Deciding:
         match write:
             case PutStatus(status):
                 tx.put_status(status)
+                self.metrics.show(status)
             case PutJourney(journey):
                 tx.put_journey(target, journey)
             case DropJourney(host):
@@ -279,8 +289,15 @@ class Deciding:
                 tx.delete_operation(identity)
             case AddEvent(verb, object_, reason, message, cause):
                 self._event(verb, object_, reason, message, now, cause)
+                self._count(verb, reason)
                 self._log.info("event", verb=verb, object=object_, reason=reason, message=message)
         return stamp
+
+    def _count(self, verb: str, reason: str) -> None:
+        if verb == "RolloutSucceeded" or verb == "RolloutHeld":
+            self.metrics.rollouts_total.labels("succeeded" if verb == "RolloutSucceeded" else "held").inc()
+        if verb == "HostConverged" or reason == "Failed":
+            self.metrics.journeys_total.labels("succeeded" if verb == "HostConverged" else "failed").inc()
 
     def _stamp(self, node: str) -> Stamp:
         """The assignment that the node gets out of this step: one more serial, however many targets change it."""
@@ -304,3 +321,4 @@ class Deciding:
             fragments = self.world.entries.get(node, {})
             self.bus.publish(node, self._seal(merge(node, stamp, now + VALIDITY, fragments)))
             self._published[node] = now
+            self.metrics.assignments_total.inc()
