@@ -1,0 +1,46 @@
+# Everything works from a fresh clone on a Debian that has git, make and python3; the first run sets up .venv.
+# ARGS are handed on: make test ARGS="-k store", make demo ARGS=--help.
+
+BIN := .venv/bin
+SETUP := deploy/dev/setup.sh
+# A worker for each processor, two at least.
+WORKERS ?= $(shell n=$$(nproc); echo $$((n > 2 ? n : 2)))
+ARGS ?=
+# Debian keeps HAProxy where users have no path to.
+export PATH := $(PATH):/usr/sbin:/sbin
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint bench schemas clean
+
+help: ## say what can be made
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+
+setup: ## set up .venv, as uv.lock says
+	@$(SETUP)
+
+demo: ## run a fleet on this machine and roll a release out over it
+	@$(SETUP) haproxy
+	@$(BIN)/drumbeat demo $(ARGS)
+
+test: ## run every test
+	@$(SETUP) haproxy
+	@$(BIN)/pytest -n $(WORKERS) $(ARGS)
+
+lint: ## check style, types and the direction of imports
+	@$(SETUP)
+	@$(BIN)/ruff check $(ARGS)
+	@$(BIN)/ruff format --check $(ARGS)
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+bench: ## measure the figures in the README
+	@$(SETUP) haproxy
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+schemas: ## write the JSON schemas of the state files anew
+	@$(SETUP)
+	@$(BIN)/python -m controller.source.schemas $(ARGS)
+
+clean: ## remove .venv and what tools left behind
+	@rm -rf .venv dist .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
