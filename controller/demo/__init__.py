@@ -1,0 +1,1 @@
+"""The demo: a whole fleet on one machine, made of real parts."""

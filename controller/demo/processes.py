@@ -1,0 +1,120 @@
+"""Processes of the demo: each with a log of its own, each stopped by its own process id."""
+
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+_MEBIBYTE = 1024 * 1024
+
+
+class DemoError(Exception):
+    """The demo cannot go on; the text says why, and what to do. ``log`` is the file that knows more."""
+
+    def __init__(self, message: str, log: Path | None = None) -> None:
+        super().__init__(message)
+        self.log = log
+
+
+@dataclass(frozen=True)
+class Process:
+    """One started process."""
+
+    name: str
+    popen: "subprocess.Popen[bytes]"
+    log: Path
+
+    @property
+    def pid(self) -> int:
+        return self.popen.pid
+
+    def check(self) -> None:
+        """Raise DemoError if it has ended."""
+        status = self.popen.poll()
+        if status is not None:
+            raise DemoError(f"{self.name} ended with status {status}", self.log)
+
+
+class Processes:
+    """All that was started here, and its end."""
+
+    def __init__(self, logs: Path) -> None:
+        self._logs = logs
+        self._running: list[Process] = []
+        logs.mkdir(parents=True, exist_ok=True)
+
+    def start(self, name: str, command: Sequence[str | Path], environment: Mapping[str, str] | None = None) -> Process:
+        """Start a process in a session of its own, so that Ctrl-C on the terminal reaches only the demo."""
+        log = self._logs / f"{name}.log"
+        with log.open("ab") as output:
+            popen = subprocess.Popen(
+                [str(word) for word in command],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **(environment or {})},
+                start_new_session=True,
+            )
+        process = Process(name, popen, log)
+        self._running.append(process)
+        return process
+
+    def check(self) -> None:
+        """Raise DemoError if one of them has ended by itself."""
+        for process in self._running:
+            process.check()
+
+    def stop(self, process: Process, timeout: float = 10.0) -> None:
+        """End one process and wait for it: SIGTERM, and SIGKILL after ``timeout`` seconds."""
+        self._running.remove(process)
+        process.popen.terminate()
+        _wait(process, time.monotonic() + timeout)
+
+    def stop_all(self, timeout: float = 10.0) -> None:
+        """End everything at once, and wait until all of it is gone."""
+        for process in self._running:
+            process.popen.terminate()
+        deadline = time.monotonic() + timeout
+        while self._running:
+            _wait(self._running.pop(), deadline)
+
+
+def _wait(process: Process, deadline: float) -> None:
+    try:
+        process.popen.wait(max(0.0, deadline - time.monotonic()))
+    except subprocess.TimeoutExpired:
+        process.popen.kill()
+        process.popen.wait()
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system time that a process and its ended children have used (Linux, /proc/PID/stat)."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    return sum(int(ticks) for ticks in fields[11:15]) / os.sysconf("SC_CLK_TCK")
+
+
+def peak_rss_mb(pid: int) -> float:
+    """The most memory that a process has held, in MiB (Linux, VmHWM)."""
+    for line in Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines():
+        if line.startswith("VmHWM:"):
+            return round(int(line.split()[1]) * 1024 / _MEBIBYTE, 1)
+    raise DemoError(f"/proc/{pid}/status names no VmHWM")
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports on which nothing listens, at any address of this machine."""
+    with ExitStack() as held:
+        sockets = [held.enter_context(socket.create_server(("", 0))) for _ in range(count)]
+        return [int(server.getsockname()[1]) for server in sockets]
+
+
+def tail(log: Path, lines: int = 20) -> list[str]:
+    """The last lines of a log."""
+    try:
+        return log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:]
+    except FileNotFoundError:
+        return []
