@@ -49,6 +49,8 @@ class Running:
     restarts: int = 0
     message: str = ""
     log_tail: list[str] = field(default_factory=list)
+    again_in: float | None = None
+    """Seconds after which to ask again; None: whatever happens to it wakes the core."""
 
 
 class Supervisor(Protocol):

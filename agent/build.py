@@ -1,0 +1,128 @@
+"""From settings to a working agent: the one place that knows which parts there are."""
+
+import platform
+from collections.abc import Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
+from random import Random
+
+from agent.core import Agent
+from agent.drivers.services import archive
+from agent.drivers.supervisors import process
+from agent.environment import inherited
+from agent.halted import Halted
+from agent.journal import Journal, JournalProblem
+from agent.probes import Prober
+from agent.processes import system_processes
+from agent.reporting import Reporter, Speaker
+from agent.role import Role, Steps, Wake
+from agent.roles.host import HostPorts, HostRole
+from agent.settings import Settings
+from bus.clock import Clock
+from bus.envelope import open_assignment, seal_report
+from bus.keys import NodeKeys
+from bus.port import NodeBus
+
+RUNNER_FOLDER = "runner"
+
+
+@dataclass
+class Parts:
+    """What an agent is made with."""
+
+    settings: Settings
+    keys: NodeKeys
+    clock: Clock
+    random: Random
+    wake: Wake
+    closing: ExitStack = field(default_factory=ExitStack)
+    """Ends threads, newest first."""
+
+
+def build_agent(parts: Parts, send: Callable[[bytes], None]) -> Agent | Halted:
+    """The agent; or what stands in for it, if the journal cannot be used."""
+    settings = parts.settings
+    interval = settings.report_interval
+    seal = partial(seal_report, signer=parts.keys.signer)
+    try:
+        settings.state.mkdir(parents=True, exist_ok=True, mode=0o755)
+        journal = Journal.open(settings.state / "journal", parts.clock, parts.random)
+    except (JournalProblem, OSError) as problem:
+        return Halted(
+            str(problem), f"halted-{parts.random.getrandbits(64):016x}", _speaker(settings), seal, send, interval
+        )
+    reporter = Reporter(_speaker(settings), journal, seal, send, timedelta(seconds=interval))
+    verify = partial(open_assignment, controller_keys=parts.keys.controller_keys, node=settings.node)
+    return Agent(journal, build_roles(parts, journal.steps), verify, reporter, parts.wake, interval)
+
+
+def build_roles(parts: Parts, steps: Callable[[str], Steps]) -> list[Role]:
+    """The roles that the settings name."""
+    roles: list[Role] = []
+    if parts.settings.host is not None:
+        roles.append(_host(parts, steps("host")))
+    return roles
+
+
+def build_bus(parts: Parts) -> NodeBus:
+    """The way to the controller, by the URL's scheme."""
+    settings = parts.settings
+    from bus.http_node import HttpNodeBus  # noqa: PLC0415  only the transport that is used is loaded
+
+    return HttpNodeBus(
+        settings.bus,
+        settings.node,
+        parts.keys.token,
+        ca=str(settings.ca) if settings.ca else None,
+        interval=settings.report_interval,
+        clock=parts.clock,
+        random=parts.random,
+    )
+
+
+def agent_version() -> str:
+    """The installed version of Drumbeat."""
+    try:
+        return version("drumbeat")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def _speaker(settings: Settings) -> Speaker:
+    named = {"host": settings.host, "balancer": settings.balancer, "runner": settings.runner}
+    roles = [name for name, role in named.items() if role is not None]
+    return Speaker(settings.node, agent_version(), platform.system().lower(), roles)
+
+
+def _host(parts: Parts, steps: Steps) -> HostRole:
+    settings, state = parts.settings.host, parts.settings.state
+    assert settings is not None
+    processes = system_processes()
+    parts.closing.callback(processes.close)
+    base = inherited()
+    supervisor = process.Driver(settings.process, state, processes, parts.clock, parts.random, parts.wake, base)
+    return HostRole(
+        HostPorts(
+            node=parts.settings.node,
+            services={"archive": archive.Driver(settings.archive, state, platform.system().lower(), parts.clock)},
+            supervisors={"process": supervisor},
+            ask=Prober(processes).ask,
+            environment=base,
+            clock=parts.clock,
+            random=parts.random,
+            steps=steps,
+            wake=parts.wake,
+            installing=_threads(parts, settings.downloads, "install"),
+            probing=_threads(parts, settings.probes, "probe"),
+        )
+    )
+
+
+def _threads(parts: Parts, most: int, name: str) -> Executor:
+    threads = ThreadPoolExecutor(most, thread_name_prefix=name)
+    parts.closing.callback(threads.shutdown, wait=False, cancel_futures=True)
+    return threads

@@ -1,0 +1,134 @@
+"""The driver: where artifacts and releases lie, and which are kept."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import mkdtemp
+from urllib.parse import urlsplit
+
+from pydantic import Field
+
+from agent.drivers.contracts import Retry, Terminal
+from agent.drivers.services.archive.fetch import checksum, disk_text, fetch
+from agent.drivers.services.archive.limits import Limits
+from agent.drivers.services.archive.unpack import SUFFIXES, unpack
+from agent.files import sync_folder
+from bus.clock import Clock
+from crds.release import Release
+
+
+class Config(Limits):
+    """Settings of the driver."""
+
+    keep: int = Field(
+        default=3, ge=1, description="releases and artifacts kept for each service, the running one apart"
+    )
+
+
+class Driver:
+    """Implements agent.drivers.contracts.ServiceDriver.
+
+    ``releases/TARGET/DIGEST`` is a whole release (16 digits of its digest), ``artifacts/TARGET/SHA256.SUFFIX`` a
+    verified artifact; names that begin with a dot are unfinished and swept away.
+    """
+
+    def __init__(self, config: Config, folder: Path, platform: str, clock: Clock) -> None:
+        self._config = config
+        self._folder = folder
+        self._platform = platform
+        self._clock = clock
+
+    def fetch(self, target: str, release: Release) -> None:
+        self._artifact(target, release)
+
+    def install(self, target: str, release: Release) -> Path:
+        place = self._place(target, release.digest)
+        if place.is_dir():
+            return place
+        artifact = self._artifact(target, release)
+        try:
+            self._sweep(place.parent)
+            with self._beside(place) as fresh:
+                self._check_again(artifact, release)
+                unpack(artifact, fresh, self._config)
+                fresh.rename(place)
+            sync_folder(place.parent)
+        except OSError as error:
+            raise Retry(disk_text(error, place.parent)) from error
+        return place
+
+    def installed(self, target: str, digest: str) -> Path | None:
+        place = self._place(target, digest)
+        return place if place.is_dir() else None
+
+    def remove(self, target: str, keep: set[str]) -> None:
+        releases, artifacts = self._folder / "releases" / target, self._folder / "artifacts" / target
+        try:
+            if not keep:
+                _delete(releases)
+                _delete(artifacts)
+                return
+            kept = {self._place(target, digest) for digest in keep}
+            for place in [place for place in _newest_first(releases) if place not in kept][self._config.keep :]:
+                _delete(place)
+            for place in _newest_first(artifacts)[self._config.keep :]:
+                place.unlink(missing_ok=True)
+        except OSError as error:
+            raise Retry(f"cannot delete old releases of {target}: {error.strerror}") from error
+
+    def _artifact(self, target: str, release: Release) -> Path:
+        sha256 = release.sha256_for(self._platform)
+        if sha256 is None:
+            raise Terminal(
+                f"version {release.version} has no artifact for {self._platform}: add its sha256 to the version file"
+            )
+        path = urlsplit(release.url).path
+        suffix = next((suffix for suffix in SUFFIXES if path.endswith(suffix)), None)
+        if suffix is None:
+            raise Terminal(f"{path} is not an archive that can be unpacked: its name must end in {', '.join(SUFFIXES)}")
+        place = self._folder / "artifacts" / target / f"{sha256}{suffix}"
+        fetch(release.url, sha256, place, self._config, self._clock)
+        return place
+
+    def _check_again(self, artifact: Path, release: Release) -> None:
+        """What lay on disk since it was fetched is not trusted either."""
+        if checksum(artifact) != release.sha256_for(self._platform):
+            artifact.unlink(missing_ok=True)
+            raise Retry("the fetched artifact was changed on disk; it is fetched again")
+
+    def _place(self, target: str, digest: str) -> Path:
+        return self._folder / "releases" / target / digest[:16]
+
+    def _sweep(self, releases: Path) -> None:
+        """Delete what an interrupted installation left."""
+        for unfinished in releases.glob(".*"):
+            _delete(unfinished)
+
+    @contextmanager
+    def _beside(self, place: Path) -> Iterator[Path]:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        fresh = Path(mkdtemp(prefix=".new-", dir=place.parent))
+        try:
+            fresh.chmod(0o755)
+            yield fresh
+        finally:
+            if fresh.exists():
+                shutil.rmtree(fresh, ignore_errors=True)
+
+
+def _newest_first(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    whole = [place for place in folder.iterdir() if not place.name.startswith(".")]
+    return sorted(whole, key=lambda place: (place.stat().st_mtime, place.name), reverse=True)
+
+
+def _delete(folder: Path) -> None:
+    """Take the name away first, so that no half of a release is ever found under it."""
+    doomed = folder.with_name(f".old-{folder.name.lstrip('.')}")
+    if doomed.exists():
+        shutil.rmtree(doomed)
+    if folder.exists():
+        folder.rename(doomed)
+        shutil.rmtree(doomed)

@@ -1,0 +1,125 @@
+"""Fetching an artifact: to the end, within its bounds, and only if it is what the release names."""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import get_ident
+from urllib.parse import urlsplit, urlunsplit
+from urllib.request import url2pathname
+
+from agent.drivers.contracts import Retry, Terminal
+from agent.drivers.services.archive.limits import Limits
+from agent.files import sync_folder
+from bus.clock import Clock
+
+_CHUNK = 256 * 1024
+_CONNECT, _SILENCE = 10.0, 30.0
+"""Seconds to wait for a connection, and for the next bytes."""
+_PASSING = {408, 425, 429}
+"""Answers below 500 that say "later" (RFC 9110 section 15.5.9, RFC 8470, RFC 6585 section 4)."""
+
+
+def fetch(url: str, sha256: str, place: Path, limits: Limits, clock: Clock) -> None:
+    """Have the verified artifact at ``place``, whole or not at all; what is there already is not fetched again.
+
+    Raises Retry or Terminal.
+    """
+    if place.exists():
+        return
+    partial = place.with_name(f".{place.name}.{get_ident()}.part")
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with _chunks(url) as chunks:
+            found = _save(chunks, partial, limits, clock.monotonic() + limits.fetch_timeout, clock)
+        if found != sha256:
+            raise Terminal(
+                f"{shown(url)} has sha256 {found}, the version file says {sha256}: the artifact was replaced or the "
+                "version file is wrong. Publish it under a new version, or mend the checksum"
+            )
+        partial.replace(place)
+        sync_folder(place.parent)
+    except OSError as error:
+        raise Retry(disk_text(error, place.parent)) from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def shown(url: str) -> str:
+    """The URL for people to read: without a password, and without a query, which may be a signature."""
+    parts = urlsplit(url)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
+def checksum(path: Path) -> str:
+    """SHA-256 of a file in hexadecimal digits. Raises OSError."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def disk_text(error: OSError, folder: Path) -> str:
+    """What people should do about a disk that refuses."""
+    return f"cannot write in {folder}: {error.strerror or error}; free some space or mend the disk, it is tried again"
+
+
+def _save(chunks: Iterator[bytes], partial: Path, limits: Limits, deadline: float, clock: Clock) -> str:
+    digest, size = hashlib.sha256(), 0
+    with partial.open("wb") as file:
+        for chunk in chunks:
+            size += len(chunk)
+            if size > limits.artifact_bytes:
+                raise Terminal(
+                    f"the artifact is larger than artifactBytes: {limits.artifact_bytes} in the agent's settings"
+                )
+            if clock.monotonic() > deadline:
+                raise Retry(f"fetching took longer than fetchTimeout ({limits.fetch_timeout:g} s); {size} bytes came")
+            digest.update(chunk)
+            file.write(chunk)
+        file.flush()
+        os.fsync(file.fileno())
+    return digest.hexdigest()
+
+
+@contextmanager
+def _chunks(url: str) -> Iterator[Iterator[bytes]]:
+    if urlsplit(url).scheme == "file":
+        with _file_chunks(url) as chunks:
+            yield chunks
+    else:
+        with _http_chunks(url) as chunks:
+            yield chunks
+
+
+@contextmanager
+def _file_chunks(url: str) -> Iterator[Iterator[bytes]]:
+    try:
+        file = Path(url2pathname(urlsplit(url).path)).open("rb")  # noqa: SIM115  closed below
+    except OSError as error:
+        raise Retry(f"cannot open {shown(url)}: {error.strerror}") from error
+    with file:
+        yield iter(lambda: file.read(_CHUNK), b"")
+
+
+@contextmanager
+def _http_chunks(url: str) -> Iterator[Iterator[bytes]]:
+    import requests  # noqa: PLC0415  an agent that fetches nothing stays small
+
+    plain = {"Accept-Encoding": "identity"}  # the checksum is of the file, not of what a server makes of it
+    try:
+        with requests.get(url, stream=True, timeout=(_CONNECT, _SILENCE), headers=plain) as answer:
+            if answer.status_code != 200:
+                raise _refused(shown(url), answer.status_code)
+            yield answer.iter_content(_CHUNK)
+    except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema) as error:
+        raise Terminal(f"{shown(url)} is not an address that can be fetched") from error
+    except requests.Timeout as error:
+        raise Retry(f"cannot fetch {shown(url)}: no answer in time") from error
+    except requests.RequestException as error:  # its own text has the whole URL
+        raise Retry(f"cannot fetch {shown(url)}: {type(error).__name__}") from error
+
+
+def _refused(url: str, status: int) -> Retry | Terminal:
+    if 400 <= status < 500 and status not in _PASSING:
+        return Terminal(f"{url} answers HTTP {status}: was this version published there, and may this host read it?")
+    return Retry(f"{url} answers HTTP {status}")

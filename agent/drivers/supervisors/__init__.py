@@ -1,0 +1,1 @@
+"""How a release is kept running: each module has a ``Config`` and a ``Driver``."""

@@ -1,0 +1,248 @@
+"""Supervisor ``process``: plain processes that outlive their agent.
+
+Each start is announced on disk, with a random token, before it happens; the token is in the process's environment. So
+an agent that was killed between the start and writing down the process finds it by the token, instead of starting
+a second one.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+
+from pydantic import Field
+
+from agent.backoff import Backoff
+from agent.drivers.contracts import Running
+from agent.drivers.supervisors.logs import ServiceLog
+from agent.drivers.supervisors.record import Record, Records
+from agent.environment import fill, service_environment
+from agent.processes import Processes, Start
+from agent.role import Wake
+from bus.clock import Clock
+from crds.base import FileModel
+from crds.messages import ProcessIdentity
+from crds.release import Release
+
+TOKEN = "DRUMBEAT_START"
+_LOOK = 0.05
+"""Seconds between looks at what ends without telling."""
+_SETTLING = 1.0
+"""A start that was announced and then interrupted may take this long to show among the processes."""
+
+
+class Config(FileModel):
+    """Settings of the supervisor."""
+
+    log_bytes: int = Field(default=10 * 1024**2, ge=4096, description="a service's log is cut when it is larger")
+
+
+@dataclass
+class _Life:
+    """What is known of a service only while this agent runs."""
+
+    since: float
+    """When its process was started or adopted, on the monotonic clock."""
+    watched: ProcessIdentity | None = None
+    woken: bool = False
+    """The watched process's end wakes the core."""
+    asked: float | None = None
+    """When it was asked to stop."""
+    killed: bool = False
+    resume: float = 0.0
+    """No start before this."""
+    tail: list[str] = field(default_factory=list)
+    """The last lines of the process that ended by itself."""
+
+
+class Driver:
+    """Implements agent.drivers.contracts.Supervisor with one process and one session for each service."""
+
+    def __init__(
+        self,
+        config: Config,
+        folder: Path,
+        processes: Processes,
+        clock: Clock,
+        random: Random,
+        wake: Wake,
+        base: Mapping[str, str],
+    ) -> None:
+        self._config = config
+        self._folder = folder
+        self._processes = processes
+        self._clock = clock
+        self._random = random
+        self._wake = wake
+        self._base = base
+        self._records = Records(folder / "services")
+        self._backoff = Backoff(random, first=0.25, most=30.0)
+        self._lives: dict[str, _Life] = {}
+        self._logs: dict[str, ServiceLog] = {}
+
+    def ensure(self, target: str, release: Release, folder: Path, values: dict[str, str]) -> Running:
+        record = self._refresh(target)
+        if record and record.token:
+            return self._keep(record, release)
+        waiting = self._clock.monotonic() < self._life(target).resume
+        if record and waiting and record.digest == release.digest:
+            return self._say(record)
+        return self._start(target, release, folder, values, record)
+
+    def stop(self, target: str, timeout: float) -> Running:
+        record = self._refresh(target)
+        if record is None:
+            return Running()
+        if record.token:
+            return self._end(record, timeout) if record.identity else self._unsettled(record)
+        self._records.forget(target)
+        self._lives.pop(target, None)
+        return Running()
+
+    def running(self, target: str) -> Running:
+        record = self._refresh(target)
+        return self._say(record) if record else Running()
+
+    def _keep(self, record: Record, release: Release) -> Running:
+        """A process runs, or may: leave it if it is the right one, else end it first."""
+        if record.identity is None:
+            return self._unsettled(record)
+        if record.digest == release.digest and self._life(record.target).asked is None:
+            return self._say(record)
+        return self._end(record, record.stop_timeout)
+
+    def _refresh(self, target: str) -> Record | None:
+        """The record as the processes bear it out: interrupted starts resolved, ended processes noticed."""
+        record = self._records.read(target)
+        if record is None or not record.token:
+            return record
+        life = self._life(target)
+        if record.identity is None:
+            return self._resolve(record, life)
+        self._log(target).rotate()
+        if self._processes.alive(record.identity):
+            self._follow(record.identity, life)
+            return record
+        return self._ended(record, record.identity, life)
+
+    def _resolve(self, record: Record, life: _Life) -> Record:
+        found = self._processes.find(TOKEN, record.token)
+        if found:
+            record = record.model_copy(update={"identity": found[0]})
+        elif self._clock.monotonic() - life.since >= _SETTLING:
+            record = record.model_copy(update={"token": "", "ended": "its start was interrupted"})
+        else:
+            return record
+        self._records.write(record)
+        return record
+
+    def _follow(self, identity: ProcessIdentity, life: _Life) -> None:
+        if life.watched != identity:
+            life.watched = identity
+            life.woken = self._processes.watch(identity, self._wake)
+
+    def _ended(self, record: Record, identity: ProcessIdentity, life: _Life) -> Record:
+        """Its process is gone: end what it left behind, and choose when to start again."""
+        self._processes.sweep(identity, TOKEN, record.token)
+        how = self._processes.ending(identity) or "ended"
+        asked = life.asked is not None
+        now = self._clock.monotonic()
+        quick = record.quick_ends + 1 if not asked and now - life.since < _LASTING else 0
+        changes = {"identity": None, "token": "", "quick_ends": quick, "ended": "" if asked else how}
+        record = record.model_copy(update=changes)
+        self._records.write(record)
+        delay = self._backoff.delay(quick - 1) if quick > 1 else 0.0
+        tail = [] if asked else self._log(record.target).tail()
+        self._lives[record.target] = _Life(since=now, resume=now + delay, tail=tail)
+        return record
+
+    def _start(
+        self, target: str, release: Release, folder: Path, values: dict[str, str], last: Record | None
+    ) -> Running:
+        record = self._announce(target, release, last)
+        log = self._log(target)
+        log.begin()
+        try:
+            identity = self._processes.start(self._prepare(release, folder, values, record.token), log.path)
+        except Exception:
+            self._records.write(record.model_copy(update={"token": ""}))  # nothing came of it
+            raise
+        record = record.model_copy(update={"identity": identity})
+        self._records.write(record)
+        self._lives[target] = _Life(since=self._clock.monotonic(), tail=self._life(target).tail)
+        self._follow(identity, self._lives[target])
+        return self._say(record)
+
+    def _announce(self, target: str, release: Release, last: Record | None) -> Record:
+        again = last is not None and last.digest == release.digest
+        record = Record(
+            target=target,
+            digest=release.digest,
+            version=release.version,
+            token=f"{self._random.getrandbits(128):032x}",
+            stop_timeout=release.stop_timeout,
+            quick_ends=last.quick_ends if last and again else 0,
+            restarts=last.restarts + 1 if last and again else 0,
+            ended=last.ended if last and again else "",
+        )
+        self._records.write(record)
+        return record
+
+    def _prepare(self, release: Release, folder: Path, values: dict[str, str], token: str) -> Start:
+        environment = service_environment(self._base, release, values)
+        command = [fill(part, values) for part in release.run]
+        return Start(command, folder, {**environment, TOKEN: token}, release.user)
+
+    def _end(self, record: Record, timeout: float) -> Running:
+        """Ask the process to stop, and after ``timeout`` seconds leave it no choice."""
+        assert record.identity is not None
+        life, now = self._life(record.target), self._clock.monotonic()
+        if life.asked is None:
+            life.asked = now
+            self._processes.stop(record.identity, force=False)
+        elif not life.killed and now - life.asked >= timeout:
+            life.killed = True
+            self._processes.stop(record.identity, force=True)
+        left = _LOOK if life.killed else max(0.0, timeout - (now - life.asked))
+        return self._say(record, "stopping", left if life.woken else min(left, _LOOK))
+
+    def _unsettled(self, record: Record) -> Running:
+        message = "looking for the process of a start that was interrupted"
+        return Running(record.digest, record.version, message=message, restarts=record.restarts, again_in=_LOOK)
+
+    def _say(self, record: Record, message: str = "", again_in: float | None = None) -> Running:
+        life, now = self._life(record.target), self._clock.monotonic()
+        settled = record.identity is not None and now - life.since >= _LASTING
+        crashing = record.quick_ends >= _CRASHING and not settled
+        if record.identity is None:
+            again_in = max(0.0, life.resume - now)
+        elif again_in is None and (crashing or not life.woken):
+            again_in = life.since + _LASTING - now if life.woken else _UNWATCHED
+        if record.ended and not message:
+            message = record.ended if record.identity is None else f"restarted: the process before {record.ended}"
+        return Running(
+            digest=record.digest,
+            version=record.version,
+            identity=record.identity,
+            crashing=crashing,
+            restarts=record.restarts,
+            message=message,
+            log_tail=life.tail if crashing or record.identity is None else [],
+            again_in=again_in,
+        )
+
+    def _life(self, target: str) -> _Life:
+        return self._lives.setdefault(target, _Life(since=self._clock.monotonic()))
+
+    def _log(self, target: str) -> ServiceLog:
+        if target not in self._logs:
+            self._logs[target] = ServiceLog(self._folder / "logs" / f"{target}.log", self._config.log_bytes)
+        return self._logs[target]
+
+
+_CRASHING = 3
+"""So many quick ends in a row are a crash loop."""
+_LASTING = 60.0
+"""A process that ran this many seconds did not end quickly."""
+_UNWATCHED = 1.0
+"""Seconds between looks at a process whose end does not wake the core."""

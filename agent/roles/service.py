@@ -1,0 +1,310 @@
+"""One service on a host: from what is assigned to what runs."""
+
+import math
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from random import Random
+from typing import TypeVar
+
+from agent.backoff import Backoff
+from agent.drivers.contracts import Retry, Running, ServiceDriver, Supervisor, Terminal
+from agent.environment import service_environment
+from agent.health import Health, ProbeState
+from agent.probes import Asked
+from agent.roles.effort import Effort
+from agent.roles.telling import Sight, tell
+from agent.work import Jobs
+from bus.clock import Clock
+from crds.messages import ProcessIdentity, ServiceAssignment, ServiceReport, Stamp
+from crds.release import Release
+from crds.service import Probe
+
+D = TypeVar("D")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Means:
+    """What all services of a host share."""
+
+    node: str
+    services: dict[str, ServiceDriver]
+    supervisors: dict[str, Supervisor]
+    ask: Callable[[Probe, Asked], str]
+    environment: dict[str, str]
+    clock: Clock
+    random: Random
+    installing: Jobs[object]
+    probing: Jobs[object]
+    keep: Callable[[str, ServiceAssignment | None], None]
+
+
+@dataclass(frozen=True)
+class _Ended:
+    effort: Effort
+    digest: str
+    error: Exception | None = None
+
+
+@dataclass(frozen=True)
+class _Answer:
+    state: ProbeState
+    read: Stamp
+    reason: str
+
+
+class HostedService:
+    """Converges one service, step by step; never waits."""
+
+    def __init__(self, target: str, kept: ServiceAssignment | None, means: Means) -> None:
+        self._target = target
+        self._kept = kept
+        self._means = means
+        self._install = Effort(Backoff(means.random, first=1.0, most=60.0))
+        self._fetch = Effort(Backoff(means.random, first=1.0, most=60.0))
+        self._start = Effort(Backoff(means.random, first=0.5, most=30.0))
+        self._tidy = Effort(Backoff(means.random, first=60.0, most=3600.0))
+        self._health = Health()
+        self._asked_of: ProcessIdentity | None = None
+        self._fetched_now = ""
+        self._questions = count()
+
+    @property
+    def kept(self) -> bool:
+        """Whether something of it runs, or is to be kept running."""
+        return self._kept is not None
+
+    def renew(self) -> None:
+        """A new assignment was taken, whatever it says of this service."""
+        for effort in (self._install, self._fetch, self._start, self._tidy):
+            effort.renew()
+        self._health.ask_again(self._means.clock.monotonic())
+
+    def finish(self, what: str, future: Future[object]) -> None:
+        """Take the end of a job that this service began."""
+        now = self._means.clock.monotonic()
+        if what == "probe":
+            answer = future.result()
+            assert isinstance(answer, _Answer)
+            answer.state.answer(answer.reason, answer.read, now, self._means.random)
+            return
+        ended = future.result()
+        assert isinstance(ended, _Ended)
+        if ended.digest != ended.effort.digest:
+            return  # it was for a release that is not wanted any more
+        if ended.error is None:
+            ended.effort.worked()
+        else:
+            ended.effort.failed(ended.error, now)
+
+    def converge(
+        self, wanted: ServiceAssignment | None, stamp: Stamp, allowed: bool
+    ) -> tuple[ServiceReport, float | None]:
+        """One step towards what is wanted (None: kept as it is); what is, and when to look again in seconds.
+
+        ``allowed`` is False once the assignment has expired: what runs is kept running, and nothing else is begun.
+        """
+        gone = wanted is not None and wanted.release is None
+        sight = self._remove(allowed) if gone else self._run(wanted, allowed)
+        self._probe(sight.running, stamp)
+        report = tell(sight, self._health, stamp)
+        return report, self._wait(sight.running)
+
+    def _run(self, wanted: ServiceAssignment | None, allowed: bool) -> Sight:
+        release = wanted.release if wanted else None
+        current = self._kept.release if self._kept else None
+        state = ""
+        self._tidy.aim(self._wants(wanted) or "")
+        if wanted and release and self._adopt(wanted, release, allowed):
+            current = release
+        elif release:
+            state = "failed" if self._install.final else "installing" if self._install.begun else "expired"
+        running = self._supervise(current)
+        self._prefetch(wanted, allowed)
+        self._clean(wanted, running)
+        notes = [self._install.failure if state else "", self._start.failure, self._fetch.failure, self._tidy.failure]
+        if wanted is None:
+            notes.append("not assigned any more; kept as it was")
+        failed = self._start.final and not state
+        return Sight(running, "failed" if failed else state, self._fetched(wanted), notes, self._wants(wanted))
+
+    def _adopt(self, wanted: ServiceAssignment, release: Release, allowed: bool) -> bool:
+        """Make the wanted release the one that is kept running, once it is installed."""
+        same = self._kept is not None and self._kept.release is not None and self._kept.release.digest == release.digest
+        there = self._installed(release) is not None
+        if self._install.done and not there:
+            self._install.aim("")  # somebody deleted it
+        self._install.aim(release.digest)
+        if there and (same or allowed or self._install.begun):
+            self._keep(wanted)
+            return True
+        if not there and allowed and self._install.may_try(self._means.clock.monotonic()):
+            self._install.begun = True
+            if not self._fetching(release):
+                self._work("disk", self._install, self._do_install, release)
+        return same and not self._install.begun
+
+    def _keep(self, wanted: ServiceAssignment) -> None:
+        kept = wanted.model_copy(update={"next": None})
+        if kept != self._kept:
+            self._means.keep(self._target, kept)
+            self._kept = kept
+
+    def _do_install(self, release: Release) -> None:
+        _driver(self._means.services, release.driver, "service").install(self._target, release)
+
+    def _work(self, kind: str, effort: Effort, job: Callable[[T], None], argument: T) -> None:
+        """Have an effort's next try made elsewhere; jobs of one kind on one target never overlap."""
+        self._means.installing.start(f"{kind} {self._target}", _attempt, effort, effort.digest, job, argument)
+
+    def _installed(self, release: Release) -> Path | None:
+        driver = self._means.services.get(release.driver)
+        return driver.installed(self._target, release.digest) if driver else None
+
+    def _supervise(self, release: Release | None) -> Running:
+        """Have this release run if it can; say what runs."""
+        now = self._means.clock.monotonic()
+        folder = self._installed(release) if release else None
+        if release is None or folder is None:
+            return self._look(release)
+        self._start.aim(release.digest)
+        if self._start.final or now < self._start.again_at:
+            return self._look(release)
+        try:
+            supervisor = _driver(self._means.supervisors, release.supervisor, "supervisor")
+            running = supervisor.ensure(self._target, release, folder, self._values(release))
+        except (Retry, Terminal) as error:
+            self._start.failed(error, now)
+            return self._look(release)
+        self._start.failure = ""
+        self._start.backoff.reset()
+        return running
+
+    def _look(self, release: Release | None) -> Running:
+        name = release.supervisor if release else "process"
+        supervisor = self._means.supervisors.get(name)
+        try:
+            return supervisor.running(self._target) if supervisor else Running()
+        except (Retry, Terminal) as error:
+            return Running(message=str(error))
+
+    def _values(self, release: Release) -> dict[str, str]:
+        address = self._kept.address if self._kept else "127.0.0.1"
+        return {"host": self._means.node, "address": address, "version": release.version}
+
+    def _remove(self, allowed: bool) -> Sight:
+        """Stop it, then delete it."""
+        self._tidy.aim("")
+        if not allowed and self._kept is not None:
+            return Sight(self._supervise(self._kept.release), "expired", None, [], None)
+        running = self._stop()
+        if running.identity is not None or running.again_in is not None:
+            return Sight(running, "stopped", None, [running.message], None)
+        if self._tidy.may_try(self._means.clock.monotonic()):
+            self._work("disk", self._tidy, self._do_tidy, set())
+        if self._tidy.done and self._kept is not None:
+            self._means.keep(self._target, None)
+            self._kept = None
+        return Sight(running, "absent" if self._tidy.done else "stopped", None, [self._tidy.failure], None)
+
+    def _stop(self) -> Running:
+        release = self._kept.release if self._kept else None
+        timeout = release.stop_timeout if release else 10.0
+        try:
+            stopped = [one.stop(self._target, timeout) for _, one in sorted(self._means.supervisors.items())]
+        except (Retry, Terminal) as error:
+            return Running(message=str(error), again_in=1.0)
+        return next((one for one in stopped if one.identity or one.again_in is not None), Running())
+
+    def _prefetch(self, wanted: ServiceAssignment | None, allowed: bool) -> None:
+        following = wanted.next if wanted else None
+        self._fetch.aim(following.digest if following else "")
+        busy = self._means.installing.busy(f"fetch {self._target}")
+        if following and allowed and not busy and self._fetch.may_try(self._means.clock.monotonic()):
+            self._fetched_now = following.digest
+            self._work("fetch", self._fetch, self._do_fetch, following)
+
+    def _do_fetch(self, release: Release) -> None:
+        _driver(self._means.services, release.driver, "service").fetch(self._target, release)
+
+    def _fetching(self, release: Release) -> bool:
+        return self._fetched_now == release.digest and self._means.installing.busy(f"fetch {self._target}")
+
+    def _fetched(self, wanted: ServiceAssignment | None) -> str | None:
+        return wanted.next.digest if wanted and wanted.next and self._fetch.done else None
+
+    def _clean(self, wanted: ServiceAssignment | None, running: Running) -> None:
+        """Once the wanted release has proven healthy, old ones need not be kept all."""
+        digest = self._wants(wanted)
+        if digest is None or running.digest != digest or not self._asked_of or not self._health.healthy():
+            return
+        following = {wanted.next.digest} if wanted and wanted.next else set()
+        if self._tidy.may_try(self._means.clock.monotonic()):
+            self._work("disk", self._tidy, self._do_tidy, {digest, *following})
+
+    def _do_tidy(self, keep: set[str]) -> None:
+        for _, driver in sorted(self._means.services.items()):
+            driver.remove(self._target, keep)
+
+    def _wants(self, wanted: ServiceAssignment | None) -> str | None:
+        said = wanted or self._kept
+        return said.release.digest if said and said.release else None
+
+    def _probe(self, running: Running, stamp: Stamp) -> None:
+        """Ask what is due of the process that runs, if it is known what to ask."""
+        now = self._means.clock.monotonic()
+        kept = self._kept
+        if running.identity is None or kept is None or kept.release is None or kept.release.digest != running.digest:
+            self._health, self._asked_of = Health(), None
+            return
+        if self._asked_of != running.identity:
+            self._health, self._asked_of = Health.begin(kept.probes, now), running.identity
+        elif self._health.asks() != kept.probes:
+            self._health = self._health.asking(kept.probes, now)
+        asked = self._whom(kept, kept.release)
+        for state in self._health.probes:
+            if state.due <= now and asked:
+                state.due = math.inf  # until it is answered
+                key = f"probe {self._target} {next(self._questions)}"
+                self._means.probing.start(key, self._do_ask, state, asked, stamp)
+
+    def _whom(self, kept: ServiceAssignment, release: Release) -> Asked | None:
+        folder = self._installed(release)
+        if folder is None:
+            return None
+        values = self._values(release)
+        environment = service_environment(self._means.environment, release, values)
+        return Asked(kept.address, folder, environment, values, release.user)
+
+    def _do_ask(self, state: ProbeState, asked: Asked, stamp: Stamp) -> _Answer:
+        return _Answer(state, stamp, self._means.ask(state.probe, asked))
+
+    def _wait(self, running: Running) -> float | None:
+        now = self._means.clock.monotonic()
+        waits = [effort.wait(now) for effort in (self._install, self._fetch, self._start, self._tidy)]
+        waits += [max(0.0, state.due - now) for state in self._health.probes if state.due < math.inf]
+        return min((wait for wait in [*waits, running.again_in] if wait is not None), default=None)
+
+
+def _attempt(effort: Effort, digest: str, job: Callable[[T], None], argument: T) -> _Ended:
+    try:
+        job(argument)
+    except (Retry, Terminal) as error:
+        return _Ended(effort, digest, error)
+    except Exception as error:  # noqa: BLE001  a driver's defect is its service's trouble, not the agent's
+        words = f"the driver failed in a way it should not: {type(error).__name__}: {error}"
+        return _Ended(effort, digest, Retry(words))
+    return _Ended(effort, digest)
+
+
+def _driver(drivers: dict[str, D], name: str, kind: str) -> D:
+    driver = drivers.get(name)
+    if driver is None:
+        known = ", ".join(sorted(drivers)) or "none"
+        raise Terminal(
+            f"this agent has no {kind} driver {name!r}; it has: {known}. Update the agent or mend the service"
+        )
+    return driver

@@ -1,0 +1,94 @@
+"""The agent's settings: one YAML file that an operator writes, see deploy/agent/agent.yaml."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
+
+from agent.drivers.services import archive
+from agent.drivers.supervisors import process
+from crds.base import FileModel, HostName, Seconds
+
+
+class BadSettings(Exception):
+    """The settings cannot be used; the text names the file, the field, and what to write instead."""
+
+
+AbsolutePath = Annotated[
+    Path, BeforeValidator(lambda value: Path(value) if isinstance(value, str) else value), Field(description="a path")
+]
+
+
+class HostSettings(FileModel):
+    """The node runs services."""
+
+    archive: archive.Config = archive.Config()
+    process: process.Config = process.Config()
+    downloads: int = Field(default=2, ge=1, le=32, description="downloads and installations at the same time")
+    probes: int = Field(default=8, ge=1, le=256, description="probes at the same time")
+
+
+class RunnerSettings(FileModel):
+    """The node runs gates and other operations."""
+
+    concurrency: int = Field(default=8, ge=1, le=256, description="operations at the same time")
+
+
+class Settings(FileModel):
+    """The whole file. Relative paths start at the file's folder."""
+
+    node: HostName = Field(description="this node's name: in the fleet's file, and on the balancers' server lines")
+    bus: Annotated[str, Field(pattern=r"^(https?|amqps?)://\S+$")] = Field(description="where the controller is")
+    ca: AbsolutePath | None = Field(default=None, description="trust the certificates of this file only")
+    credentials: AbsolutePath = Field(description="the folder with the node's key, token and the controller's key")
+    state: AbsolutePath = Field(description="the folder for the journal, releases, records and logs")
+    report_interval: Seconds = Field(default=30.0, description="between reports while nothing changes")
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    host: HostSettings | None = None
+    balancer: dict[str, Any] | None = Field(default=None, description="driver, and what the driver is to be told")
+    runner: RunnerSettings | None = None
+
+    @model_validator(mode="after")
+    def _useful(self) -> Self:
+        if self.host is None and self.balancer is None and self.runner is None:
+            raise ValueError("the node has no role; write 'host: {}', 'balancer: {...}' or 'runner: {}'")
+        if not 0.1 <= self.report_interval <= 300:
+            raise ValueError(
+                "reportInterval must be from 100ms to 5m; the controller counts silence in multiples of it"
+            )
+        return self
+
+
+def read_settings(path: Path) -> Settings:
+    """Read and check the file. Raises BadSettings."""
+    try:
+        said = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BadSettings(f"{path}: cannot be read: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise BadSettings(f"{path}: is not YAML: {error}") from error
+    if not isinstance(said, dict):
+        raise BadSettings(f"{path}: must hold fields such as 'node: web-01'; see deploy/agent/agent.yaml")
+    try:
+        settings = Settings.model_validate(said)
+    except ValidationError as error:
+        raise BadSettings(explain(path, error)) from error
+    return _from_folder(settings, path.resolve().parent)
+
+
+def explain(path: Path, error: ValidationError, inside: str = "") -> str:
+    """Each mistake in one line: file, field, what is wrong."""
+    lines = []
+    for mistake in error.errors(include_url=False, include_input=False):
+        field = ".".join([*filter(None, [inside]), *(str(part) for part in mistake["loc"])]) or "the whole file"
+        text = mistake["msg"].removeprefix("Value error, ")
+        if mistake["type"] == "extra_forbidden":
+            text = "there is no such setting; see deploy/agent/agent.yaml"
+        lines.append(f"{path}: {field}: {text}")
+    return "\n".join(lines)
+
+
+def _from_folder(settings: Settings, folder: Path) -> Settings:
+    paths = {name: folder / getattr(settings, name) for name in ("credentials", "state")}
+    return settings.model_copy(update={**paths, "ca": folder / settings.ca if settings.ca else None})
