@@ -8,8 +8,8 @@ from crds.versionfile import VersionFile
 def release_of(spec: ServiceSpec, version: VersionFile) -> Release:
     """All that a host runs: the spec's artifact with the version filled into its URL.
 
-    ``{host}``, ``{address}`` and ``{version}`` in the command stay as written: the host fills them in. Raises ValueError
-    for a version file that removes the service.
+    ``{host}``, ``{address}`` and ``{version}`` in the command stay as written: the host fills them in. Raises
+    ValueError for a version file that removes the service.
     """
     if version.version is None or version.sha256 is None:
         raise ValueError("a version file with state: absent makes no release")
