@@ -1,4 +1,4 @@
-"""The release that a service's spec and a version file make."""
+"""From a service's spec and a version file to the release that hosts run."""
 
 from crds.release import Release
 from crds.service import ServiceSpec
@@ -6,18 +6,12 @@ from crds.versionfile import VersionFile
 
 
 def release_of(spec: ServiceSpec, version: VersionFile) -> Release:
-    """All that a host runs: the spec's artifact with the version filled into its URL.
-
-    ``{host}``, ``{address}`` and ``{version}`` in the command stay as written: the host fills them in. Raises
-    ValueError for a version file that removes the service.
-    """
-    if version.version is None or version.sha256 is None:
-        raise ValueError("a version file with state: absent makes no release")
+    """The release; only ``{version}`` in the URL is filled in here, the rest on the host itself."""
     artifact = spec.artifact
     return Release(
-        version=version.version,
-        url=artifact.url.replace("{version}", version.version),
-        sha256=version.sha256,
+        version=version.version or "",
+        url=artifact.url.replace("{version}", version.version or ""),
+        sha256=version.sha256 or "",
         run=artifact.run,
         driver=artifact.driver,
         environment=artifact.environment,
