@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
 
-from sqlalchemy import Connection, Engine, Row, Select, make_url, select
+from sqlalchemy import Connection, Engine, Row, Select, and_, make_url, or_, select
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError
 
@@ -80,19 +80,24 @@ class Store:
                 self._connection.execute(self._statements.set_head, {"head_id": head.id, "head_hash": head.hash})
 
     def events(self, after_rv: int = 0, limit: int = 1000, object: str | None = None) -> list[Event]:
-        """Events after a resource version, oldest first.
+        """Events after a resource version, oldest first; ``object``: those about it and about what is below it.
 
         ``limit`` is exceeded rather than cutting a resource version in two: whoever goes on after the last one's
         resource version misses nothing.
         """
-        query = select(tables.event).where(tables.event.c.resource_version > after_rv).order_by(tables.event.c.id)
-        if object is not None:
-            query = query.where(tables.event.c.object == object)
+        query = _about(object).where(tables.event.c.resource_version > after_rv).order_by(tables.event.c.id)
         with self._reading() as connection:
             rows = list(connection.execute(query.limit(limit)))
             if len(rows) == limit:
                 rows += connection.execute(_rest(query, rows[-1]))
         return [_event(row) for row in rows]
+
+    def recent_events(self, limit: int, object: str | None = None) -> list[Event]:
+        """The newest events, oldest first; ``object`` as in ``events``."""
+        query = _about(object).order_by(tables.event.c.id.desc()).limit(limit)
+        with self._reading() as connection:
+            rows = list(connection.execute(query))
+        return [_event(row) for row in reversed(rows)]
 
     def check_events(self) -> str | None:
         """Say where the record of events was edited or cut, None if it is whole. Reads all of it."""
@@ -128,6 +133,15 @@ def _sqlite_url(text: str) -> URL:
             "or sqlite:////var/lib/drumbeat/drumbeat.db"
         )
     return url
+
+
+def _about(object: str | None) -> Select[Any]:
+    """Of an object and of what is below it: trading-api@prod/vm1 lies below trading-api@prod."""
+    query, column = select(tables.event), tables.event.c.object
+    if object is None:
+        return query
+    # "0" is what follows "/": as a range this is found by the index, as a pattern it would not be.
+    return query.where(or_(column == object, and_(column > f"{object}/", column < f"{object}0")))
 
 
 def _rest(query: Select[Any], last: Row[Any]) -> Select[Any]:

@@ -244,6 +244,23 @@ def test_events_of_one_object(store: Store) -> None:
     assert [event.message for event in store.events(object=TARGET)] == ["mine"]
 
 
+def test_events_of_an_object_are_also_those_of_what_is_below_it(store: Store) -> None:
+    term = store.take_over(NOW)
+    with store.transaction(term) as tx:
+        for about in (TARGET, f"{TARGET}/vm1", f"{TARGET}0", f"{TARGET}-b", f"{TARGET}/vm2", "other@prod"):
+            tx.add_event(event(about, about=about))
+    below = [TARGET, f"{TARGET}/vm1", f"{TARGET}/vm2"]
+    assert [event.message for event in store.events(object=TARGET)] == below
+    assert [event.message for event in store.recent_events(10, TARGET)] == below
+    assert [event.message for event in store.recent_events(10, f"{TARGET}/vm1")] == [f"{TARGET}/vm1"]
+
+
+def test_recent_events_are_the_newest_oldest_first(store: Store) -> None:
+    record(store, "a", "b", "c")
+    assert [event.message for event in store.recent_events(2)] == ["b", "c"]
+    assert [event.message for event in store.recent_events(5)] == ["a", "b", "c"]
+
+
 @pytest.mark.parametrize(
     ("tampering", "said"),
     [
