@@ -1,0 +1,1 @@
+"""The controller's HTTP face: the API, health and metrics."""
