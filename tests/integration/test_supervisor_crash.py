@@ -1,0 +1,215 @@
+"""An agent killed at the worst moments leaves at most one process of a service, and none that nobody knows."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from agent.drivers.contracts import Running
+from agent.drivers.supervisors import process
+from agent.posix import PosixProcesses
+from bus.clock import SystemClock
+from crds.release import Release
+from tests.support.waiting import eventually
+
+ROOT = Path(__file__).parents[2]
+TARGET = "api@prod"
+
+AGENT = """
+import os, signal, sys
+from pathlib import Path
+from random import Random
+from agent.drivers.supervisors import process
+from agent.drivers.supervisors.record import Records
+from agent.posix import PosixProcesses
+from bus.clock import SystemClock
+from crds.release import Release
+
+state, point = Path(sys.argv[1]), sys.argv[2]
+releases = [Release.model_validate_json(text) for text in sys.argv[3:]]
+
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+class Planted(PosixProcesses):
+    def start(self, start, log):
+        if point == "before the start":
+            die()
+        identity = super().start(start, log)
+        if point == "after the start":
+            die()
+        return identity
+    def stop(self, identity, force):
+        super().stop(identity, force)
+        if point == "after asking to stop":
+            die()
+
+class PlantedRecords(Records):
+    def write(self, record):
+        super().write(record)
+        if point == "after the announcement" and record.identity is None and record.token:
+            die()
+        if point == "after the record" and record.identity:
+            die()
+
+driver = process.Driver(process.Config(), state, Planted(), SystemClock(), Random(7), lambda: None, {"PATH": os.environ["PATH"]})
+driver._records = PlantedRecords(state / "services")
+for release in releases:
+    driver.ensure("api@prod", release, state, {})
+die()
+"""
+
+POINTS = ["after the announcement", "before the start", "after the start", "after the record", "at the end"]
+
+
+def release_for(tmp_path: Path, version: str = "1") -> Release:
+    environment = {"MARK": str(tmp_path)}
+    return Release(version=version, url="x", sha256="0" * 64, run=["sleep", "1000"], environment=environment)
+
+
+def killed_agent(tmp_path: Path, point: str, *releases: Release) -> None:
+    state = tmp_path / "state"
+    state.mkdir(exist_ok=True)
+    said = [release.model_dump_json() for release in releases]
+    ended = subprocess.run([sys.executable, "-c", AGENT, str(state), point, *said], cwd=ROOT, timeout=60)
+    assert ended.returncode == -signal.SIGKILL
+
+
+def marked(tmp_path: Path) -> list[int]:
+    """Processes of the service, known to anybody or not."""
+    mark, found = f"MARK={tmp_path}".encode(), []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                alive = (entry / "stat").read_bytes().rpartition(b")")[2].split()[0] not in (b"Z", b"X")
+                if alive and mark in (entry / "environ").read_bytes().split(b"\0"):
+                    found.append(int(entry.name))
+            except OSError:
+                continue
+    return found
+
+
+def next_agent(tmp_path: Path) -> process.Driver:
+    base = {"PATH": os.environ["PATH"]}
+    state = tmp_path / "state"
+    return process.Driver(process.Config(), state, PosixProcesses(), SystemClock(), Random(8), lambda: None, base)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_left(tmp_path: Path) -> Iterator[None]:
+    yield
+    for pid in marked(tmp_path):
+        os.kill(pid, signal.SIGKILL)
+
+
+def ensured(tmp_path: Path, driver: process.Driver, release: Release) -> Running:
+    """Until the release runs; at no time is there more than one process."""
+
+    def runs() -> Running | None:
+        running = driver.ensure(TARGET, release, tmp_path, {})
+        assert len(marked(tmp_path)) <= 1
+        return running if running.identity and running.digest == release.digest else None
+
+    return eventually(runs)
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_an_agent_killed_while_it_starts_a_service(tmp_path: Path, point: str) -> None:
+    release = release_for(tmp_path)
+    killed_agent(tmp_path, point, release)
+    before = marked(tmp_path)
+    running = ensured(tmp_path, next_agent(tmp_path), release)
+    assert running.identity
+    assert marked(tmp_path) == [running.identity.pid]
+    assert before in ([], [running.identity.pid]), "what ran already is kept"
+
+
+@pytest.mark.parametrize("point", ["after asking to stop", "at the end"])
+def test_an_agent_killed_while_it_replaces_a_service(tmp_path: Path, point: str) -> None:
+    old, new = release_for(tmp_path, "1"), release_for(tmp_path, "2")
+    killed_agent(tmp_path, point, old, new)
+    running = ensured(tmp_path, next_agent(tmp_path), new)
+    assert running.identity
+    assert marked(tmp_path) == [running.identity.pid]
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_a_killed_agent_s_service_can_be_stopped(tmp_path: Path, point: str) -> None:
+    killed_agent(tmp_path, point, release_for(tmp_path))
+    driver = next_agent(tmp_path)
+
+    def stopped() -> bool:
+        running = driver.stop(TARGET, 5.0)
+        return running.identity is None and running.again_in is None
+
+    eventually(stopped)
+    assert marked(tmp_path) == []
+
+
+def test_never_touches_a_process_that_is_not_its_own(tmp_path: Path) -> None:
+    """The record names a process id that another process has by now."""
+    release = release_for(tmp_path)
+    stranger = subprocess.Popen(["sleep", "1000"], start_new_session=True)
+    try:
+        driver = next_agent(tmp_path)
+        first = driver.ensure(TARGET, release, tmp_path, {})
+        assert first.identity
+        os.kill(first.identity.pid, signal.SIGKILL)
+        eventually(lambda: driver.running(TARGET).identity is None)
+        driver = next_agent(tmp_path)
+        ensured(tmp_path, driver, release)
+        record = tmp_path / "state/services" / f"{TARGET}.json"
+        pid = driver.running(TARGET).identity
+        assert pid
+        record.write_text(record.read_text().replace(f'"pid":{pid.pid}', f'"pid":{stranger.pid}'))
+        os.kill(pid.pid, signal.SIGKILL)
+        eventually(lambda: marked(tmp_path) == [])
+        driver = next_agent(tmp_path)
+        assert driver.running(TARGET).identity is None
+        eventually(lambda: driver.stop(TARGET, 0.0) == Running())
+        assert stranger.poll() is None
+    finally:
+        stranger.kill()
+        stranger.wait()
+
+
+def test_what_a_service_left_behind_ends_with_it(tmp_path: Path) -> None:
+    """A worker that outlives its master would keep the port."""
+    run = ["sh", "-c", "sleep 1000 & echo ready; wait"]
+    release = release_for(tmp_path).model_copy(update={"run": run})
+    driver = next_agent(tmp_path)
+    first = driver.ensure(TARGET, release, tmp_path, {})
+    assert first.identity
+    eventually(lambda: len(marked(tmp_path)) == 2)
+    os.kill(first.identity.pid, signal.SIGKILL)
+    eventually(lambda: driver.running(TARGET).identity is None)
+    eventually(lambda: marked(tmp_path) == [])
+
+
+def test_a_damaged_record_stops_nothing_and_starts_nothing(tmp_path: Path) -> None:
+    release = release_for(tmp_path)
+    killed_agent(tmp_path, "at the end", release)
+    (tmp_path / "state/services" / f"{TARGET}.json").write_text("{")
+    with pytest.raises(Exception, match="damaged"):
+        next_agent(tmp_path).ensure(TARGET, release, tmp_path, {})
+    assert len(marked(tmp_path)) == 1
+
+
+def test_the_log_stays_bounded_while_the_service_writes(tmp_path: Path) -> None:
+    run = ["sh", "-c", "while :; do echo 0123456789012345678901234567890123456789; done"]
+    release = release_for(tmp_path).model_copy(update={"run": run})
+    base = {"PATH": os.environ["PATH"]}
+    config = process.Config(log_bytes=200_000)
+    driver = process.Driver(config, tmp_path / "state", PosixProcesses(), SystemClock(), Random(8), lambda: None, base)
+    driver.ensure(TARGET, release, tmp_path, {})
+    log = tmp_path / "state/logs" / f"{TARGET}.log"
+    eventually(lambda: log.stat().st_size > 200_000)
+    driver.running(TARGET)
+    assert log.with_name(f"{TARGET}.log.1").stat().st_size >= 200_000
+    eventually(lambda: 0 < log.stat().st_size)
+    assert b"\0" not in log.read_bytes()[:100_000], "the writer goes on at the new end"

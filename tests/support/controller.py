@@ -1,0 +1,129 @@
+"""A controller for tests of its faces: the real deciding thread, store and API, with pretend nodes behind it."""
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import requests
+import uvicorn
+from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
+
+from bus.clock import SystemClock
+from controller.deciding import Deciding
+from controller.http.api import create_app
+from controller.mailbox import Mailbox, ReportArrived, RevisionRead, SourceFailed, Stop
+from controller.metrics import Metrics
+from controller.store import Store
+from crds.desired import DesiredState
+from tests.support.pretend import Pretence, PretendBus
+from tests.support.waiting import eventually
+
+
+class PretendController:
+    """The deciding thread in a thread of its own, and its API on loopback."""
+
+    def __init__(self, folder: Path, hosts: int, pretence: Pretence, node_timeout: float) -> None:
+        self.mailbox, self.pretence = Mailbox(), pretence
+        self.bus = PretendBus([f"vm{number}" for number in range(1, hosts + 1)], pretence)
+        self._metrics = Metrics(CollectorRegistry())
+        self._folder, self._node_timeout = folder, node_timeout
+        self._thread = threading.Thread(target=self._decide, name="deciding", daemon=True)
+        self.app = create_app(self.mailbox, self._metrics, clock=SystemClock(), answer_within=5.0)
+
+    def __enter__(self) -> "PretendController":
+        self._thread.start()
+        self.bus.connect(lambda report, received: self.mailbox.put(ReportArrived(report, received)))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.mailbox.put(Stop())
+        self._thread.join(timeout=10)
+
+    def _decide(self) -> None:
+        store = Store.open(self._folder / "drumbeat.db")
+        clock = SystemClock()
+        deciding = Deciding(
+            store=store,
+            bus=self.bus,
+            seal=lambda assignment: assignment.model_dump_json(by_alias=True).encode(),
+            clock=clock,
+            random=Random(1),
+            metrics=self._metrics,
+            node_timeout=self._node_timeout,
+        )
+        wake = deciding.step([])
+        while True:
+            timeout = None if wake is None else max((wake - clock.now()).total_seconds(), 0.0)
+            messages = self.mailbox.drain(timeout)
+            if any(isinstance(message, Stop) for message in messages):
+                break
+            wake = deciding.step(messages)
+        store.close()
+
+    def commit(self, state: DesiredState) -> None:
+        """Put a revision in force."""
+        self.mailbox.put(RevisionRead(state.revision, state, [], {}, author="ann", subject=f"bump {state.revision}"))
+
+    def refuse(self, revision: str, *problems: str) -> None:
+        """Have a revision refused."""
+        self.mailbox.put(RevisionRead(revision, None, list(problems), {}))
+
+    def lose_source(self, message: str) -> None:
+        """Have the repository be unreadable."""
+        self.mailbox.put(SourceFailed(message))
+
+
+@contextmanager
+def serving(app: FastAPI) -> Iterator[str]:
+    """The application on a port of loopback; yields its URL."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=1))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+    thread.start()
+    eventually(lambda: server.started)
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join(timeout=10)
+        listener.close()
+
+
+class Served:
+    """A pretend controller with its URL."""
+
+    def __init__(self, controller: PretendController, url: str) -> None:
+        self.controller, self.url = controller, url
+
+    def get(self, path: str, **params: Any) -> Any:
+        """What the API says there."""
+        answer = requests.get(self.url + path, params=params, timeout=10)
+        answer.raise_for_status()
+        return answer.json()
+
+    def reaches(self, reason: str, target: str = "api@prod") -> dict[str, Any]:
+        """The target once one of its true conditions has that reason."""
+
+        def look() -> dict[str, Any] | None:
+            answer = requests.get(f"{self.url}/api/v1/targets/{target}", timeout=10)
+            found: dict[str, Any] = answer.json() if answer.ok else {"status": {"conditions": []}}
+            true = [each for each in found["status"]["conditions"] if each["status"] == "True"]
+            return found if any(each["reason"] == reason for each in true) else None
+
+        found = eventually(look)
+        assert found is not None
+        return found
+
+
+@contextmanager
+def controller(
+    folder: Path, hosts: int = 4, pretence: Pretence | None = None, node_timeout: float = 3600.0
+) -> Iterator[Served]:
+    """A running controller without a revision."""
+    with PretendController(folder, hosts, pretence or Pretence(), node_timeout) as running, serving(running.app) as url:
+        yield Served(running, url)
