@@ -1,0 +1,89 @@
+"""The controller's API, as the CLI asks it."""
+
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import requests
+
+DEFAULT_SERVER = "http://127.0.0.1:7420"
+_TIMEOUT = 15.0
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+Resource = dict[str, Any]
+"""A resource as the API gives it; see /openapi.json."""
+
+
+class AskError(Exception):
+    """The question was not answered; the text says why and what to do."""
+
+    transient = False
+    """The same question may be answered later."""
+
+
+class Unreachable(AskError):
+    """No controller answers, or it is too busy to."""
+
+    transient = True
+
+
+class Client:
+    """Asks one controller. Every method raises AskError."""
+
+    def __init__(self, server: str) -> None:
+        """``server`` is the controller's URL."""
+        self.server = server.rstrip("/")
+        self._session = requests.Session()
+        # A proxy cannot reach this machine's loopback.
+        self._session.trust_env = _host(self.server) not in _LOOPBACK
+
+    def named(self, plural: str, name: str) -> Resource:
+        """One resource."""
+        return self._get(f"/api/v1/{plural}/{quote(name, safe='/@')}")
+
+    def listed(self, plural: str, selector: str = "") -> Resource:
+        """All resources whose labels match the selector, as a list resource."""
+        return self._get(f"/api/v1/{plural}", labelSelector=selector)
+
+    def state(self) -> Resource:
+        """What is in force, and what was refused."""
+        return self._get("/api/v1/state")
+
+    def events(self, about: str | None = None, after: int | None = None, limit: int = 100) -> Resource:
+        """Events after a resource version, or the newest; of an object and what is below it, or all."""
+        return self._get("/api/v1/events", object=about, after=after, limit=limit)
+
+    def _get(self, path: str, **params: str | int | None) -> Resource:
+        try:
+            response = self._session.get(self.server + path, params=params, timeout=_TIMEOUT)
+        except requests.exceptions.Timeout as error:
+            raise Unreachable(f"the controller at {self.server} did not answer within {_TIMEOUT:g}s") from error
+        except requests.exceptions.ConnectionError as error:
+            raise Unreachable(
+                f"no controller answers at {self.server}; start it with 'drumbeat controller', or name another one "
+                "with --server or DRUMBEAT_SERVER"
+            ) from error
+        except requests.exceptions.RequestException as error:
+            raise AskError(f"{self.server!r} cannot be asked: {error}; write --server http://HOST:PORT") from error
+        return self._content(response)
+
+    def _content(self, response: requests.Response) -> Resource:
+        try:
+            content = response.json()
+        except ValueError:
+            content = None
+        if response.ok and isinstance(content, dict) and "kind" in content:
+            return content
+        if isinstance(content, dict) and "error" in content:
+            kind = Unreachable if response.status_code >= 500 else AskError
+            raise kind("; ".join(filter(None, (content["error"], content.get("hint")))))
+        raise AskError(
+            f"{self.server} answers, but not as a Drumbeat controller does (HTTP {response.status_code}); "
+            "name the controller with --server or DRUMBEAT_SERVER"
+        )
+
+
+def _host(server: str) -> str | None:
+    try:
+        return urlsplit(server).hostname
+    except ValueError:
+        return None
