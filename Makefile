@@ -3,8 +3,8 @@
 
 BIN := .venv/bin
 SETUP := deploy/dev/setup.sh
-# A worker for each processor, two at least.
-WORKERS ?= $(shell n=$$(nproc); echo $$((n > 2 ? n : 2)))
+# One worker more than processors: tests often wait for a process or a file.
+WORKERS ?= $(shell echo $$(($$(nproc) + 1)))
 ARGS ?=
 # Debian keeps HAProxy where users have no path to.
 export PATH := $(PATH):/usr/sbin:/sbin
