@@ -2,7 +2,8 @@
 
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
 from random import Random
@@ -12,11 +13,12 @@ import requests
 import uvicorn
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
+from structlog.testing import capture_logs
 
 from bus.clock import SystemClock
 from controller.deciding import Deciding
 from controller.http.api import create_app
-from controller.mailbox import Mailbox, ReportArrived, RevisionRead, SourceFailed, Stop
+from controller.mailbox import Ask, Mailbox, ReportArrived, RevisionRead, SourceFailed, Stop
 from controller.metrics import Metrics
 from controller.store import Store
 from crds.desired import DesiredState
@@ -73,32 +75,69 @@ class PretendController:
         """Have a revision refused."""
         self.mailbox.put(RevisionRead(revision, None, list(problems), {}))
 
+    def ask(self, question: Callable[[Deciding], Any]) -> Any:
+        """What the deciding thread answers."""
+        answer: Future[Any] = Future()
+        self.mailbox.put(Ask(question, answer))
+        return answer.result(timeout=10)
+
     def lose_source(self, message: str) -> None:
         """Have the repository be unreadable."""
         self.mailbox.put(SourceFailed(message))
 
 
+class Serving:
+    """An application on a port of loopback, which it finds again after an interruption."""
+
+    def __init__(self, app: FastAPI) -> None:
+        self._app, self._port = app, 0
+        self.start()
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"http://127.0.0.1:{self._port}"
+
+    @property
+    def requests(self) -> int:
+        """How many it has answered since it was started."""
+        return self._server.server_state.total_requests
+
+    def start(self) -> None:
+        """Listen; returns once it does."""
+        self._listener = socket.create_server(("127.0.0.1", self._port))
+        self._port = self._listener.getsockname()[1]
+        config = uvicorn.Config(self._app, log_config=None, access_log=False, timeout_graceful_shutdown=1)
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(
+            target=self._server.run, kwargs={"sockets": [self._listener]}, name="http", daemon=True
+        )
+        self._thread.start()
+        eventually(lambda: self._server.started)
+
+    def stop(self) -> None:
+        """Answer nobody any more."""
+        self._server.should_exit = True
+        self._thread.join(timeout=10)
+        self._listener.close()
+
+
 @contextmanager
 def serving(app: FastAPI) -> Iterator[str]:
     """The application on a port of loopback; yields its URL."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=1))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
-    thread.start()
-    eventually(lambda: server.started)
+    served = Serving(app)
     try:
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        yield served.url
     finally:
-        server.should_exit = True
-        thread.join(timeout=10)
-        listener.close()
+        served.stop()
 
 
 class Served:
-    """A pretend controller with its URL."""
+    """A pretend controller that listens."""
 
-    def __init__(self, controller: PretendController, url: str) -> None:
-        self.controller, self.url = controller, url
+    def __init__(self, controller: PretendController) -> None:
+        self.controller, self.http = controller, Serving(controller.app)
+        self.url = self.http.url
 
     def get(self, path: str, **params: Any) -> Any:
         """What the API says there."""
@@ -109,21 +148,23 @@ class Served:
     def reaches(self, reason: str, target: str = "api@prod") -> dict[str, Any]:
         """The target once one of its true conditions has that reason."""
 
-        def look() -> dict[str, Any] | None:
+        def look() -> dict[str, Any]:
             answer = requests.get(f"{self.url}/api/v1/targets/{target}", timeout=10)
             found: dict[str, Any] = answer.json() if answer.ok else {"status": {"conditions": []}}
             true = [each for each in found["status"]["conditions"] if each["status"] == "True"]
-            return found if any(each["reason"] == reason for each in true) else None
+            return found if any(each["reason"] == reason for each in true) else {}
 
-        found = eventually(look)
-        assert found is not None
-        return found
+        return eventually(look)
 
 
 @contextmanager
 def controller(
     folder: Path, hosts: int = 4, pretence: Pretence | None = None, node_timeout: float = 3600.0
 ) -> Iterator[Served]:
-    """A running controller without a revision."""
-    with PretendController(folder, hosts, pretence or Pretence(), node_timeout) as running, serving(running.app) as url:
-        yield Served(running, url)
+    """A running controller without a revision; what it logs is kept from stdout, where commands under test print."""
+    with capture_logs(), PretendController(folder, hosts, pretence or Pretence(), node_timeout) as running:
+        served = Served(running)
+        try:
+            yield served
+        finally:
+            served.http.stop()

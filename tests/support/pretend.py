@@ -63,6 +63,10 @@ class Node:
             servers = self._admin.setdefault(pool, dict.fromkeys(self._hosts, "maint"))
             servers.update({s: a.state for s, a in asked_pool.servers.items() if a.state != "watch"})
 
+    def retry(self) -> None:
+        """Do once more what was asked."""
+        self.take(self._taken)
+
     def report(self) -> Report:
         """What is, stamped with the assignment that was taken."""
         self._seq += 1
@@ -152,6 +156,12 @@ class PretendBus:
         with self._lock:
             report = self._nodes[name].report()
         self._deliver(report, Received(name, b""))
+
+    def retry(self, name: str) -> None:
+        """Have a node do once more what it was asked, and report."""
+        with self._lock:
+            self._nodes[name].retry()
+        self.speak(name)
 
     def start(self, receive: Callable[[Received], None]) -> None:
         """Nothing to begin: nodes answer when something is published."""
