@@ -15,6 +15,7 @@ from securesystemslib.signer import CryptoSigner, SSlibKey
 SigningKey = CryptoSigner
 PublicKey = SSlibKey
 
+CONTROLLER_KEY_FILE = "controller.key"
 NODE_KEY_FILE = "node.key"
 TOKEN_FILE = "token"
 CONTROLLER_KEYS_FILE = "controller.pub"

@@ -1,0 +1,143 @@
+"""The controller's process: its threads, started here and sharing mailboxes only."""
+
+import signal
+import socket
+import threading
+from collections.abc import Callable
+from random import Random
+
+import structlog
+import uvicorn
+from prometheus_client import CollectorRegistry
+
+from bus.clock import Clock, SystemClock
+from bus.envelope import seal_assignment
+from bus.http_controller import HttpControllerBus
+from bus.keyring import KeyRing
+from bus.keys import CONTROLLER_KEY_FILE, SigningKey, load_private_key
+from controller.deciding import Deciding
+from controller.http.api import create_app
+from controller.intake import Intake
+from controller.mailbox import Mailbox, Stop
+from controller.metrics import Metrics
+from controller.settings import Settings
+from controller.source.mirror import Mirror
+from controller.source.watch import SourceWatcher
+from controller.store import Store
+
+
+class Controller:
+    """Everything that runs in the process. ``run`` ends when it is told to, or when a thread cannot go on."""
+
+    def __init__(self, settings: Settings, clock: Clock, random: Random) -> None:
+        """Raises BadKey for a key that cannot be used, OSError for an address that cannot be listened on."""
+        self._settings, self._clock, self._random = settings, clock, random
+        self._log = structlog.get_logger("controller.main")
+        self._metrics = Metrics(CollectorRegistry())
+        self._mailbox = Mailbox()
+        self._stop = threading.Event()
+        self._failed = False
+        self._signer: SigningKey = load_private_key(settings.keys_directory / CONTROLLER_KEY_FILE)
+        self._ring = KeyRing(settings.keys_directory)
+        self._bus = HttpControllerBus(self._ring)
+        self._socket = _listen(settings.listen)
+        self._server = uvicorn.Server(
+            uvicorn.Config(
+                create_app(self._mailbox, self._metrics, [self._bus.router()]),
+                log_config=None,
+                access_log=False,
+                timeout_graceful_shutdown=1,
+                timeout_keep_alive=75,
+            )
+        )
+
+    @property
+    def url(self) -> str:
+        """Where agents, the CLI and Prometheus find the controller."""
+        host, port = self._socket.getsockname()[:2]
+        return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+    def run(self) -> int:
+        """Run until stopped; 0 after a stop that was asked for, 1 after a failure."""
+        self._bus.start(Intake(self._ring, self._bus, self._mailbox, self._metrics, self._clock).receive)
+        threads = [
+            self._thread("deciding", self._decide),
+            self._thread("source", self._watch),
+            self._thread("http", lambda: self._server.run(sockets=[self._socket])),
+        ]
+        self._log.info("controller.listens", url=self.url)
+        self._stop.wait()
+        self._bus.stop()
+        self._server.should_exit = True
+        self._mailbox.put(Stop())
+        for thread in threads:
+            thread.join(timeout=10)
+        return 1 if self._failed else 0
+
+    def stop(self) -> None:
+        """Ask ``run`` to end; from any thread or a signal handler."""
+        self._stop.set()
+
+    def _thread(self, name: str, work: Callable[[], None]) -> threading.Thread:
+        thread = threading.Thread(target=self._guard, args=(name, work), name=name, daemon=True)
+        thread.start()
+        return thread
+
+    def _guard(self, name: str, work: Callable[[], None]) -> None:
+        """A thread that ends ends the process: better started anew from the store than half alive."""
+        try:
+            work()
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is said once, and the process ends
+            self._failed = True
+            self._log.exception("thread.failed", thread=name, error=str(error))
+        finally:
+            self._stop.set()
+
+    def _decide(self) -> None:
+        store = Store.open(self._settings.data_directory / "drumbeat.db")
+        try:
+            self._decide_with(store)
+        finally:
+            store.close()
+
+    def _decide_with(self, store: Store) -> None:
+        deciding = Deciding(
+            store=store,
+            bus=self._bus,
+            seal=lambda assignment: seal_assignment(assignment, self._signer),
+            clock=self._clock,
+            random=self._random,
+            metrics=self._metrics,
+            node_timeout=self._settings.node_timeout,
+        )
+        wake = deciding.step([])
+        while True:
+            timeout = None if wake is None else max((wake - self._clock.now()).total_seconds(), 0.0)
+            messages = self._mailbox.drain(timeout)
+            if any(isinstance(message, Stop) for message in messages):
+                return
+            self._metrics.mailbox_depth.set(len(messages))
+            wake = deciding.step(messages)
+
+    def _watch(self) -> None:
+        settings = self._settings
+        mirror = Mirror(settings.repository, settings.branch, settings.folder, settings.data_directory / "mirror.git")
+        watcher = SourceWatcher(mirror, settings.poll_interval, self._mailbox.put, self._random)
+        while not self._stop.is_set():
+            watcher.wait(watcher.step(), self._stop)
+
+
+def _listen(address: str) -> socket.socket:
+    host, _, port = address.rpartition(":")
+    host = host.strip("[]")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host, int(port)), family=family, backlog=1024)
+
+
+def run_controller(settings: Settings) -> int:
+    """Run the controller until SIGTERM or SIGINT, and return its exit code. Raises BadKey and OSError."""
+    settings.data_directory.mkdir(parents=True, exist_ok=True)
+    controller = Controller(settings, SystemClock(), Random())
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: controller.stop())
+    return controller.run()
