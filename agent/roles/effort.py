@@ -47,8 +47,9 @@ class Effort:
         self.again_at = now + self.backoff.next()
 
     def wait(self, now: float) -> float | None:
-        """Seconds until the next try; None if none is planned."""
-        return None if self.done or self.final or not self.failure else max(0.0, self.again_at - now)
+        """Seconds until the next try; None if none is planned, or if it is due and what keeps it back wakes us."""
+        left = self.again_at - now
+        return None if self.done or self.final or left <= 0 else left
 
     def _clear(self) -> None:
         self.begun = self.done = self.final = False

@@ -285,7 +285,7 @@ class HostedService:
     def _wait(self, running: Running) -> float | None:
         now = self._means.clock.monotonic()
         waits = [effort.wait(now) for effort in (self._install, self._fetch, self._start, self._tidy)]
-        waits += [max(0.0, state.due - now) for state in self._health.probes if state.due < math.inf]
+        waits += [state.due - now for state in self._health.probes if now < state.due < math.inf]
         return min((wait for wait in [*waits, running.again_in] if wait is not None), default=None)
 
 

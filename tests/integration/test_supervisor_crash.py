@@ -57,7 +57,8 @@ class PlantedRecords(Records):
         if point == "after the record" and record.identity:
             die()
 
-driver = process.Driver(process.Config(), state, Planted(), SystemClock(), Random(7), lambda: None, {"PATH": os.environ["PATH"]})
+base = {"PATH": os.environ["PATH"]}
+driver = process.Driver(process.Config(), state, Planted(), SystemClock(), Random(7), lambda: None, base)
 driver._records = PlantedRecords(state / "services")
 for release in releases:
     driver.ensure("api@prod", release, state, {})
@@ -211,5 +212,5 @@ def test_the_log_stays_bounded_while_the_service_writes(tmp_path: Path) -> None:
     eventually(lambda: log.stat().st_size > 200_000)
     driver.running(TARGET)
     assert log.with_name(f"{TARGET}.log.1").stat().st_size >= 200_000
-    eventually(lambda: 0 < log.stat().st_size)
+    eventually(lambda: log.stat().st_size > 0)
     assert b"\0" not in log.read_bytes()[:100_000], "the writer goes on at the new end"

@@ -51,7 +51,7 @@ class SimExecutor(Executor):
         def job() -> None:
             try:
                 future.set_result(fn(*args, **kwargs))
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001  a future carries it
                 future.set_exception(error)
 
         self._jobs.append((self._clock.monotonic() + self._delay(), job))
@@ -222,7 +222,7 @@ class SimSupervisor:
     def _say(self, slot: _Slot) -> Running:
         now, process = self._clock.monotonic(), slot.process
         crashing = slot.quick_ends >= 3 and not (process is not None and now - process.since >= 60)
-        again_in = max(0.0, slot.resume - now) if process is None and slot.digest else None
+        again_in = slot.resume - now if process is None and slot.resume > now else None
         if process is not None and process.ends is not None:
             again_in = max(0.0, process.ends - now)
         return Running(

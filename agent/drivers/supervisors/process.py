@@ -215,7 +215,7 @@ class Driver:
         settled = record.identity is not None and now - life.since >= _LASTING
         crashing = record.quick_ends >= _CRASHING and not settled
         if record.identity is None:
-            again_in = max(0.0, life.resume - now)
+            again_in = life.resume - now if life.resume > now else None
         elif again_in is None and (crashing or not life.woken):
             again_in = life.since + _LASTING - now if life.woken else _UNWATCHED
         if record.ended and not message:
