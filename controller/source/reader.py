@@ -1,0 +1,47 @@
+"""Reading desired state: from a commit's files to all its resources, or to every reason why not."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from controller.source.collection import Collection
+from controller.source.deployments import deployment_problems
+from controller.source.entries import FileEntry
+from controller.source.layout import LAYOUT, path_problems, place_of
+from controller.source.names import name_problems
+from controller.source.problems import Problem, errors, in_order
+from controller.source.validating import load_resource
+from crds.desired import DesiredState
+
+
+@dataclass(frozen=True)
+class ReadResult:
+    """``state`` is None if any problem is an error: a commit applies whole or not at all."""
+
+    state: DesiredState | None
+    problems: list[Problem]
+    """In the order of files and lines."""
+
+
+def read_state(files: Mapping[str, FileEntry], revision: str) -> ReadResult:
+    """Read every file, check each and all together. Pure; never raises for what the files contain.
+
+    ``files``: by path relative to the state directory, with ``/``. Sources of the rules: "Rules of reading" in the
+    documentation of desired state.
+    """
+    problems = list(path_problems(files.items()))
+    refused = {problem.path for problem in errors(problems)}
+    collection = Collection()
+    for path in sorted(files):
+        place = place_of(path)
+        if place is None or path in refused:
+            continue
+        loaded = load_resource(place, files[path])
+        problems += loaded.problems
+        collection.add(loaded)
+    if not problems and not (collection.fleets or collection.services):
+        layout = ", ".join(LAYOUT.values())
+        problems.append(Problem("error", ".", "there is no desired state here", f"it lies in {layout}"))
+    problems += name_problems(collection)
+    problems += deployment_problems(collection)
+    state = None if errors(problems) else collection.state(revision)
+    return ReadResult(state, in_order(problems))
