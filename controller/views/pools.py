@@ -89,11 +89,17 @@ def _resource(world: "World", place: Place, now: datetime) -> PoolResource:
 
 
 def _status(node: Node, place: Place) -> PoolResourceStatus:
-    report = node.report.pools.get(place.pool) if node.report else None
+    report = _believed(node, place.pool)
     headline, message = _headline(node, report)
-    plain = report.plain_count if report and not node.silent else 0
-    counts = _counts(report, place.use, plain) if report and not node.silent else PoolCounts()
-    return PoolResourceStatus(headline=headline, message=message, counts=counts, plain=plain)
+    counts = _counts(report, place.use) if report else PoolCounts()
+    return PoolResourceStatus(
+        headline=headline, message=message, counts=counts, plain=report.plain_count if report else 0
+    )
+
+
+def _believed(node: Node, pool: str) -> PoolReport | None:
+    """The node's newest word on the pool; what a silent node said last is history."""
+    return node.report.pools.get(pool) if node.report and not node.silent else None
 
 
 def _headline(node: Node, report: PoolReport | None) -> tuple[str, str]:
@@ -107,10 +113,10 @@ def _headline(node: Node, report: PoolReport | None) -> tuple[str, str]:
     return "Ready", report.message
 
 
-def _counts(report: PoolReport, use: str, plain: int) -> PoolCounts:
+def _counts(report: PoolReport, use: str) -> PoolCounts:
     admin = Counter(str(server.admin) for server in report.servers.values())
     up = sum(server.up for server in report.servers.values())
-    online = use == "online"
+    online, plain = use == "online", report.plain_count
     return PoolCounts(
         ready=admin["ready"] + (plain if online else 0),
         drain=admin["drain"],
@@ -122,8 +128,7 @@ def _counts(report: PoolReport, use: str, plain: int) -> PoolCounts:
 
 def _servers(world: "World", place: Place) -> list[ServerRow]:
     """Of an online pool a row for each host of the target; and whatever else the node names."""
-    node = world.nodes.get(place.node)
-    report = node.report.pools.get(place.pool) if node.report and not node.silent else None
+    report = _believed(world.nodes.get(place.node), place.pool)
     named = dict(report.servers) if report else {}
     rows = []
     if place.use == "online":

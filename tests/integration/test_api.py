@@ -54,7 +54,7 @@ def template(path: str, document: dict[str, Any]) -> str:
     if path in document["paths"]:
         return path
     parent = "/".join(path.split("/")[:4])
-    return next(known for known in document["paths"] if known.startswith(f"{parent}/"))
+    return next(str(known) for known in document["paths"] if known.startswith(f"{parent}/"))
 
 
 @pytest.mark.parametrize("path", PATHS)

@@ -12,8 +12,7 @@ from typing import Any
 import pytest
 import typer
 import yaml
-from click.testing import Result
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from controller.cli.live import add_live_commands
 from tests.support.controller import Served, controller
@@ -213,6 +212,21 @@ def test_a_newer_commit_takes_the_place_of_the_one_waited_for(fresh: Served) -> 
     result = run(fresh, "wait", "api@prod", "--revision", "bbbb", "--timeout", "20s")
     assert (result.exit_code, result.stdout) == (0, "api@prod: 4 of 4 hosts run 3, healthy and online\n")
     assert "revision cccc3 has taken the place of bbbb" in result.stderr
+
+
+def test_ready_for_an_older_revision_is_not_converged(fresh: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    fresh.controller.commit(state("1"))
+    fresh.reaches("Converged")
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("planted")
+
+    monkeypatch.setattr("controller.deciding.plan", fail)
+    fresh.controller.commit(state("2"))
+    result = run(fresh, "wait", "api@prod", "--revision", "rev2", "--timeout", "300ms")
+    assert (result.exit_code, result.stdout) == (124, "")
+    described = run(fresh, "describe", "target", "api@prod").stdout
+    assert "planning it raised an error; the controller's log says which" in described
 
 
 def test_waiting_survives_a_controller_that_is_away_for_a_while(fresh: Served) -> None:
