@@ -43,6 +43,11 @@ class _Offer(NamedTuple):
     envelope: bytes
 
 
+class _Waiting(NamedTuple):
+    woken: "asyncio.Future[_Woken]"
+    have: str
+
+
 class _Denied(Exception):
     def __init__(self, status: int, text: str, headers: dict[str, str] | None = None) -> None:
         super().__init__(text)
@@ -69,7 +74,7 @@ class HttpControllerBus:
         self._logger: FilteringBoundLogger = logger or structlog.get_logger("bus")
         self._receive: Callable[[Received], None] | None = None
         self._newest: dict[str, _Offer] = {}
-        self._waiting: dict[str, asyncio.Future[_Woken]] = {}
+        self._waiting: dict[str, _Waiting] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._life = secrets.token_hex(4)
         self._count = itertools.count(1)
@@ -88,7 +93,7 @@ class HttpControllerBus:
 
     def publish(self, node: str, envelope: bytes) -> None:
         self._newest[node] = _Offer(f"{self._life}.{next(self._count)}", envelope)
-        self._on_loop(self._wake, node, "published")
+        self._on_loop(self._published, node)
 
     def settle(self, received: list[Received]) -> None:
         with self._lock:
@@ -107,10 +112,16 @@ class HttpControllerBus:
             except RuntimeError:  # closed just now
                 self._loop = None
 
+    def _published(self, node: str) -> None:
+        waiting = self._waiting.get(node)
+        # The poll may have begun since the publishing, and have it.
+        if waiting is not None and self._newest[node].tag != waiting.have:
+            self._wake(node, "published")
+
     def _wake(self, node: str, why: _Woken) -> None:
         waiting = self._waiting.pop(node, None)
-        if waiting is not None and not waiting.done():
-            waiting.set_result(why)
+        if waiting is not None:
+            _resolve(waiting.woken, why)
 
     def _wake_all(self) -> None:
         for node in list(self._waiting):
@@ -181,24 +192,23 @@ class HttpControllerBus:
         """The newest assignment as soon as it is not the one that the node has; None after ``wait`` seconds."""
         self._wake(node, "displaced")
         self._loop = loop = asyncio.get_running_loop()
-        woken: asyncio.Future[_Woken] = loop.create_future()
-        self._waiting[node] = woken
-        timer = loop.call_later(wait, _resolve, woken)
+        mine = self._waiting[node] = _Waiting(loop.create_future(), have)
+        timer = loop.call_later(wait, _resolve, mine.woken, "due")
         try:
             offer = self._newest.get(node)
             if offer is None or offer.tag == have:
-                _go_on(await woken)
+                _go_on(await mine.woken)
                 offer = self._newest.get(node)
         finally:
             timer.cancel()
-            if self._waiting.get(node) is woken:
+            if self._waiting.get(node) is mine:
                 del self._waiting[node]
         return offer if offer is not None and offer.tag != have else None
 
 
-def _resolve(woken: "asyncio.Future[_Woken]") -> None:
+def _resolve(woken: "asyncio.Future[_Woken]", why: _Woken) -> None:
     if not woken.done():
-        woken.set_result("due")
+        woken.set_result(why)
 
 
 def _go_on(why: _Woken) -> None:

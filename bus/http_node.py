@@ -136,9 +136,11 @@ class HttpNodeBus:
     def _poll(self, receive: Callable[[bytes], None], heartbeat: Callable[[], bytes]) -> None:
         # Not always the whole interval, so that nodes that came back together do not poll together for ever.
         wait = self._interval * self._random.uniform(0.8, 1.0)
-        asked = {"have": self._have, "wait": f"{wait:.3f}"}
+        asked, began = {"have": self._have, "wait": f"{wait:.3f}"}, self._clock.monotonic()
         answer = self._post(self._polls, "poll", heartbeat(), wait + ANSWER_TIMEOUT, asked)
         if answer.status != 200 or self._stopping:
+            if self._clock.monotonic() - began < wait / 2:
+                self._pause(1.0)  # something between the ends does not let polls wait; it is not to be flooded
             return
         if len(answer.body) > MAX_ENVELOPE:
             self._logger.error("an assignment was too large and is ignored", limit=MAX_ENVELOPE)

@@ -1,10 +1,11 @@
 """What the embedded bus promises beyond the port: statuses that help, refusals that cost little, TLS."""
 
+import asyncio
 import datetime
 import ipaddress
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from fastapi import FastAPI, Response
+from fastapi import FastAPI, Request, Response
 from structlog.testing import capture_logs
 
 from bus.http_controller import HttpControllerBus
@@ -109,16 +110,25 @@ def test_publishing_before_between_and_after_servers_is_harmless(http: Http) -> 
     running.stop()
 
 
+def answering(answer: Callable[[str], Response]) -> FastAPI:
+    """A server that gives its own answer to every path, from a worker thread."""
+    app = FastAPI()
+
+    @app.middleware("http")
+    async def fixed(request: Request, call_next: Any) -> Response:
+        return await asyncio.to_thread(answer, request.url.path.rpartition("/")[2])
+
+    return app
+
+
 def test_an_outage_is_logged_once(http: Http) -> None:
     tries: list[str] = []
-    broken = FastAPI()
 
-    @broken.middleware("http")
-    async def fail(request: Any, call_next: Any) -> Response:
-        tries.append(request.url.path)
+    def fail(path: str) -> Response:
+        tries.append(path)
         return Response("out of order", 500)
 
-    http.server.start(broken)
+    http.server.start(answering(fail))
     with capture_logs() as logs:
         node = http.node("host-1")
         node.start(lambda envelope: None, lambda: b"beat")
@@ -156,6 +166,62 @@ def test_what_the_agent_failed_to_take_comes_again(http: Http) -> None:
         controller.publish("host-1", b"1")
         eventually(http, lambda: got == [b"1", b"1"])
     assert any(line["log_level"] == "error" for line in logs)
+
+
+def test_a_report_that_failed_does_not_take_the_place_of_a_newer_one(http: Http) -> None:
+    arrived, go_on = threading.Event(), threading.Event()
+
+    def fail_slowly(path: str) -> Response:
+        if path == "report":
+            arrived.set()
+            go_on.wait(20)
+        return Response("out of order", 500)
+
+    http.server.start(answering(fail_slowly))
+    node, got = http.node("host-1"), []
+    node.start(lambda envelope: None, lambda: b"beat")
+    node.send(b"older")
+    assert arrived.wait(20)
+    node.send(b"newer")
+    go_on.set()
+    http.server.stop()
+    http.start_controller(lambda received: got.append(received.envelope))
+    eventually(http, lambda: b"newer" in got)
+    assert b"older" not in got
+
+
+def test_polls_that_end_at_once_are_not_repeated_at_once(http: Http) -> None:
+    tries: list[float] = []
+
+    def hasten(path: str) -> Response:
+        tries.append(time.monotonic())
+        return Response(status_code=204)
+
+    http.server.start(answering(hasten))
+    http.node("host-1").start(lambda envelope: None, lambda: b"beat")
+    eventually(http, lambda: len(tries) >= 3)
+    assert tries[2] - tries[0] >= 1.5
+
+
+def test_what_is_refused_for_good_is_not_sent_again(http: Http) -> None:
+    tries: list[str] = []
+
+    def refuse(path: str) -> Response:
+        tries.append(path)
+        if path == "report":
+            return Response("too large", 413)
+        time.sleep(0.25)
+        return Response(status_code=204)
+
+    http.server.start(answering(refuse))
+    node = http.node("host-1")
+    node.start(lambda envelope: None, lambda: b"beat")
+    node.send(b"1")
+    eventually(http, lambda: "report" in tries)
+    polls = len(tries)
+    eventually(http, lambda: len(tries) >= polls + 5)
+    node.stop()
+    assert tries.count("report") == 1
 
 
 def test_a_report_goes_out_at_once(http: Http) -> None:
