@@ -1,7 +1,7 @@
 """A rolling deployment by a bare script: only the steps that cannot be left out, for what they cost alone.
 
-It runs beside the services, starts and stops them by itself, keeps nothing, and trusts everybody. All hosts of a batch go
-together; one look at HAProxy serves them all.
+It runs beside the services, starts and stops them by itself, keeps nothing, and trusts everybody. All hosts of a batch
+go together; one look at HAProxy serves them all.
 """
 
 import http.client
@@ -39,6 +39,12 @@ class BareHost:
         """Ask it to end."""
         assert self.process is not None
         self.process.terminate()
+
+    def end(self) -> None:
+        """Have no process left, if there is one."""
+        if self.process is not None:
+            self.process.terminate()
+            self.process.wait()
 
     def gone(self) -> bool:
         """Whether its process has ended."""
@@ -115,9 +121,7 @@ Step = Callable[[View], bool]
 """What a journey waits for."""
 
 
-def _journey(
-    site: Site, host: BareHost, command: Sequence[str], version: str, pool: Executor
-) -> Iterator[Step]:
+def _journey(site: Site, host: BareHost, command: Sequence[str], version: str, pool: Executor) -> Iterator[Step]:
     name = host.name
     site.set(site.online, name, "drain")
     yield lambda view: view.idle(name)

@@ -47,7 +47,7 @@ class Processes:
         self._running: list[Process] = []
         logs.mkdir(parents=True, exist_ok=True)
 
-    def start(self, name: str, command: Sequence[str | Path], environment: Mapping[str, str] | None = None) -> Process:
+    def start(self, name: str, command: Sequence[str | Path]) -> Process:
         """Start a process in a session of its own, so that Ctrl-C on the terminal reaches only the demo."""
         log = self._logs / f"{name}.log"
         with log.open("ab") as output:
@@ -56,7 +56,7 @@ class Processes:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, **(environment or {})},
+                env=loopback_environment(os.environ),
                 start_new_session=True,
             )
         process = Process(name, popen, log)
@@ -81,6 +81,15 @@ class Processes:
         deadline = time.monotonic() + timeout
         while self._running:
             _wait(self._running.pop(), deadline)
+
+
+def loopback_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment without what would lead the demo's processes elsewhere: proxies, and Drumbeat's own settings."""
+    return {
+        name: value
+        for name, value in environment.items()
+        if not name.startswith("DRUMBEAT_") and not name.lower().endswith("_proxy")
+    }
 
 
 def _wait(process: Process, deadline: float) -> None:

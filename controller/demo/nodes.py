@@ -1,0 +1,86 @@
+"""The demo's nodes: settings, credentials and agents of each; and the services that agents leave running."""
+
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from bus.keyring import KeyRing, write_node_keys
+from bus.keys import CONTROLLER_KEY_FILE, generate_key, save_private_key
+from controller.demo.layout import Layout
+from controller.demo.processes import Process, Processes
+
+_STARTED = 19
+"""Where /proc/PID/stat has the start time, counted after the command's name."""
+
+
+def script(name: str) -> Path:
+    """A console script of this installation."""
+    return Path(sys.executable).parent / name
+
+
+class Enrolment:
+    """Writes the controller's key, and credentials for each node."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._ring = KeyRing(layout.keys)
+        layout.keys.mkdir(parents=True, mode=0o700)
+        key = generate_key()
+        save_private_key(layout.keys / CONTROLLER_KEY_FILE, key)
+        self._pinned = [key.public_key]
+
+    def enrol(self, name: str, role: dict[str, Any]) -> Path:
+        """Make the folder of a node; returns the path of its agent's settings."""
+        folder = self._layout.node(name)
+        write_node_keys(folder / "credentials", name, self._ring, self._pinned)
+        settings = {
+            "node": name,
+            "bus": self._layout.controller_url,
+            "credentials": "credentials",
+            "state": "state",
+            **role,
+        }
+        path = folder / "agent.yaml"
+        path.write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
+        return path
+
+
+def start_agent(processes: Processes, name: str, settings: Path) -> Process:
+    """Start a node's agent, as an operator would."""
+    return processes.start(f"agent-{name}", [script("drumbeat-agent"), "run", "--config", settings])
+
+
+def stop_services(layout: Layout, timeout: float = 10.0) -> None:
+    """End what the hosts' agents left running; their agents must have ended, or they would start it again."""
+    running = [found for host in layout.hosts for found in _services(layout.node(host.name) / "state")]
+    for pid, started in running:
+        if _is_running(pid, started):
+            os.kill(pid, signal.SIGTERM)
+    deadline = time.monotonic() + timeout
+    for pid, started in running:
+        while _is_running(pid, started):
+            if time.monotonic() > deadline:
+                os.kill(pid, signal.SIGKILL)
+            time.sleep(0.01)
+
+
+def _services(state: Path) -> list[tuple[int, str]]:
+    """Process id and start time of each service, as the agent's supervisor wrote them down."""
+    records = [json.loads(path.read_bytes()) for path in sorted(state.glob("services/*.json"))]
+    identities = [record["identity"] for record in records if record.get("identity")]
+    return [(identity["pid"], identity["started"]) for identity in identities]
+
+
+def _is_running(pid: int, started: str) -> bool:
+    """Whether it is that very process; ids are used again."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return fields[_STARTED] == started and fields[0] != "Z"
