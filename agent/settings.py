@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal, Self
 import yaml
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
-from agent.drivers.services import archive
-from agent.drivers.supervisors import process
+from agent.drivers.services.archive import Config as ArchiveConfig
+from agent.drivers.supervisors.process import Config as ProcessConfig
 from crds.base import FileModel, HostName, Seconds
 
 
@@ -23,8 +23,8 @@ AbsolutePath = Annotated[
 class HostSettings(FileModel):
     """The node runs services."""
 
-    archive: archive.Config = archive.Config()
-    process: process.Config = process.Config()
+    archive: ArchiveConfig = ArchiveConfig()
+    process: ProcessConfig = ProcessConfig()
     downloads: int = Field(default=2, ge=1, le=32, description="downloads and installations at the same time")
     probes: int = Field(default=8, ge=1, le=256, description="probes at the same time")
 

@@ -28,7 +28,7 @@ class FakeRole:
 
     name: str = "host"
     seen: list[Stamp] = field(default_factory=list)
-    observed: Observed = Observed()
+    observed: Observed = field(default_factory=Observed)
     defect: Exception | None = None
 
     def converge(self, assignment: Assignment, now: datetime) -> Observed:
