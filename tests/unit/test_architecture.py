@@ -1,6 +1,7 @@
 """The rules of the house that no linter knows: purity of what decides, and sizes that can still be read."""
 
 import ast
+import importlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -71,6 +72,11 @@ def test_functions_can_be_read_at_a_glance(path: Path) -> None:
 def test_files_can_be_read_at_a_sitting(path: Path) -> None:
     lines = len(path.read_text().splitlines())
     assert lines <= LONGEST_FILE, f"{lines} lines: split the file by thought"
+
+
+@pytest.mark.parametrize("path", [path for path in sources(*PACKAGES) if "migrations" not in path.parts], ids=name_of)
+def test_every_module_can_be_imported(path: Path) -> None:
+    importlib.import_module(".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"))
 
 
 @pytest.mark.parametrize("package", PACKAGES)
