@@ -9,8 +9,11 @@ from datetime import timedelta
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from random import Random
+from types import ModuleType
+from typing import Any
 
 from agent.core import Agent
+from agent.drivers.find import NoSuchDriver, find_driver
 from agent.drivers.services import archive
 from agent.drivers.supervisors import process
 from agent.environment import inherited
@@ -21,7 +24,7 @@ from agent.processes import system_processes
 from agent.reporting import Reporter, Speaker
 from agent.role import Role, Steps, Wake
 from agent.roles.host import HostPorts, HostRole
-from agent.settings import Settings
+from agent.settings import BadSettings, Settings, driver_config
 from bus.clock import Clock
 from bus.envelope import open_assignment, seal_report
 from bus.keys import NodeKeys
@@ -65,7 +68,15 @@ def build_roles(parts: Parts, steps: Callable[[str], Steps]) -> list[Role]:
     roles: list[Role] = []
     if parts.settings.host is not None:
         roles.append(_host(parts, steps("host")))
+    if parts.settings.balancer is not None:
+        roles.append(_balancer(parts, parts.settings.balancer, steps("balancer")))
     return roles
+
+
+def check_drivers(settings: Settings) -> None:
+    """Whether what the settings say of drivers can be used. Raises BadSettings."""
+    if settings.balancer is not None:
+        _balancer_driver(settings.balancer)
 
 
 def build_bus(parts: Parts) -> NodeBus:
@@ -120,6 +131,22 @@ def _host(parts: Parts, steps: Steps) -> HostRole:
             probing=_threads(parts, settings.probes, "probe"),
         )
     )
+
+
+def _balancer(parts: Parts, said: dict[str, Any], steps: Steps) -> Role:
+    name, module, config = _balancer_driver(said)
+    from agent.roles.balancer import BalancerRole  # noqa: PLC0415  only the roles that a node has are loaded
+
+    return BalancerRole(name, module.Driver(config, parts.clock.monotonic), steps, parts.clock)
+
+
+def _balancer_driver(said: dict[str, Any]) -> tuple[str, ModuleType, Any]:
+    name = str(said.get("driver", "haproxy"))
+    try:
+        module = find_driver("balancers", name)
+    except NoSuchDriver as error:
+        raise BadSettings(f"balancer.driver: {error}") from error
+    return name, module, driver_config(said, module)
 
 
 def _threads(parts: Parts, most: int, name: str) -> Executor:

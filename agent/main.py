@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from agent.build import agent_version
+from agent.build import agent_version, check_drivers
 from agent.run import Pulse, run, stop_on_signals
 from agent.settings import BadSettings, Settings, read_settings
 from bus.clock import SystemClock
@@ -41,6 +41,7 @@ def command(arguments: Sequence[str]) -> int:
 
 def _check(settings: Settings) -> int:
     NodeKeys.load(settings.credentials)
+    check_drivers(settings)
     sys.stdout.write(f"{settings.node}: settings and credentials are in order\n")
     return 0
 

@@ -1,6 +1,7 @@
 """The agent's settings: one YAML file that an operator writes, see deploy/agent/agent.yaml."""
 
 from pathlib import Path
+from types import ModuleType
 from typing import Annotated, Any, Literal, Self
 
 import yaml
@@ -75,6 +76,15 @@ def read_settings(path: Path) -> Settings:
     except ValidationError as error:
         raise BadSettings(explain(path, error)) from error
     return _from_folder(settings, path.resolve().parent)
+
+
+def driver_config(said: dict[str, Any], module: ModuleType) -> Any:
+    """What a driver is to be told, checked by its own ``Config``. Raises BadSettings."""
+    own = {name: value for name, value in said.items() if name != "driver"}
+    try:
+        return module.Config.model_validate(own)
+    except ValidationError as error:
+        raise BadSettings(explain(Path("the agent's settings"), error, inside="balancer")) from error
 
 
 def explain(path: Path, error: ValidationError, inside: str = "") -> str:
