@@ -16,7 +16,7 @@ class Node:
     report: Report | None = None
     """The newest full one; of a silent node it is history."""
     seen: datetime | None = None
-    """When this controller last heard of it."""
+    """When this controller last heard how it is."""
     silent: bool = True
     incarnation: str = ""
     seq: int = 0
@@ -57,21 +57,29 @@ class Nodes:
         )
 
     def hear(self, report: Report, now: datetime) -> Heard:
-        """Take in a report; one that is not newer than the last of its incarnation is dropped."""
+        """Take in a report; one that is not newer than the last of its incarnation is dropped.
+
+        A short report says that nothing has changed since the full one that it names. Where that one never arrived, it
+        proves only that the node lives: what we have is older, and must not count as fresh. A short report may overtake
+        the full one before it, so each kind is compared with its own.
+        """
         node = self.nodes.setdefault(report.node, Node(report.node))
-        if report.incarnation == node.incarnation and report.seq <= node.seq:
-            return Heard()
         woke, before = node.silent, node.report
+        if report.incarnation != node.incarnation:
+            node.incarnation, node.seq, node.taken = report.incarnation, 0, report.taken
+        elif report.seq <= (_seq_of(before, node.incarnation) if report.full else node.seq):
+            return Heard()
+        node.seq, node.taken = max(node.seq, report.seq), max(node.taken, report.taken)
+        if not report.full and (
+            before is None or (before.incarnation, before.seq) != (report.incarnation, report.full_seq)
+        ):
+            return Heard(news=True, before=before, incomplete=True)
         node.seen, node.silent = now, False
-        node.incarnation, node.seq, node.taken = report.incarnation, report.seq, report.taken
         if woke:
             heapq.heappush(self._expiries, (now + timedelta(seconds=self.timeout), node.name))
         if report.full:
             node.report = report
-        incomplete = not report.full and (
-            before is None or (before.incarnation, before.seq) != (report.incarnation, report.full_seq)
-        )
-        return Heard(news=True, woke=woke, before=before, incomplete=incomplete)
+        return Heard(news=True, woke=woke, before=before)
 
     def expire(self, now: datetime) -> Iterator[Node]:
         """Nodes whose time is up and that are silent from now on."""
@@ -88,3 +96,7 @@ class Nodes:
     def next_expiry(self) -> datetime | None:
         """When to look again for nodes that fell silent."""
         return self._expiries[0][0] if self._expiries else None
+
+
+def _seq_of(report: Report | None, incarnation: str) -> int:
+    return report.seq if report is not None and report.incarnation == incarnation else 0

@@ -247,7 +247,7 @@ class World:
                     seen[name, pool_name] = report.servers[host.name]
                 elif pool_name == pool.online and self._adds_up.get((name, pool_name)):
                     seen[name, pool_name] = plain_server(report, f"{host.address}:{pool.port}")
-                elif pool_name == pool.online:
+                if pool_name == pool.online and not self._adds_up.get((name, pool_name)):
                     unclear.add((name, pool_name))
         return seen, frozenset(unclear)
 
@@ -285,7 +285,8 @@ class World:
             case DropJourney(host):
                 self.journeys[target].pop(host, None)
                 self._release_claim(target, host)
-                self.touch(target, host)
+                self._mark(target, host)
+                self.dirty.add(target)
             case PutEntry(node, key, value):
                 self._put_entry(target, node, key, Entry(value, stamp))
                 self._mark(target, host_of(node, key))

@@ -1,9 +1,13 @@
 """Batches: who goes next, and when each of them may be taken out."""
 
+from dataclasses import replace
+
 from crds.base import format_duration
 from crds.status import Journey, Step
+from reconcilers.classify import classify
 from reconcilers.draft import Draft
 from reconcilers.facts import HostFacts, online_places
+from reconcilers.index import is_candidate
 from reconcilers.journey import FETCH_PATIENCE, moved
 from reconcilers.sizes import batch_size, budget
 
@@ -11,7 +15,8 @@ from reconcilers.sizes import batch_size, budget
 def start_batch(draft: Draft) -> None:
     """Choose the hosts of the next batch, once nobody of the last one is under way and nothing holds the rollout."""
     candidates = draft.observed.index.candidates
-    if draft.journeys or draft.status.hold or draft.observed.silent_balancers or not candidates:
+    # A journey that has ended in this very pass waits for the next one: the index does not know of it yet.
+    if draft.observed.journeys or draft.status.hold or draft.observed.silent_balancers or not candidates:
         return
     if needs_downtime(draft):
         return
@@ -30,7 +35,7 @@ def start_batch(draft: Draft) -> None:
 def needs_downtime(draft: Draft) -> bool:
     """The only host serves customers, nobody would replace it, and downtime was not allowed."""
     rollout, candidates = draft.target.rollout, draft.observed.index.candidates
-    alone = len(draft.target.hosts) == 1 and rollout.downtime != "allowed"
+    alone = len(draft.target.hosts) == 1 and rollout.downtime != "allowed" and draft.target.release is not None
     return alone and bool(candidates) and candidates[0][0]
 
 
@@ -47,6 +52,22 @@ def _chosen(draft: Draft, facts: HostFacts, number: int) -> Journey:
         before=service.identity if service else None,
         before_digest=service.digest if service else None,
     )
+
+
+def let_go(draft: Draft) -> None:
+    """End the journeys of waiting hosts that no journey would help now: silent, taken out by a person, or mended.
+
+    Otherwise one of them would keep all others from their turn. A batch that is left empty is chosen again under its
+    number, so that a canary that fell silent is followed by another one, not by a larger batch.
+    """
+    if draft.observed.silent_balancers:
+        return
+    waiting = [host for host, journey in draft.journeys.items() if journey.step is Step.WAITING]
+    for host in waiting:
+        if not is_candidate(classify(draft.target, replace(draft.facts(host), journey=None))):
+            del draft.journeys[host]
+    if waiting and not draft.journeys:
+        draft.status = draft.status.model_copy(update={"batch": max(draft.status.batch - 1, 0)})
 
 
 def start_waiting(draft: Draft) -> list[str]:
@@ -85,8 +106,10 @@ def _obstacle(draft: Draft, facts: HostFacts) -> str:
         return f"{facts.claimed_by} has it on a journey"
     journey, service = draft.journeys[facts.host.name], facts.service
     waited = (draft.now - max(journey.begun, draft.observed.watching_since)).total_seconds()
-    needless = facts.assigned_service() is None or service is None or service.digest == draft.target.digest
-    if journey.batch == 1 or draft.target.release is None or needless or waited >= FETCH_PATIENCE:
+    assigned = facts.assigned_service()
+    nothing_runs = assigned is None or assigned.release is None or draft.target.release is None
+    needless = nothing_runs or service is None or service.digest == draft.target.digest
+    if journey.batch == 1 or needless or waited >= FETCH_PATIENCE:
         return ""
     fetched = service is not None and service.fetched == draft.target.digest
     return "" if fetched else f"fetches the artifact first, for at most {format_duration(FETCH_PATIENCE)}"

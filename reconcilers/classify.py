@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from crds.messages import ServerReport
 from crds.status import Step
 from reconcilers.entries import entries_for
-from reconcilers.facts import HostFacts, online_places
+from reconcilers.facts import HostFacts, mismatch, online_places, persons_mark
 from reconcilers.target import TargetSpec
 
 
@@ -24,7 +23,7 @@ class Standing(StrEnum):
     IN_FLIGHT = "inFlight"
     FAILED = "failed"
     UNKNOWN = "unknown"
-    """Its agent or a balancer node is silent, or a node does not know it: never acted on."""
+    """Its agent or a balancer node is silent, a node does not know it or knows another address: never acted on."""
     EXCLUDED = "excluded"
     """A person took it out of a pool: never put online by us."""
 
@@ -58,20 +57,18 @@ def classify(target: TargetSpec, facts: HostFacts) -> Classification:
 def serves(target: TargetSpec, facts: HostFacts) -> bool:
     """Customers can count on it: ready and up on every node of every balancer, and not unhealthy by its agent's word.
 
-    A host that only a balancer vouches for (its agent knows nothing of the service yet) serves too.
+    A host that only a balancer vouches for (its agent knows nothing of the service yet) serves too. What a node read
+    before it took what is asked of it now does not count: that may have changed the server since.
     """
-    if facts.silent:
+    if facts.silent or mismatch(target, facts):
         return False
     service = facts.service
     if not target.pools:
         return service is not None and service.healthy is True
     if service is not None and service.healthy is False:
         return False
-    return all(_plainly_online(facts.servers.get((node, pool.online))) for node, pool in online_places(target))
-
-
-def _plainly_online(server: ServerReport | None) -> bool:
-    return server is not None and server.admin == "ready" and server.up
+    servers = [facts.believed_server(node, pool.online) for node, pool in online_places(target)]
+    return all(server is not None and server.admin == "ready" and server.up for server in servers)
 
 
 def _standing(target: TargetSpec, facts: HostFacts) -> tuple[Standing, str]:
@@ -80,13 +77,13 @@ def _standing(target: TargetSpec, facts: HostFacts) -> tuple[Standing, str]:
         return (Standing.FAILED if failed else Standing.IN_FLIGHT), facts.journey.reason
     if facts.silent:
         return Standing.UNKNOWN, "its agent does not report"
-    servers = [(node, pool.online, facts.servers.get((node, pool.online))) for node, pool in online_places(target)]
-    for node, pool_name, server in servers:
-        if server is None:
-            return Standing.UNKNOWN, f"{node} does not tell its state in pool {pool_name}"
-    for node, pool_name, server in servers:
-        if server and server.by == "person" and server.admin != "ready":
-            return Standing.EXCLUDED, f"somebody set it to {server.admin.upper()} in pool {pool_name} on {node}"
+    for node, pool in online_places(target):
+        if (node, pool.online) not in facts.servers:
+            return Standing.UNKNOWN, f"{node} does not tell its state in pool {pool.online}"
+    if wrong := mismatch(target, facts):
+        return Standing.UNKNOWN, wrong
+    if mark := persons_mark(target, facts):
+        return Standing.EXCLUDED, mark
     return _standing_by_release(target, facts)
 
 
@@ -98,8 +95,9 @@ def _standing_by_release(target: TargetSpec, facts: HostFacts) -> tuple[Standing
     if service is None or service.digest != target.digest:
         return Standing.OUTDATED, ""
     if serves(target, facts):
-        return Standing.CURRENT, ""
+        # Health that nobody knows yet serves customers no worse than before, but it is not success.
+        return (Standing.CURRENT, "") if service.healthy else (Standing.UNHEALTHY, "its probes have not answered yet")
     servers = [facts.servers[node, pool.online] for node, pool in online_places(target)]
     if service.healthy and any(server.admin != "ready" for server in servers):
         return Standing.OUT, ""
-    return Standing.UNHEALTHY, service.message or "a balancer node sees it down"
+    return Standing.UNHEALTHY, service.message or "a balancer node does not see it up"

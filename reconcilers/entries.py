@@ -28,17 +28,21 @@ def entries_for(target: TargetSpec, facts: HostFacts, fetch: bool = False) -> di
     asked = _service_entry(target, facts, fetch)
     for node, pool in online_places(target):
         key = (node, server_key(pool.online, facts.host.name))
-        state = _online_state(target, facts, node, pool.online)
+        state = _online_state(target, facts, node, pool)
         if state == "as it is":
             asked |= _kept(facts, node, pool)
         elif state is not None:
             close = state == "maint" and target.rollout.drain.on_timeout == "close"
-            address = f"{facts.host.address}:{pool.port}"
+            address = _address(facts, pool)
             asked[key] = _server(state, address, close)
             if pool.maintenance and state != "watch":
                 tested = "ready" if facts.journey and facts.journey.step is Step.TESTING else "maint"
                 asked[node, server_key(pool.maintenance, facts.host.name)] = _server(tested, address, False)
     return asked
+
+
+def _address(facts: HostFacts, pool: PoolSpec) -> str:
+    return f"{facts.host.address}:{pool.port}"
 
 
 def _kept(facts: HostFacts, node: str, pool: PoolSpec) -> dict[tuple[str, str], str]:
@@ -52,21 +56,22 @@ def _server(state: ServerState | str, address: str, close: bool) -> str:
 
 
 def _online_state(
-    target: TargetSpec, facts: HostFacts, node: str, pool: str
+    target: TargetSpec, facts: HostFacts, node: str, pool: PoolSpec
 ) -> ServerState | Literal["as it is"] | None:
     """What one node is asked about the host; None: the server is not named, hence left alone."""
     journey = facts.journey
     if journey is not None and journey.step is not Step.WAITING:
         return _journey_state(journey)
-    named = (node, server_key(pool, facts.host.name)) in facts.entries
-    if named and target.release is None:
-        return "maint"
-    if (node, pool) in facts.unclear:
+    entry = facts.entries.get((node, server_key(pool.online, facts.host.name)))
+    if entry and target.release is None and ServerAssignment.model_validate_json(entry.value).state == "maint":
+        return "as it is"
+    if (node, pool.online) in facts.unclear:
         return "watch"
-    server = facts.servers.get((node, pool))
+    server = facts.servers.get((node, pool.online))
     if server is None:
         return "as it is"
-    return "watch" if named and not (server.admin == "ready" and server.up) else None
+    plain = server.admin == "ready" and server.up and server.address == _address(facts, pool)
+    return "watch" if entry and not plain else None
 
 
 def _journey_state(journey: Journey) -> ServerState:
@@ -92,7 +97,7 @@ def _release(target: TargetSpec, facts: HostFacts) -> tuple[Release | None, bool
     """The release that the host is to run now, and whether we have a say in it at all."""
     journey = facts.journey
     moved = journey is not None and journey.digest == target.digest
-    if journey and moved and (journey.step in _ON_THE_RELEASE or (journey.step is Step.FAILED and journey.out)):
+    if journey and moved and journey.step in _ON_THE_RELEASE:
         return target.release, True
     assigned = facts.assigned_service()
     if assigned is None:

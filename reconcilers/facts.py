@@ -24,7 +24,7 @@ class HostFacts:
     servers: Mapping[tuple[str, str], ServerReport] = field(default_factory=dict)
     """By (balancer node, pool): only nodes that are not silent, and only what they could tell."""
     unclear: frozenset[tuple[str, str]] = frozenset()
-    """(balancer node, pool) whose report neither names the host nor adds up to a set that contains it."""
+    """(balancer node, pool) whose report does not add up: a host that it does not name may be anywhere."""
     entries: Mapping[tuple[str, str], Entry] = field(default_factory=dict)
     """What is asked about this host now, by (node, key)."""
     journey: Journey | None = None
@@ -55,6 +55,27 @@ def online_places(target: TargetSpec) -> Iterator[tuple[str, PoolSpec]]:
     for pool in target.pools:
         for node in pool.nodes:
             yield node.name, pool
+
+
+def persons_mark(target: TargetSpec, facts: HostFacts) -> str:
+    """In words, where a person took the host out of a pool; empty if nobody did."""
+    for node, pool in online_places(target):
+        server = facts.servers.get((node, pool.online))
+        if server is not None and server.by == "person" and server.admin != "ready":
+            return f"somebody set it to {server.admin.upper()} in pool {pool.online} on {node}"
+    return ""
+
+
+def mismatch(target: TargetSpec, facts: HostFacts) -> str:
+    """In words, which server line leads to another machine or port than the host's; empty if none does."""
+    for node, pool in online_places(target):
+        wanted = f"{facts.host.address}:{pool.port}"
+        for name in pool.names:
+            server = facts.servers.get((node, name))
+            if server is not None and server.address != wanted:
+                line = f"the server line {facts.host.name} of pool {name} on {node} has {server.address}"
+                return f"{line}, but fleet and service say {wanted}; correct whichever is wrong"
+    return ""
 
 
 def maintenance_places(target: TargetSpec) -> Iterator[tuple[str, str]]:

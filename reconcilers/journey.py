@@ -13,7 +13,7 @@ from crds.messages import ServerReport, ServiceReport
 from crds.service import Gate
 from crds.status import Journey, Operation, Step
 from reconcilers.entries import entries_for
-from reconcilers.facts import HostFacts, maintenance_places, online_places
+from reconcilers.facts import HostFacts, maintenance_places, mismatch, online_places, persons_mark
 from reconcilers.gates import MAX_ATTEMPTS, operation_id
 from reconcilers.target import TargetSpec
 
@@ -66,19 +66,22 @@ def elapsed_of(journey: Journey, now: datetime, watching_since: datetime) -> flo
 def advance(journey: Journey, at: Situation) -> Journey | None:
     """The journey after everything that can be concluded now; None when the host has arrived.
 
-    It goes on to a further step only where that asks nothing new: otherwise the answers were to another question.
+    A step concludes nothing before all that it asks is asked: until then the answers were to another question.
     WAITING and FAILED do not move here: the batch starts the former, a new release the latter.
     """
-    while True:
+    while not _asks_anew(journey, at):
         following = _next(journey, at)
-        if following is None or following.step == journey.step or _asks_anew(following, at):
+        if following is None or following.step == journey.step:
             return following
         journey = following
+    return journey
 
 
 def _asks_anew(journey: Journey, at: Situation) -> bool:
+    """What is fetched ahead does not matter: it changes nothing that a node sees."""
     asked = {key: entry.value for key, entry in at.facts.entries.items()}
-    return entries_for(at.target, replace(at.facts, journey=journey)) != asked
+    facts = replace(at.facts, journey=journey)
+    return all(entries_for(at.target, facts, fetch) != asked for fetch in (False, True))
 
 
 def _next(journey: Journey, at: Situation) -> Journey | None:
@@ -87,18 +90,25 @@ def _next(journey: Journey, at: Situation) -> Journey | None:
         return journey
     elapsed = elapsed_of(journey, at.now, at.watching_since)
     following = handler(journey, at, elapsed)
-    if following is not None and following.step == journey.step and _too_late(following, at, elapsed):
+    if following is None or following.step != journey.step:
+        return following
+    if elapsed >= _deadline(journey, at.target):
         return _failed(following, at, elapsed, _deadline_reason(following, at))
-    return following
+    # What was watched is noted whenever there is something to note, so that a restart forgets little of it.
+    noted = {"elapsed": elapsed, "accounted": at.now}
+    return journey if following == journey else following.model_copy(update=noted)
 
 
-def _too_late(journey: Journey, at: Situation, elapsed: float) -> bool:
-    return journey.step is not Step.SOAKING and elapsed >= at.target.rollout.deadline
+def _deadline(journey: Journey, target: TargetSpec) -> float:
+    """Elapsed seconds at which the host has failed; a soak has its own time, and then as long to be confirmed."""
+    rollout = target.rollout
+    return journey.entered + rollout.soak + rollout.deadline if journey.step is Step.SOAKING else rollout.deadline
 
 
 def _deadline_reason(journey: Journey, at: Situation) -> str:
     deadline = format_duration(at.target.rollout.deadline)
-    return f"not back online within {deadline}: still {journey.step}, {journey.reason or 'no answer'}"
+    what = "not confirmed" if journey.step is Step.SOAKING else "not back online"
+    return f"{what} within {deadline}: still {journey.step}, {journey.reason or 'no answer'}"
 
 
 def _failed(journey: Journey, at: Situation, elapsed: float, reason: str) -> Journey:
@@ -112,7 +122,7 @@ def _waits(journey: Journey, reason: str) -> Journey:
 def _draining(journey: Journey, at: Situation, elapsed: float) -> Journey:
     places = [(node, pool.online) for node, pool in online_places(at.target)]
     waiting = _unconfirmed(at, places, lambda server: server.admin != "ready" and server.idle, "to drain")
-    if not waiting or elapsed - journey.entered >= at.target.rollout.drain.timeout:
+    if not waiting or elapsed >= journey.entered + at.target.rollout.drain.timeout:
         return moved(journey, Step.LEAVING, at.now, elapsed)
     return _waits(journey, waiting)
 
@@ -156,7 +166,8 @@ def _testing(journey: Journey, at: Situation, elapsed: float) -> Journey:
         verdict = _gate_verdict(gate, journey, at, elapsed)
         if verdict is not None:
             return verdict
-    return moved(journey, Step.ENABLING, at.now, elapsed)
+    mark = persons_mark(at.target, at.facts)
+    return _waits(journey, mark) if mark else moved(journey, Step.ENABLING, at.now, elapsed)
 
 
 def _gate_verdict(gate: Gate, journey: Journey, at: Situation, elapsed: float) -> Journey | None:
@@ -204,8 +215,10 @@ def _soaking(journey: Journey, at: Situation, elapsed: float) -> Journey | None:
         return _waits(journey, "its agent does not report")
     if service.digest == journey.digest and service.healthy is False:
         return _failed(journey, at, elapsed, f"unhealthy while it soaked: {service.message or service.state}")
-    if elapsed - journey.entered < at.target.rollout.soak:
+    if elapsed < journey.entered + at.target.rollout.soak:
         return _waits(journey, "soaks")
+    if service.digest != journey.digest or service.healthy is not True:
+        return _waits(journey, service.message or "its health on the release is not known")
     places = [(node, pool.online) for node, pool in online_places(at.target)]
     waiting = _unconfirmed(at, places, _is_ready, "to see it up")
     return _waits(journey, waiting) if waiting else None
@@ -223,6 +236,8 @@ _STEPS: dict[Step, Callable[[Journey, Situation, float], Journey | None]] = {
 
 def _unconfirmed(at: Situation, places: list[tuple[str, str]], holds: Callable[[ServerReport], bool], what: str) -> str:
     """In words, who has not confirmed; empty when every node has, under the assignment that asked."""
+    if wrong := mismatch(at.target, at.facts):
+        return wrong
     for node, pool in places:
         server = at.facts.believed_server(node, pool)
         if server is None:
@@ -246,12 +261,11 @@ def wakes_at(journey: Journey, target: TargetSpec, now: datetime, watching_since
     if journey.step is Step.FAILED:
         return None
     elapsed = elapsed_of(journey, now, watching_since)
-    limits = []
+    limits = [_deadline(journey, target)]
     if journey.step is Step.DRAINING:
         limits.append(journey.entered + target.rollout.drain.timeout)
     if journey.step is Step.SOAKING:
         limits.append(journey.entered + target.rollout.soak)
-    else:
-        limits.append(target.rollout.deadline)
     ahead = [limit - elapsed for limit in limits if limit > elapsed]
-    return now + timedelta(seconds=min(ahead)) if ahead else None
+    # A microsecond more, so that rounding never wakes it just before its time.
+    return now + timedelta(seconds=min(ahead), microseconds=1) if ahead else None

@@ -6,7 +6,7 @@ from datetime import datetime
 from crds.messages import PoolAssignment
 from crds.release import canonical_json
 from crds.status import Hold, Journey, Step
-from reconcilers.batch import start_batch, start_waiting
+from reconcilers.batch import let_go, start_batch, start_waiting
 from reconcilers.draft import Draft, Observed
 from reconcilers.entries import entries_for
 from reconcilers.facts import HostFacts
@@ -40,6 +40,7 @@ def plan(target: TargetSpec, observed: Observed, now: datetime) -> Plan:
     _notice_spec(draft)
     _advance(draft, list(draft.journeys))
     _hold_on_failure(draft)
+    let_go(draft)
     start_batch(draft)
     _advance(draft, start_waiting(draft))
     _ask(draft)

@@ -12,12 +12,13 @@ def retargeted(journey: Journey, target: TargetSpec, facts: HostFacts, now: date
 
     A host that is out goes straight to the newer release. One that has been let in again, or was never taken out, ends
     its journey at this boundary. One that is being drained goes on: it would have to be drained for the newer one too.
+    A failed host that another target has taken meanwhile waits for its turn like any other.
     """
     if journey.digest == target.digest:
         return journey
     if journey.step is Step.WAITING or journey.step is Step.SOAKING:
         return None
-    if journey.step is Step.FAILED and not journey.out:
+    if journey.step is Step.FAILED and (facts.claimed_by or not journey.out):
         return None
     return journey.model_copy(
         update={

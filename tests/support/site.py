@@ -1,0 +1,328 @@
+"""Site: a World planned and carried out in memory, with nodes that answer at once, badly, or not at all.
+
+There is no store, bus or thread in it: what one plan after another decides is all that happens, so that tests can
+look at each decision, and properties can try thousands of histories.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from controller.store import Loaded
+from controller.world import World
+from crds.messages import (
+    AdminState,
+    Assignment,
+    BalancerReport,
+    OperationReport,
+    PoolAssignment,
+    PoolReport,
+    ProcessIdentity,
+    Report,
+    ServerAssignment,
+    ServerReport,
+    ServiceReport,
+    Stamp,
+    plain_digest,
+)
+from crds.status import Journey, RolloutStatus, Step
+from reconcilers.draft import Observed
+from reconcilers.fragments import merge
+from reconcilers.plan import plan
+from reconcilers.target import TargetSpec
+from reconcilers.writes import AddEvent, DropEntry, Plan, PutEntry
+from tests.support.worlds import NOW, seconds
+
+TIMEOUT = 90.0
+
+
+@dataclass
+class Behaviour:
+    """How nodes behave; tests change it as they go."""
+
+    silent: set[str] = field(default_factory=set)
+    """Nodes that neither take nor say anything."""
+    busy: set[str] = field(default_factory=set)
+    """Hosts whose sessions do not end."""
+    broken: set[str] = field(default_factory=set)
+    """Versions that are never healthy."""
+    failing: set[str] = field(default_factory=set)
+    """Versions whose gates fail."""
+    stuck: set[str] = field(default_factory=set)
+    """Hosts that never finish an installation."""
+    down: set[tuple[str, str]] = field(default_factory=set)
+    """(balancer node, host) that the node's checks find down."""
+    unsafe: set[str] = field(default_factory=set)
+    """Balancer nodes whose balancer would forget everything in a reload."""
+    extra: dict[str, str] = field(default_factory=dict)
+    """Server lines that are no host of ours, by name, with their address."""
+    moved: dict[str, str] = field(default_factory=dict)
+    """Hosts whose server lines have another address."""
+
+
+class Agent:
+    """One node: host, balancer or runner by what it is asked."""
+
+    def __init__(self, name: str, behaviour: Behaviour) -> None:
+        self.name, self._behaviour = name, behaviour
+        self.taken: Assignment | None = None
+        self.admin: dict[str, dict[str, AdminState]] = {}
+        self.marked: dict[tuple[str, str], AdminState] = {}
+        """(pool, server) that a person set."""
+        self.addresses: dict[str, dict[str, str]] = {}
+        self.runs: dict[str, tuple[str, int]] = {}
+        """Version and process id by target."""
+        self._versions: dict[str, str] = {}
+        self._seq = 0
+        self._pid = 100
+
+    def take(self, assignment: Assignment) -> None:
+        """Do all that is asked, as far as the behaviour lets it."""
+        self.taken = assignment
+        self._converge(assignment)
+        self._set_servers(assignment)
+
+    def _converge(self, assignment: Assignment) -> None:
+        for target, asked in assignment.services.items():
+            if asked.release is None:
+                self.runs.pop(target, None)
+            elif self.name not in self._behaviour.stuck and self._digest(target) != asked.release.digest:
+                self._pid += 1
+                self._versions[asked.release.digest] = asked.release.version
+                self.runs[target] = (asked.release.digest, self._pid)
+
+    def _set_servers(self, assignment: Assignment) -> None:
+        for pool, said in assignment.pools.items():
+            for server, wanted in said.servers.items():
+                if wanted.state != "watch" and server in self.admin.get(pool, {}):
+                    self.admin[pool][server] = wanted.state
+
+    def label(self, target: str) -> str:
+        """The version that runs; empty if none does."""
+        return self._versions.get(self.runs[target][0], "?") if target in self.runs else ""
+
+    def _digest(self, target: str) -> str | None:
+        return self.runs[target][0] if target in self.runs else None
+
+    def report(self) -> Report:
+        """Everything, stamped with the assignment that was taken."""
+        self._seq += 1
+        taken = self.taken
+        if taken:
+            self._converge(taken)
+        targets = self.runs.keys() | (taken.services.keys() if taken else set())
+        return Report(
+            node=self.name,
+            incarnation="life",
+            seq=self._seq,
+            full=True,
+            full_seq=self._seq,
+            taken=self._stamp,
+            services={name: self._service(name) for name in sorted(targets)},
+            pools={name: self._pool(name, asked) for name, asked in taken.pools.items()} if taken else {},
+            operations={name: self._gate(asked.version) for name, asked in taken.operations.items()} if taken else {},
+            balancer=BalancerReport(reachable=True, reload_safe=self.name not in self._behaviour.unsafe)
+            if self.admin
+            else None,
+        )
+
+    @property
+    def _stamp(self) -> Stamp:
+        return self.taken.stamp if self.taken else Stamp(0, 0)
+
+    def _service(self, target: str) -> ServiceReport:
+        if target not in self.runs:
+            return ServiceReport(read=self._stamp, state="absent")
+        digest, pid = self.runs[target]
+        asked = self.taken.services.get(target) if self.taken else None
+        identity = ProcessIdentity(boot="b", pid=pid, started=str(pid), executable="/opt/api")
+        return ServiceReport(
+            read=self._stamp,
+            state="running",
+            digest=digest,
+            healthy=self._versions.get(digest) not in self._behaviour.broken,
+            identity=identity,
+            fetched=asked.next.digest if asked and asked.next else None,
+        )
+
+    def _pool(self, pool: str, asked: PoolAssignment) -> PoolReport:
+        named, plain = {}, {}
+        for server in self.admin.get(pool, {}):
+            said = self._server(pool, server, asked.servers.get(server))
+            up = said.up if asked.plain == "ready" else said.admin == "maint"
+            if server not in asked.servers and said.admin == asked.plain and up:
+                plain[server] = said.address
+            else:
+                named[server] = said
+        for server, address in self._behaviour.extra.items() if asked.plain == "ready" else ():
+            plain[server] = address
+        return PoolReport(read=self._stamp, servers=named, plain_count=len(plain), plain_digest=plain_digest(plain))
+
+    def _server(self, pool: str, server: str, asked: ServerAssignment | None) -> ServerReport:
+        mark = self.marked.get((pool, server))
+        admin = mark or self.admin[pool][server]
+        ours = asked is not None and asked.state == admin
+        address = self._behaviour.moved.get(server, self.addresses[pool][server])
+        return ServerReport(
+            read=self._stamp,
+            admin=admin,
+            by="person" if mark else "us" if ours else "config",
+            up=admin == "ready" and (self.name, server) not in self._behaviour.down,
+            idle=admin != "ready" and server not in self._behaviour.busy,
+            address=address,
+        )
+
+    def _gate(self, version: str) -> OperationReport:
+        outcome = "failed" if version in self._behaviour.failing else "passed"
+        return OperationReport.model_validate(
+            {"read": self._stamp, "state": "finished", "outcome": outcome, "message": f"{version} {outcome}"}
+        )
+
+
+Check = Callable[[TargetSpec, Observed, Plan], None]
+
+
+class Site:
+    """The world, its agents, and one clock."""
+
+    def __init__(self, *specs: TargetSpec, checks: Iterable[Check] = ()) -> None:
+        self.now: datetime = NOW
+        self.behaviour = Behaviour()
+        self.agents: dict[str, Agent] = {}
+        self.world = World(Loaded(), TIMEOUT, NOW)
+        self.events: list[AddEvent] = []
+        self.passes = 0
+        self.wakes: dict[str, datetime | None] = {}
+        self._checks = list(checks)
+        self._due: set[str] = set()
+        for spec in specs:
+            self.install(spec)
+        self.declare(*specs)
+
+    def install(self, spec: TargetSpec) -> None:
+        """Give the target machines: server lines ship disabled, in every pool of every node."""
+        for name in (*spec.hosts, *spec.balancer_nodes, *spec.runners):
+            self.agents.setdefault(name, Agent(name, self.behaviour))
+        for pool in spec.pools:
+            for node in pool.nodes:
+                for name in pool.names:
+                    agent = self.agents[node.name]
+                    for host in spec.hosts.values():
+                        agent.admin.setdefault(name, {}).setdefault(host.name, "maint")
+                        agent.addresses.setdefault(name, {})[host.name] = f"{host.address}:{pool.port}"
+
+    def declare(self, *specs: TargetSpec) -> None:
+        """A revision with these targets, beside those that it does not name."""
+        self.world.set_specs({**self.world.specs, **{spec.name: spec for spec in specs}})
+
+    def run(self, rounds: int = 30, span: float = 1.0) -> "Site":
+        """Time passes, nodes answer, targets are planned; so many times."""
+        for _ in range(rounds):
+            self.now += seconds(span)
+            self.hear(*self.agents)
+            self.decide()
+        return self
+
+    def hear(self, *names: str) -> None:
+        """These nodes report, unless they are silent."""
+        for name in names:
+            if name not in self.behaviour.silent:
+                self.world.fold(self.agents[name].report(), self.now)
+
+    def decide(self) -> None:
+        """Plan whatever is dirty or due, and let every node that is not silent take what was decided."""
+        self.world.expire(self.now)
+        self.world.dirty |= {target for target, at in self.wakes.items() if at is not None and at <= self.now}
+        stamped: set[str] = set()
+        for target in sorted(self.world.dirty & self.world.specs.keys()):
+            for _ in range(8):
+                self.world.dirty.discard(target)
+                self.plan(target, stamped)
+                if target not in self.world.dirty:
+                    break
+        self._due |= stamped
+        self.deliver()
+
+    def plan(self, target: str, stamped: set[str]) -> Plan:
+        """One pass: decide, check, save."""
+        spec, observed = self.world.specs[target], self.world.observed(target)
+        decided = plan(spec, observed, self.now)
+        for check in self._checks:
+            check(spec, observed, decided)
+        self.passes += 1
+        self.wakes[target] = decided.wake_at
+        for write in decided.writes:
+            stamp = Stamp(0, 0)
+            if isinstance(write, PutEntry | DropEntry):
+                if write.node not in stamped:
+                    stamped.add(write.node)
+                    self.world.serials[write.node] = self.world.serials.get(write.node, 0) + 1
+                stamp = Stamp(1, self.world.serials[write.node])
+            if isinstance(write, AddEvent):
+                self.events.append(write)
+            self.world.apply(target, write, stamp)
+        return decided
+
+    def deliver(self) -> None:
+        """What silent nodes did not get, they get once they speak again."""
+        for node in sorted(self._due - self.behaviour.silent):
+            stamp = Stamp(1, self.world.serials[node])
+            self.agents[node].take(merge(node, stamp, self.now + seconds(3600), self.world.entries.get(node, {})))
+        self._due &= self.behaviour.silent
+
+    # --- what is asked in tests
+
+    def status(self, target: str = "api@prod") -> RolloutStatus:
+        return self.world.statuses[target]
+
+    def condition(self, kind: str, target: str = "api@prod") -> tuple[str, str, str]:
+        """Status, reason and message of a condition."""
+        found = next(each for each in self.status(target).conditions if each.type == kind)
+        return found.status, found.reason, found.message
+
+    def journeys(self, target: str = "api@prod") -> dict[str, Journey]:
+        return dict(self.world.journeys.get(target, {}))
+
+    def steps(self, target: str = "api@prod") -> dict[str, Step]:
+        return {host: journey.step for host, journey in self.journeys(target).items()}
+
+    def versions(self, target: str = "api@prod") -> dict[str, str]:
+        """What each host runs, by version."""
+        return {
+            name: agent.label(target) for name, agent in self.agents.items() if name in self.world.specs[target].hosts
+        }
+
+    def serving(self, pool: str, node: str) -> set[str]:
+        """Hosts to which a balancer node sends customers."""
+        agent = self.agents[node]
+        return {
+            host
+            for host, admin in agent.admin[pool].items()
+            if (agent.marked.get((pool, host)) or admin) == "ready" and (node, host) not in self.behaviour.down
+        }
+
+    def until(self, condition: Callable[["Site"], bool], rounds: int = 60) -> "Site":
+        """Run until the condition holds."""
+        for _ in range(rounds):
+            if condition(self):
+                return self
+            self.run(1)
+        raise AssertionError(f"never came: {self.steps()} {self.status().conditions}")
+
+
+def converged(*specs: TargetSpec, checks: Iterable[Check] = ()) -> Site:
+    """A site on which everything is rolled out. Batches and budget of the first rollout do not matter."""
+    at_once = {"max_unavailable": "100%", "batches": ["100%"], "soak": 0.0}
+    fast = [replace(spec, rollout=spec.rollout.model_copy(update=at_once)) for spec in specs]
+    site = Site(*fast, checks=checks).run(15)
+    site.declare(*specs)
+    site.run(3)
+    for spec in specs:
+        assert site.condition("Ready", spec.name)[0] == "True", site.status(spec.name).conditions
+    site.events.clear()
+    return site
+
+
+def ran(site: Site, verb: str) -> list[AddEvent]:
+    """Events of that kind."""
+    return [event for event in site.events if event.verb == verb]

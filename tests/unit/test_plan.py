@@ -1,0 +1,471 @@
+"""Whole rollouts on a pretend site: what an operator sees when things go well, and when they do not."""
+
+from dataclasses import replace
+
+import pytest
+
+from crds.status import Step
+from tests.support.site import Site, converged, ran
+from tests.support.worlds import NODES, ONLINE, TESTS, pool, target
+
+
+def test_a_first_deployment_and_an_upgrade_succeed() -> None:
+    site = Site(target("1")).run(40)
+    assert site.condition("Ready") == ("True", "Converged", "4 of 4 hosts run 1, healthy and online")
+    site.declare(target("2"))
+    site.run(40)
+    assert site.condition("Ready")[2] == "4 of 4 hosts run 2, healthy and online"
+    assert set(site.versions().values()) == {"2"}
+    assert [event.message for event in ran(site, "RolloutSucceeded")] == ["version 1", "version 2"]
+    status = site.status()
+    assert status.finished is not None
+    assert status.succeeded_digest == status.digest == target("2").digest
+    assert site.journeys() == {}
+
+
+def test_a_converged_target_is_left_in_peace() -> None:
+    site = converged(target("1"))
+    serials, passes = dict(site.world.serials), site.passes
+    site.run(20)
+    assert site.world.serials == serials
+    assert site.passes - passes <= 1
+
+
+def test_once_all_is_well_only_servers_that_need_it_are_named() -> None:
+    site = converged(target("1"))
+    keys = {key for targets in site.world.entries.values() for fragment in targets.values() for key in fragment}
+    assert not [key for key in keys if key.startswith(("server/", "operation/"))]
+
+
+def test_a_change_that_is_no_release_moves_no_host() -> None:
+    site = converged(target("1"))
+    before = site.status()
+    site.declare(target("1", soak="5m"))
+    site.run(5)
+    assert ran(site, "HostMoved") == []
+    assert site.status().generation == before.generation + 1
+    assert site.status().observed_generation == site.status().generation
+    assert site.condition("Ready")[0] == "True"
+
+
+def test_batches_grow_and_each_finishes_before_the_next() -> None:
+    site = converged(target("1", count=8, batches=[1, "25%", "50%"], max_unavailable="50%"))
+    site.declare(target("2", count=8, batches=[1, "25%", "50%"], max_unavailable="50%"))
+    site.run(60)
+    messages = [event.message for event in ran(site, "BatchStarted")]
+    assert messages == ["batch 1: vm1", "batch 2: vm2, vm3", "batch 3: vm4, vm5, vm6, vm7", "batch 4: vm8"]
+    assert site.condition("Ready")[0] == "True"
+
+
+def test_batches_spread_over_zones() -> None:
+    uneven = target("1", count=6, batches=[3], max_unavailable=3)
+    spread = {name: replace(host, zone="a" if name in ("vm1", "vm2", "vm3", "vm4") else "b")
+              for name, host in uneven.hosts.items()}  # fmt: skip
+    seats = {"vm1": 0, "vm2": 1, "vm3": 2, "vm4": 3, "vm5": 0, "vm6": 1}
+    ranked = {name: replace(host, rank=(seats[name], host.zone, name)) for name, host in spread.items()}
+    site = converged(replace(uneven, hosts=ranked))
+    site.declare(replace(target("2", count=6, batches=[3], max_unavailable=3), hosts=ranked))
+    site.run(1)
+    assert set(site.journeys()) == {"vm1", "vm5", "vm2"}
+
+
+def test_hosts_that_serve_nobody_go_first() -> None:
+    site = converged(target("1"))
+    site.behaviour.down |= {(node, "vm4") for node in NODES}
+    site.run(2)
+    site.declare(target("2", batches=[1]))
+    site.run(1)
+    assert set(site.journeys()) == {"vm4"}
+
+
+def test_the_budget_splits_a_batch() -> None:
+    site = converged(target("1", count=8, batches=["100%"], max_unavailable=2))
+    site.declare(target("2", count=8, batches=["100%"], max_unavailable=2))
+    site.run(1)
+    moving = [host for host, step in site.steps().items() if step is not Step.WAITING]
+    assert len(moving) == 2
+    waiting = next(journey for journey in site.journeys().values() if journey.step is Step.WAITING)
+    assert waiting.reason == "2 of 8 hosts are unavailable, and maxUnavailable allows 2"
+    site.run(60)
+    assert site.condition("Ready")[0] == "True"
+
+
+def test_hosts_that_are_missing_already_use_up_the_budget() -> None:
+    site = converged(target("1", max_unavailable=1))
+    site.behaviour.silent.add("vm4")
+    site.run(100)
+    site.declare(target("2", max_unavailable=1, batches=[1]))
+    site.run(30)
+    assert set(site.versions().values()) == {"1"}
+    status, reason, message = site.condition("Reconciling")
+    assert (status, reason) == ("True", "Waiting")
+    assert message == "vm1: 1 of 4 hosts are unavailable, and maxUnavailable allows 1"
+    site.behaviour.silent.clear()
+    site.run(60)
+    assert site.condition("Ready")[0] == "True"
+
+
+def test_a_broken_fleet_can_receive_its_fix() -> None:
+    site = converged(target("1", max_unavailable=1))
+    site.behaviour.broken.add("1")
+    site.run(2)
+    assert site.status().counts.unavailable == 4
+    site.declare(target("2", max_unavailable=1, batches=["100%"]))
+    site.run(30)
+    assert site.condition("Ready")[0] == "True"
+
+
+def test_a_failed_gate_holds_the_rollout_until_the_next_release() -> None:
+    site = converged(target("1", batches=[1]))
+    site.behaviour.failing.add("2")
+    site.declare(target("2", batches=[1]))
+    site.run(40)
+    assert sorted(site.versions().values()) == ["1", "1", "1", "2"]
+    expected = "vm1: gate smoke failed: 2 failed. It goes on with the next release"
+    assert site.condition("Stalled") == ("True", "GateFailed", expected)
+    assert site.condition("Ready")[0] == "False"
+    assert all("vm1" not in site.serving(ONLINE, node) for node in NODES)
+    assert site.status().counts.failed == 1
+    site.declare(target("3", batches=[1]))
+    site.run(60)
+    assert site.condition("Stalled")[0] == "False"
+    assert set(site.versions().values()) == {"3"}
+    assert site.condition("Ready")[0] == "True"
+
+
+def test_going_back_to_the_last_version_mends_what_failed() -> None:
+    site = converged(target("1", batches=[1]))
+    site.behaviour.failing.add("2")
+    site.declare(target("2", batches=[1]))
+    site.run(20)
+    site.declare(target("1", batches=[1]))
+    site.run(20)
+    assert set(site.versions().values()) == {"1"}
+    assert site.condition("Ready")[0] == "True"
+    assert {event.object for event in ran(site, "HostMoved")} == {"api@prod/vm1"}
+
+
+def test_hosts_under_way_finish_while_the_rollout_is_held() -> None:
+    site = converged(target("1", count=4, batches=[2], max_unavailable=2))
+    site.behaviour.stuck.add("vm1")
+    site.declare(target("2", count=4, batches=[2], max_unavailable=2, deadline="20s"))
+    site.run(40)
+    assert site.steps() == {"vm1": Step.FAILED}
+    assert site.versions() == {"vm1": "1", "vm2": "2", "vm3": "1", "vm4": "1"}
+    assert site.condition("Stalled")[1] == "HostFailed"
+    assert "not back online within 20s: still deploying" in site.condition("Stalled")[2]
+
+
+def test_hosts_that_only_wait_are_let_go_by_a_hold() -> None:
+    site = converged(target("1", batches=["100%"], max_unavailable=1))
+    site.behaviour.failing.add("2")
+    site.declare(target("2", batches=["100%"], max_unavailable=1))
+    site.run(20)
+    assert site.steps() == {"vm1": Step.FAILED}
+    assert sorted(site.versions().values()) == ["1", "1", "1", "2"]
+
+
+def test_a_single_host_needs_downtime_allowed() -> None:
+    site = converged(target("1", count=1))
+    site.declare(target("2", count=1))
+    site.run(10)
+    status, reason, message = site.condition("Stalled")
+    assert (status, reason) == ("True", "NeedsDowntime")
+    assert "downtime: allowed" in message
+    assert site.versions() == {"vm1": "1"}
+    site.declare(target("2", count=1, downtime="allowed"))
+    site.run(20)
+    assert site.versions() == {"vm1": "2"}
+    assert site.condition("Ready")[0] == "True"
+
+
+def test_a_single_host_that_serves_nobody_needs_no_downtime() -> None:
+    site = Site(target("1", count=1)).run(20)
+    assert site.condition("Ready")[0] == "True"
+
+
+def test_a_service_is_removed_from_a_single_host_without_asking_for_downtime() -> None:
+    site = converged(target("1", count=1))
+    site.declare(target(None, count=1))
+    site.run(20)
+    assert site.versions() == {"vm1": ""}
+
+
+def test_a_target_without_hosts_says_so() -> None:
+    site = Site(target("1", count=0)).run(3)
+    assert site.condition("Stalled")[:2] == ("True", "NoHosts")
+    assert site.condition("Ready")[0] == "False"
+
+
+def test_a_service_without_pools_is_rolled_out() -> None:
+    site = converged(target("1", pools=()))
+    site.declare(target("2", pools=(), batches=[1]))
+    site.run(30)
+    assert site.condition("Ready")[0] == "True"
+    assert set(site.versions().values()) == {"2"}
+
+
+def test_a_service_in_several_pools_leaves_and_enters_all() -> None:
+    pools = (pool(), pool("admin", ("lb3",), "admin-tests", 9090))
+    site = converged(target("1", pools=pools, batches=[1]))
+    site.behaviour.busy.add("vm1")
+    site.declare(target("2", pools=pools, batches=[1]))
+    site.run(3)
+    assert "vm1" not in site.serving(ONLINE, "lb1")
+    assert "vm1" not in site.serving("admin", "lb3")
+    assert site.versions()["vm1"] == "1"
+    site.behaviour.busy.clear()
+    site.run(40)
+    assert site.condition("Ready")[0] == "True"
+    assert site.serving("admin", "lb3") == {"vm1", "vm2", "vm3", "vm4"}
+
+
+def test_an_absent_service_is_drained_and_removed_and_stays_out() -> None:
+    site = converged(target("1", batches=[1], max_unavailable=1))
+    site.declare(target(None, batches=[1], max_unavailable=1))
+    site.run(60)
+    assert set(site.versions().values()) == {""}
+    assert site.condition("Ready")[0] == "True"
+    assert all(site.serving(ONLINE, node) == set() for node in NODES)
+    site.declare(target("2"))
+    site.run(60)
+    assert set(site.versions().values()) == {"2"}
+    assert all(len(site.serving(ONLINE, node)) == 4 for node in NODES)
+
+
+def test_a_host_that_a_person_took_out_is_left_alone_and_listed() -> None:
+    site = converged(target("1", batches=[1], max_unavailable=2))
+    site.agents["lb2"].marked[ONLINE, "vm2"] = "maint"
+    site.run(2)
+    site.declare(target("2", batches=[1], max_unavailable=2))
+    site.run(60)
+    assert site.versions() == {"vm1": "2", "vm2": "1", "vm3": "2", "vm4": "2"}
+    message = site.condition("Ready")[2]
+    assert message.endswith(f"excluded: vm2 (somebody set it to MAINT in pool {ONLINE} on lb2)")
+    assert site.condition("Ready")[0] == "True"
+
+
+@pytest.mark.parametrize("state", ["maint", "drain"])
+def test_a_host_that_a_person_takes_out_while_it_waits_is_not_touched(state: str) -> None:
+    site = converged(target("1", batches=["100%"], max_unavailable=2, soak="20s"))
+    site.declare(target("2", batches=["100%"], max_unavailable=2, soak="20s"))
+    site.run(2)
+    assert site.steps()["vm3"] is Step.WAITING
+    for node in NODES:
+        site.agents[node].marked[ONLINE, "vm3"] = state
+    site.run(200)
+    assert site.versions() == {"vm1": "2", "vm2": "2", "vm3": "1", "vm4": "2"}
+    assert site.condition("Ready")[0] == "True"
+
+
+def test_a_host_that_falls_silent_while_it_waits_does_not_block_the_others() -> None:
+    rollout = {"batches": ["100%"], "max_unavailable": 2}
+    site = converged(target("1", **rollout))
+    site.declare(target("2", **rollout))
+    site.behaviour.busy |= {"vm1", "vm2"}
+    site.behaviour.silent.add("vm3")
+    site.run(95)
+    site.behaviour.busy.clear()
+    site.run(40)
+    assert site.versions() == {"vm1": "2", "vm2": "2", "vm3": "1", "vm4": "2"}
+    status, reason, message = site.condition("Reconciling")
+    assert (status, reason) == ("True", "HostsUnknown")
+    assert message == "vm3 (its agent does not report)"
+    site.behaviour.silent.clear()
+    site.run(40)
+    assert site.condition("Ready")[0] == "True"
+
+
+def test_a_canary_that_fell_silent_is_followed_by_another_not_by_a_larger_batch() -> None:
+    rollout = {"batches": [1, "50%"], "max_unavailable": "50%"}
+    other = target("1", name="web@prod", pools=(pool("web", NODES, "web-tests", 9090),))
+    site = converged(target("1", count=8, **rollout), other)
+    site.behaviour.busy.add("vm1")
+    site.declare(replace(other, release=target("2").release, version="2"))
+    site.run(3)
+    site.declare(target("2", count=8, **rollout))
+    site.run(2)
+    assert site.journeys()["vm1"].reason == "web@prod has it on a journey"
+    site.behaviour.silent.add("vm1")
+    site.run(92)
+    started = [event.message for event in ran(site, "BatchStarted") if event.object == "api@prod"]
+    assert started[:2] == ["batch 1: vm1", "batch 1: vm2"]
+
+
+def test_a_silent_balancer_node_blocks_and_is_named() -> None:
+    site = converged(target("1"))
+    site.behaviour.silent.add("lb2")
+    site.run(100)
+    site.declare(target("2"))
+    site.run(10)
+    status, reason, message = site.condition("Reconciling")
+    assert (status, reason) == ("True", "BalancerSilent")
+    assert message.startswith("balancer node lb2 has not reported since ")
+    assert site.journeys() == {}
+    site.behaviour.silent.clear()
+    site.run(60)
+    assert site.condition("Ready")[0] == "True"
+
+
+def test_a_balancer_that_falls_silent_stops_what_has_not_begun_and_throws_nobody_in() -> None:
+    site = converged(target("1", batches=[2], max_unavailable=1))
+    site.declare(target("2", batches=[2], max_unavailable=1))
+    site.run(1)
+    site.behaviour.silent.add("lb2")
+    site.run(100)
+    assert "lb2" in site.journeys()["vm1"].reason
+    assert site.versions()["vm1"] == "1"
+    site.behaviour.silent.clear()
+    site.run(60)
+    assert site.condition("Ready")[0] == "True"
+
+
+def test_a_balancer_that_would_forget_is_not_disrupted() -> None:
+    site = converged(target("1"))
+    site.behaviour.unsafe.add("lb1")
+    site.run(1)
+    site.declare(target("2"))
+    site.run(10)
+    assert site.journeys() == {}
+    message = site.condition("Reconciling")[2]
+    assert "lb1" in message
+    assert "ReloadUnsafe" in message
+
+
+def test_a_server_line_that_leads_elsewhere_is_never_acted_on() -> None:
+    site = converged(target("1"))
+    site.behaviour.moved["vm2"] = "10.0.0.99:8080"
+    site.run(5)
+    site.declare(target("2", max_unavailable=2))
+    site.run(60)
+    assert site.versions() == {"vm1": "2", "vm2": "1", "vm3": "2", "vm4": "2"}
+    message = site.condition("Reconciling")[2]
+    assert "10.0.0.99:8080" in message
+    assert "10.0.0.2:8080" in message
+
+
+def test_a_server_line_of_nobody_does_no_harm() -> None:
+    """The pool does not add up then, so that every host is named: once, not again and again."""
+    site = converged(target("1"))
+    site.behaviour.extra["vm99"] = "10.0.0.99:8080"
+    site.run(10)
+    serials = dict(site.world.serials)
+    site.run(10)
+    assert site.world.serials == serials
+    assert site.condition("Ready")[0] == "True"
+    site.declare(target("2"))
+    site.run(60)
+    assert set(site.versions().values()) == {"2"}
+    assert site.condition("Ready")[0] == "True"
+    site.behaviour.extra.clear()
+    site.run(5)
+    assert not [key for node in NODES for key in site.world.entries[node]["api@prod"] if key.startswith("server/")]
+
+
+def test_a_removal_drains_hosts_that_were_only_watched() -> None:
+    site = converged(target("1", max_unavailable=1, batches=[1]))
+    site.behaviour.extra["vm99"] = "10.0.0.99:8080"
+    site.run(10)
+    site.behaviour.busy |= {"vm1", "vm2", "vm3", "vm4"}
+    site.declare(target(None, batches=[1]))
+    site.run(5)
+    assert site.serving(ONLINE, "lb1") == {"vm2", "vm3", "vm4"}
+
+
+def test_a_drifted_host_is_brought_back() -> None:
+    site = converged(target("1", batches=[1]))
+    site.behaviour.stuck.add("vm3")
+    site.agents["vm3"].runs["api@prod"] = ("something else", 7)
+    site.run(2)
+    site.behaviour.stuck.clear()
+    site.run(30)
+    assert set(site.versions().values()) == {"1"}
+    assert site.condition("Ready")[0] == "True"
+    started = ran(site, "RolloutStarted")
+    assert [event.reason for event in started] == ["Drift"]
+
+
+def test_a_new_host_is_converged_by_the_same_journey() -> None:
+    site = converged(target("1", count=3))
+    larger = target("1", count=4)
+    site.install(larger)
+    site.declare(larger)
+    site.run(30)
+    assert site.versions()["vm4"] == "1"
+    assert all("vm4" in site.serving(ONLINE, node) for node in NODES)
+    assert {event.object for event in ran(site, "HostMoved")} == {"api@prod/vm4"}
+
+
+def test_a_host_that_leaves_the_fleet_takes_its_journey_and_entries_along() -> None:
+    site = converged(target("1", batches=[1]))
+    site.behaviour.stuck.add("vm1")
+    site.declare(target("2", batches=[1]))
+    site.run(5)
+    assert set(site.journeys()) == {"vm1"}
+    rest = {name: host for name, host in target("2").hosts.items() if name != "vm1"}
+    site.declare(replace(target("2", batches=[1]), hosts=rest))
+    for node in NODES:
+        for name in (ONLINE, TESTS):
+            del site.agents[node].admin[name]["vm1"]
+    site.run(60)
+    assert site.condition("Ready")[0] == "True"
+    assert not [key for node in NODES for key in site.world.entries[node]["api@prod"] if key.endswith("/vm1")]
+
+
+def test_a_host_shipped_disabled_is_asked_into_maint_before_it_is_deployed_to() -> None:
+    site = Site(target("1", count=1))
+    site.run(1)
+    site.hear(*site.agents)
+    site.behaviour.silent |= set(NODES)
+    site.run(30)
+    assert site.versions() == {"vm1": ""}
+
+
+def test_the_first_drain_does_not_wait_for_the_artifact_but_later_batches_fetch_ahead() -> None:
+    site = converged(target("1", batches=[1], max_unavailable=1, soak="5s"))
+    site.declare(target("2", batches=[1], max_unavailable=1, soak="5s"))
+    site.run(3)
+    asked = site.world.entries["vm2"]["api@prod"]["service"].value
+    assert '"next":' in asked
+    assert '"version":"1"' in asked.split('"release":')[1]
+    assert '"next":' not in site.world.entries["vm3"]["api@prod"]["service"].value
+
+
+def test_two_targets_take_turns_on_a_host() -> None:
+    first = target("1", name="api@prod")
+    second = target("1", name="web@prod", pools=(pool("web", NODES, "web-tests", 9090),))
+    site = converged(first, second)
+    site.behaviour.busy.add("vm1")
+    site.declare(replace(first, release=target("2").release, version="2"))
+    site.run(2)
+    site.declare(replace(second, release=target("2").release, version="2"))
+    site.run(5)
+    assert site.steps("web@prod")["vm1"] is Step.WAITING
+    assert site.journeys("web@prod")["vm1"].reason == "api@prod has it on a journey"
+    site.behaviour.busy.clear()
+    site.run(80)
+    assert site.condition("Ready", "api@prod")[0] == "True"
+    assert site.condition("Ready", "web@prod")[0] == "True"
+
+
+def test_a_failed_host_is_no_longer_claimed_and_is_not_taken_back_while_another_target_has_it() -> None:
+    first = target("1", name="api@prod", batches=[1])
+    second = target("1", name="web@prod", pools=(pool("web", NODES, "web-tests", 9090),), batches=[1])
+    site = converged(first, second)
+    site.behaviour.failing.add("2")
+    site.declare(target("2", name="api@prod", batches=[1]))
+    site.run(20)
+    assert site.steps("api@prod") == {"vm1": Step.FAILED}
+    site.behaviour.stuck.add("vm1")
+    site.declare(replace(second, release=target("3").release, version="3"))
+    site.run(10)
+    assert site.steps("web@prod") == {"vm1": Step.DEPLOYING}
+    site.declare(target("4", name="api@prod", batches=[1]))
+    site.run(10)
+    assert site.steps("api@prod") == {"vm1": Step.WAITING}
+    assert site.journeys("api@prod")["vm1"].reason == "web@prod has it on a journey"
+    site.behaviour.stuck.clear()
+    site.agents["vm1"].take(site.agents["vm1"].taken)
+    site.run(120)
+    assert site.condition("Ready", "api@prod")[0] == "True"
+    assert site.condition("Ready", "web@prod")[0] == "True"
