@@ -1,0 +1,127 @@
+"""The git command: with a deadline, without prompts, hooks and transports that run programs."""
+
+import os
+import re
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+LOCAL_DEADLINE = 30.0
+"""Seconds for what only reads or writes this machine's disk."""
+REMOTE_DEADLINE = 120.0
+"""Seconds for what talks to a server."""
+
+_CONFIGURATION = {
+    "core.hooksPath": os.devnull,
+    "core.fsmonitor": "false",
+    "gc.autoDetach": "false",
+    "maintenance.autoDetach": "false",
+    "protocol.allow": "never",
+    "protocol.file.allow": "always",
+    "protocol.http.allow": "always",
+    "protocol.https.allow": "always",
+    "protocol.ssh.allow": "always",
+    "protocol.git.allow": "never",
+    "submodule.recurse": "false",
+}
+_SAFE = [word for name, value in _CONFIGURATION.items() for word in ("-c", f"{name}={value}")]
+_OF_ANOTHER_REPOSITORY = (
+    "GIT_DIR",
+    "GIT_WORK_TREE",
+    "GIT_INDEX_FILE",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+    "GIT_COMMON_DIR",
+    "GIT_NAMESPACE",
+    "GIT_PREFIX",
+)
+"""Set while git runs a hook: they would lead every command to the hook's repository."""
+_SECRETS = re.compile(r"(?<=://)[^/@\s]+(?=@)")
+
+
+class GitError(Exception):
+    """What git could not do; the text says what to do. ``output`` is git's own, without secrets."""
+
+    def __init__(self, message: str, output: str = "", status: int | None = None) -> None:
+        super().__init__(message)
+        self.output, self.status = output, status
+
+
+class Git:
+    """Runs git on one repository. Its hooks and those of the user's configuration do not run."""
+
+    def __init__(self, repository: Path | None, environment: Mapping[str, str] = os.environ) -> None:
+        self._where = [] if repository is None else ["-C", str(repository)]
+        self._environment = _quiet(environment)
+
+    def text(self, *words: str, deadline: float = LOCAL_DEADLINE) -> str:
+        """What the command prints, without the last line break. Raises GitError."""
+        return self.run(words, deadline=deadline).decode("utf-8", "replace").rstrip("\n")
+
+    def succeeds(self, *words: str) -> bool:
+        """Whether the command ends with 0; raises GitError where it could not tell (any status but 0 and 1)."""
+        try:
+            self.run(words)
+        except GitError as error:
+            if error.status == 1:
+                return False
+            raise
+        return True
+
+    def run(self, words: Sequence[str], given: bytes = b"", deadline: float = LOCAL_DEADLINE) -> bytes:
+        """What the command prints. Raises GitError, also once ``deadline`` seconds are over."""
+        try:
+            # In a session of its own: git asks no terminal, and its helpers end with it.
+            process = subprocess.Popen(
+                ["git", *_SAFE, *self._where, *words],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=self._environment,
+                start_new_session=True,
+            )
+        except FileNotFoundError as error:
+            raise GitError("git is missing; install it, for example with apt-get install git") from error
+        output, said = _communicate(process, given, deadline, words[0])
+        if process.returncode:
+            message = without_secrets(said.decode("utf-8", "replace").strip())
+            raise GitError(f"git {words[0]} failed: {_first_line(message)}", message, process.returncode)
+        return output
+
+
+def _communicate(process: "subprocess.Popen[bytes]", given: bytes, deadline: float, verb: str) -> tuple[bytes, bytes]:
+    try:
+        return process.communicate(given, timeout=deadline)
+    except BaseException as error:
+        _kill(process)
+        process.communicate()
+        if isinstance(error, subprocess.TimeoutExpired):
+            raise GitError(f"git {verb} did not end within {deadline:g} seconds; it was ended") from error
+        raise
+
+
+def _kill(process: "subprocess.Popen[bytes]") -> None:
+    """Also git's helpers, such as ssh: they hold the pipes that we wait for."""
+    if os.name == "posix":
+        os.killpg(process.pid, signal.SIGKILL)
+    else:
+        process.kill()
+
+
+def without_secrets(text: str) -> str:
+    """The text with user and password of every URL left out."""
+    return _SECRETS.sub("***", text)
+
+
+def _first_line(message: str) -> str:
+    """Git's complaint in one line: hints and progress left out."""
+    lines = [line for line in message.splitlines() if line.startswith(("fatal: ", "error: ", "remote: ", "ssh: "))]
+    first = (lines or message.splitlines() or ["it said nothing"])[0]
+    return first.removeprefix("fatal: ").removeprefix("error: ")
+
+
+def _quiet(environment: Mapping[str, str]) -> dict[str, str]:
+    kept = {name: value for name, value in environment.items() if name not in _OF_ANOTHER_REPOSITORY}
+    kept.setdefault("GIT_SSH_COMMAND", "ssh -oBatchMode=yes")
+    return kept | {"GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0", "GCM_INTERACTIVE": "never", "LC_ALL": "C"}

@@ -1,0 +1,128 @@
+"""SourceWatcher: follows the state repository and hands over what each new commit says."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from random import Random
+
+import structlog
+from watchfiles import Change, watch
+
+from controller.mailbox import RevisionRead, SourceFailed
+from controller.source.mirror import Fetched, Mirror, SourceError
+from controller.source.problems import Problem, errors
+from controller.source.reader import read_state
+
+HandOver = Callable[[RevisionRead | SourceFailed], None]
+
+FIRST_RETRY = 1.0
+"""Seconds; doubled with each failure in a row, up to the poll interval."""
+_DEBOUNCE_MS, _STEP_MS, _LOOK_MS = 30, 10, 250
+_CHANGES_A_BRANCH = ("HEAD", "packed-refs")
+
+
+class SourceWatcher:
+    """Driven by steps, from one thread."""
+
+    def __init__(self, mirror: Mirror, poll_interval: float, hand_over: HandOver, random: Random) -> None:
+        """``poll_interval`` in seconds; ``hand_over`` gets each new revision once, and every failure."""
+        self._mirror, self._interval, self._hand_over, self._random = mirror, poll_interval, hand_over, random
+        self._read: RevisionRead | None = None
+        self._failures = 0
+        self._hints: Iterator[object] | None = None
+        self._log = structlog.get_logger("controller.source")
+
+    def step(self) -> float:
+        """Look once; seconds to wait before the next look. Never raises for what git, network or files do."""
+        try:
+            last = self._read.revision if self._read else None
+            fetched = self._mirror.fetch(last)
+            if fetched.revision != last:
+                self._read = self._revision(fetched)
+                self._hand_over(self._read)
+            elif self._failures and self._read:
+                # Says that the source can be read again.
+                self._hand_over(self._read)
+        except SourceError as error:
+            self._failures += 1
+            self._hand_over(SourceFailed(str(error)))
+            return self._retry_in()
+        self._failures = 0
+        return self._interval * self._random.uniform(0.9, 1.1)
+
+    def wait(self, seconds: float, stop: threading.Event) -> None:
+        """Wait for that long, until ``stop`` is set, or until the repository may have changed."""
+        git_directory = self._mirror.local
+        if git_directory is None or self._failures:
+            stop.wait(seconds)
+            return
+        deadline = time.monotonic() + seconds
+        try:
+            if self._hints is None:
+                # What happened before the watch began is seen by a look right after.
+                self._hints = _hints(git_directory, stop)
+                next(self._hints, None)
+                return
+            while not stop.is_set() and time.monotonic() < deadline and not next(self._hints, None):
+                pass
+        except (OSError, RuntimeError) as error:
+            self._log.warning("source.not_watched", error=str(error), poll_interval=self._interval)
+            self._hints = None
+            stop.wait(deadline - time.monotonic())
+
+    def _retry_in(self) -> float:
+        longest = max(self._interval, FIRST_RETRY)
+        whole = min(longest, FIRST_RETRY * 2.0 ** min(self._failures - 1, 32))
+        return whole * self._random.uniform(0.5, 1.0)
+
+    def _revision(self, fetched: Fetched) -> RevisionRead:
+        result = read_state(self._mirror.read(fetched.revision), fetched.revision)
+        commit = self._mirror.commit(fetched.revision)
+        if fetched.forced:
+            self._log.warning("source.forced", revision=fetched.revision)
+        return RevisionRead(
+            revision=fetched.revision,
+            state=result.state,
+            problems=_general(result.problems),
+            targets_warned=_by_target(result.problems),
+            author=commit.author,
+            subject=commit.subject,
+            committed_at=commit.committed_at,
+            forced=fetched.forced,
+        )
+
+
+def _general(problems: list[Problem]) -> list[str]:
+    """Why the commit is refused; of one that is not, the warnings that concern no target."""
+    return [str(problem) for problem in errors(problems) or problems if not problem.target]
+
+
+def _by_target(problems: list[Problem]) -> dict[str, str]:
+    said: dict[str, list[str]] = {}
+    for problem in problems:
+        if problem.target:
+            said.setdefault(problem.target, []).append(str(problem))
+    return {target: "\n".join(lines) for target, lines in said.items()}
+
+
+def _hints(git_directory: Path, stop: threading.Event) -> Iterator[set[tuple[Change, str]]]:
+    """A set each time that branches may have changed; an empty one several times a second otherwise."""
+    heads = git_directory / "refs" / "heads"
+
+    def concerns_branches(_: Change, path: str) -> bool:
+        changed = Path(path)
+        return changed.suffix != ".lock" and (changed.name in _CHANGES_A_BRANCH or heads in changed.parents)
+
+    return watch(
+        git_directory,
+        *(folder for folder in [heads, *heads.rglob("*")] if folder.is_dir()),
+        watch_filter=concerns_branches,
+        debounce=_DEBOUNCE_MS,
+        step=_STEP_MS,
+        rust_timeout=_LOOK_MS,
+        stop_event=stop,
+        yield_on_timeout=True,
+        recursive=False,
+        raise_interrupt=False,
+    )
