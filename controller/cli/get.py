@@ -15,6 +15,7 @@ from controller.cli.tables import Table, show, talk
 
 INTERVAL = 1.0
 """Seconds between two looks of a watch."""
+_MOVING = ("observedAt", "lastSeen", "nextWake")
 
 
 def get(
@@ -104,9 +105,11 @@ def _row(shown: list[Column], resource: Resource) -> list[object]:
     return [column.cell(resource) for column in shown]
 
 
-def _lasting(resource: Resource) -> Resource:
-    metadata = {key: value for key, value in resource["metadata"].items() if key != "observedAt"}
-    return {**resource, "metadata": metadata}
+def _lasting(part: Any) -> Any:
+    """All but the times that move although nothing happens."""
+    if isinstance(part, dict):
+        return {key: _lasting(value) for key, value in part.items() if key not in _MOVING}
+    return [_lasting(each) for each in part] if isinstance(part, list) else part
 
 
 def as_json(resource: Any) -> str:

@@ -59,7 +59,7 @@ def test_a_batch_under_way(served: Served) -> None:
     served.controller.pretence.installing.add("vm1")
     served.controller.commit(state("1"))
     served.reaches("BatchUnderWay")
-    eventually(lambda: "unpacks" in "".join(describe(served, "target", "api@prod")["Why"]))
+    served.waits_for("unpacks the archive")
     said = describe(served, "target", "api@prod")
     assert said[""][0] == "api@prod: Reconciling, 0 of 4 hosts run 1, healthy and online"
     assert said["Why"][0].startswith("Reconciling (BatchUnderWay, for ")
@@ -123,7 +123,7 @@ def test_a_silent_balancer_node(tmp_path: Path) -> None:
 def test_a_silent_host_is_said_to_be_not_acted_on(tmp_path: Path) -> None:
     with controller(tmp_path, pretence=Pretence(silent={"vm3"})) as served:
         served.controller.commit(state("1"))
-        served.reaches("HostsUnknown")
+        served.reaches("HostsUnknown", current=3)
         said = describe(served, "target", "api@prod")
         assert (
             "vm3 is silent since the controller started: it counts as unavailable, and is not acted on" in said["Why"]

@@ -174,6 +174,7 @@ def test_wait_ends_with_124_when_the_time_is_up_and_says_what_was_missing(fresh:
     fresh.controller.pretence.installing.add("vm1")
     fresh.controller.commit(state("1"))
     fresh.reaches("BatchUnderWay")
+    fresh.waits_for("unpacks the archive")
     result = run(fresh, "wait", "api@prod", "--timeout", "300ms")
     assert result.exit_code == 124
     assert "timed out: api@prod is not there: BatchUnderWay: batch 1: vm1 deploying" in result.stderr
@@ -261,6 +262,37 @@ def test_events_are_a_table_and_json(converged: Served) -> None:
     assert [item["verb"] for item in found["items"]] == ["RolloutSucceeded"]
 
 
+def test_a_heartbeat_is_no_change(fresh: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    fresh.controller.commit(state("1"))
+    fresh.reaches("Converged")
+    looks = 0
+
+    def look_again(_: float) -> None:
+        nonlocal looks
+        looks += 1
+        if looks == 3:
+            raise KeyboardInterrupt
+        fresh.controller.bus.speak("vm1")
+        fresh.controller.ask(lambda deciding: None)
+
+    monkeypatch.setattr("controller.cli.get.time.sleep", look_again)
+    result = run(fresh, "get", "node", "vm1", "-w", "-o", "name")
+    assert (result.exit_code, result.stdout) == (130, "node/vm1\n")
+
+
+def test_colours_only_on_a_terminal_and_never_with_no_color(converged: Served) -> None:
+    def coloured(**environment: str) -> bool:
+        app = typer.Typer()
+        add_live_commands(app)
+        return (
+            "\x1b["
+            in CliRunner().invoke(app, ["get", "tg", "--server", converged.url], env=environment, color=True).stdout
+        )
+
+    assert coloured(NO_COLOR="")
+    assert not coloured(NO_COLOR="1")
+
+
 class Watching:
     """A watching command, its lines as they come."""
 
@@ -303,7 +335,7 @@ def test_a_watch_prints_what_changes_until_interrupted(fresh: Served) -> None:
         as_json.until('"items"')
         record.until("RolloutSucceeded")
         fresh.controller.commit(state("2"))
-        assert "Ready" in table.until(" 2 ")
+        table.until("api@prod   Ready    2 ")
         assert json.loads(as_json.until('"version": "2"'))["kind"] == "Target"
         assert json.loads(record.until("RevisionAccepted"))["cause"] == "rev2"
         assert table.interrupt() == as_json.interrupt() == record.interrupt() == 130

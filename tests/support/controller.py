@@ -145,14 +145,20 @@ class Served:
         answer.raise_for_status()
         return answer.json()
 
-    def reaches(self, reason: str, target: str = "api@prod") -> dict[str, Any]:
-        """The target once one of its true conditions has that reason."""
+    def waits_for(self, reason: str, target: str = "api@prod") -> None:
+        """Return once a host on its journey has a reason with these words."""
+        path = f"/api/v1/rollouts/{target}"
+        eventually(lambda: any(reason in row["reason"] for row in self.get(path)["status"]["journeys"]))
+
+    def reaches(self, reason: str, target: str = "api@prod", current: int = 0) -> dict[str, Any]:
+        """The target once one of its true conditions has that reason, and at least so many hosts are current."""
 
         def look() -> dict[str, Any]:
             answer = requests.get(f"{self.url}/api/v1/targets/{target}", timeout=10)
             found: dict[str, Any] = answer.json() if answer.ok else {"status": {"conditions": []}}
             true = [each for each in found["status"]["conditions"] if each["status"] == "True"]
-            return found if any(each["reason"] == reason for each in true) else {}
+            there = any(each["reason"] == reason for each in true) and found["status"]["counts"]["current"] >= current
+            return found if there else {}
 
         return eventually(look)
 
