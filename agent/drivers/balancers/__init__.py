@@ -1,0 +1,1 @@
+"""Balancer drivers: one module or folder each, see agent.drivers.contracts.BalancerDriver."""

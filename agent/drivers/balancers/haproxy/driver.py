@@ -1,0 +1,243 @@
+"""The driver: what HAProxy says of each server, and what it is told."""
+
+import re
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field
+
+from agent.drivers.balancers.haproxy.reload import Configuration
+from agent.drivers.balancers.haproxy.runtime import Monotonic, Runtime
+from agent.drivers.balancers.haproxy.tables import (
+    CONFIG_MAINT,
+    INHERITED_DRAIN,
+    INHERITED_MAINT,
+    Info,
+    StateRow,
+    StatRow,
+    Workers,
+    read_connections,
+    read_fall,
+    read_info,
+    read_stat,
+    read_state,
+    read_workers,
+)
+from agent.drivers.contracts import Retry, Server, Snapshot, Terminal
+from agent.files import write_durably
+from crds.base import FileModel
+from crds.messages import AdminState
+
+_NAME = re.compile(r"[A-Za-z0-9_.:-]{1,253}")
+"""What HAProxy takes for a name, and nothing that would end a command."""
+_POOLS_AT_ONCE = 40
+"""Pools asked in one line: HAProxy takes lines up to its buffer size."""
+_MIN_FALL = 2
+"""With a fall of 1 a server that leaves MAINT shows the status of a checked one before its first check."""
+_GONE = "Can't find the target PID"
+_UNKNOWN = ("No such backend.", "No such server.")
+
+SystemPath = Annotated[Path, BeforeValidator(lambda value: Path(value) if isinstance(value, str) else value)]
+
+
+class Config(FileModel):
+    """Where HAProxy is. Paths are absolute."""
+
+    socket: SystemPath = Field(
+        default=Path("/run/haproxy/admin.sock"), description="the 'stats socket' with level admin"
+    )
+    master_socket: SystemPath = Field(
+        default=Path("/run/haproxy-master.sock"), description="the master's socket, given to HAProxy with -S"
+    )
+    config_file: SystemPath = Field(
+        default=Path("/etc/haproxy/haproxy.cfg"), description="the configuration, a file or a folder of *.cfg"
+    )
+    state_file: SystemPath = Field(
+        default=Path("/var/lib/haproxy/servers.state"), description="the 'server-state-file' of the configuration"
+    )
+    timeout: float = Field(default=1.0, gt=0, le=10, description="seconds that one question may take")
+
+
+@dataclass(frozen=True)
+class _Table:
+    """One pool in one worker."""
+
+    state: dict[str, StateRow]
+    stat: dict[str, StatRow]
+    used: dict[str, int]
+
+    def sessions(self, server: str) -> int:
+        """What holds on to the server: a session usually uses a connection, so the larger of both counts."""
+        stat = self.stat[server]
+        return stat.queued + max(stat.sessions, self.used[server])
+
+
+_Tables = dict[str, _Table]
+"""By pool; a pool that the worker does not have is missing."""
+
+
+class Driver:
+    """Implements agent.drivers.contracts.BalancerDriver."""
+
+    def __init__(self, config: Config, monotonic: Monotonic = time.monotonic) -> None:
+        self._config = config
+        self._worker = Runtime(config.socket, config.timeout, monotonic)
+        self._master = Runtime(config.master_socket, config.timeout, monotonic)
+        self._configuration = Configuration(config.config_file, config.state_file)
+
+    def observe(self, pools: set[str]) -> Snapshot:
+        asked = sorted(pool for pool in pools if _NAME.fullmatch(pool))
+        info, tables = self._read(asked)
+        workers = self._workers(info)
+        old = [self._old_worker(pid, sorted(tables)) for pid in workers.old]
+        trouble = self._configuration.trouble(tables)
+        return Snapshot(
+            worker=f"{info.pid}@{info.started}",
+            reload_safe=not trouble,
+            message=trouble,
+            pools={pool: _servers(pool, table, old) for pool, table in tables.items()},
+        )
+
+    def apply(self, pool: str, server: str, state: AdminState, close: bool = False) -> None:
+        self._refuse(pool, server, state)
+        self._tell(f"set server {pool}/{server} state {state}", f"{server} in {pool}")
+        if close:
+            self._cut(pool, server)
+
+    def save(self) -> None:
+        state = self._worker.ask(["show servers state"])[0]
+        if not state.startswith("1\n# be_id be_name"):
+            raise Retry(f"HAProxy's 'show servers state' begins with {state[:60]!r}; it is not saved")
+        try:
+            write_durably(self._config.state_file, f"{state}\n\n".encode())
+        except OSError as error:
+            raise Retry(
+                f"{self._config.state_file} cannot be written ({error.strerror}), so a reload would forget what was "
+                "set; let the agent write there"
+            ) from error
+
+    def _read(self, pools: Sequence[str]) -> tuple[Info, _Tables]:
+        """All pools of the worker that answers; it must be one and the same."""
+        infos: set[Info] = set()
+        tables: _Tables = {}
+        for start in range(0, max(len(pools), 1), _POOLS_AT_ONCE):
+            some = pools[start : start + _POOLS_AT_ONCE]
+            answers = self._worker.ask(["show info", *_questions(some)])
+            infos.add(read_info(answers[0]))
+            tables |= _read_tables(some, answers[1:])
+        if len(infos) > 1:
+            raise Retry("HAProxy was reloaded while it was asked")
+        return infos.pop(), tables
+
+    def _workers(self, info: Info) -> Workers:
+        workers = read_workers(self._master.ask(["show proc"])[0])
+        if info.pid not in workers.current:
+            raise Retry(
+                f"HAProxy is being reloaded, or {self._config.master_socket} is another HAProxy's master: worker "
+                f"{info.pid} is not its newest"
+            )
+        return workers
+
+    def _old_worker(self, pid: int, pools: Sequence[str]) -> _Tables | None:
+        """What a worker from before a reload has; None if it is there and does not say."""
+        if not pools:
+            return {}
+        try:
+            answers = self._master.ask([f"@!{pid} {question}" for question in _questions(pools)])
+            return _read_tables(pools, answers)
+        except Retry:
+            return None if pid in read_workers(self._master.ask(["show proc"])[0]).old else {}
+
+    def _refuse(self, pool: str, server: str, state: AdminState) -> None:
+        """Raise Terminal where the state could not be left again, or is not HAProxy's to set."""
+        if not _NAME.fullmatch(pool) or not _NAME.fullmatch(server):
+            raise Terminal(f"{pool}/{server} is no name that HAProxy can have")
+        state_answer, stat_answer = self._worker.ask([f"show servers state {pool}", f"show stat {pool} 4 -1"])
+        row = (read_state(state_answer, pool) or {}).get(server)
+        if row is None:
+            raise Terminal(f"HAProxy has no server {pool}/{server}; add its line to {self._config.config_file}")
+        fall = read_fall(stat_answer, server)
+        line = f"server {server} of {pool} in {self._config.config_file}"
+        if not row.checked:
+            raise Terminal(f"{line} has no health check: nobody could tell when it may serve again; add 'check'")
+        if fall is not None and fall < _MIN_FALL:
+            raise Terminal(f"{line} has 'fall {fall}': it would be up before its first check; write 'fall 2' or more")
+        if row.mask & (INHERITED_MAINT | INHERITED_DRAIN):
+            raise Terminal(f"{line} follows another server ('track'), and cannot be set {state}; give it its own check")
+
+    def _tell(self, command: str, what: str) -> None:
+        answer = self._worker.send(command).strip()
+        if answer in _UNKNOWN:
+            raise Terminal(f"HAProxy says of {what}: {answer}")
+        if answer:
+            raise Retry(f"HAProxy answered {command!r} with: {answer[:200]}")
+
+    def _cut(self, pool: str, server: str) -> None:
+        """End the sessions, in workers from before a reload too."""
+        command = f"shutdown sessions server {pool}/{server}"
+        self._tell(command, f"{server} in {pool}")
+        for pid in read_workers(self._master.ask(["show proc"])[0]).old:
+            answer = self._master.send(f"@!{pid} {command}").strip()
+            if answer and answer not in _UNKNOWN and not answer.startswith(_GONE):
+                raise Retry(f"worker {pid} from before a reload answered {command!r} with: {answer[:200]}")
+
+
+def _questions(pools: Iterable[str]) -> list[str]:
+    return [
+        question
+        for pool in pools
+        for question in (f"show servers state {pool}", f"show stat {pool} 4 -1", f"show servers conn {pool}")
+    ]
+
+
+def _read_tables(pools: Sequence[str], answers: Sequence[str]) -> _Tables:
+    tables: _Tables = {}
+    for number, pool in enumerate(pools):
+        state, stat, used = answers[3 * number : 3 * number + 3]
+        rows = read_state(state, pool)
+        if rows is not None:
+            tables[pool] = _Table(rows, read_stat(stat), read_connections(used, pool))
+            if not rows.keys() == tables[pool].stat.keys() == tables[pool].used.keys():
+                raise Retry(f"servers of {pool} came or went while HAProxy was asked")
+    return tables
+
+
+def _servers(pool: str, table: _Table, old: Sequence[_Tables | None]) -> dict[str, Server]:
+    if not old:
+        return {name: _server(row, table.stat[name], table.sessions(name), 0) for name, row in table.state.items()}
+    servers = {}
+    for name, row in table.state.items():
+        sessions, workers = table.sessions(name), 0
+        for tables in old:
+            more, may_send = _in_old_worker(pool, name, tables)
+            sessions, workers = sessions + more, workers + may_send
+        servers[name] = _server(row, table.stat[name], sessions, workers)
+    return servers
+
+
+def _in_old_worker(pool: str, name: str, tables: _Tables | None) -> tuple[int, bool]:
+    """The sessions there, and whether it may still send requests: silence is not evidence that it does not."""
+    if tables is None:
+        return 0, True
+    table = tables.get(pool)
+    if table is None or name not in table.state:
+        return 0, False
+    return table.sessions(name), table.state[name].admin != "maint"
+
+
+def _server(row: StateRow, stat: StatRow, sessions: int, old_workers: int) -> Server:
+    fresh_drain = stat.status == "DRAIN" and row.checked and (stat.fall or 0) >= _MIN_FALL
+    return Server(
+        admin=row.admin,
+        by_config=row.admin == "maint" and bool(row.mask & CONFIG_MAINT),
+        # "UP 1/2" is the old verdict of a server that just left MAINT, or one whose newest check failed.
+        up=stat.status == "UP" or fresh_drain,
+        fresh_drain=fresh_drain,
+        sessions=sessions,
+        old_workers=old_workers,
+        address=row.address,
+        status=stat.status,
+    )
