@@ -1,0 +1,133 @@
+"""The runner role: operations, each run once for its id, with a result that is kept until nobody asks for it."""
+
+from collections.abc import Mapping
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from agent.drivers.contracts import OperationDriver, Outcome
+from agent.drivers.operations.way import open_way
+from agent.expiry import expired
+from agent.role import Observed, Steps, Wake
+from agent.work import Jobs
+from bus.clock import Clock
+from crds.messages import Assignment, OperationReport, OperationSpec, Stamp
+
+_RUNNING = "running"
+_INTERVAL = 5.0
+"""Seconds between two looks at operations that run: their end wakes the core by itself."""
+
+
+@dataclass(frozen=True)
+class RunnerPorts:
+    """What the role works with."""
+
+    drivers: Mapping[str, OperationDriver]
+    """``exec`` and ``http``."""
+    executor: Executor
+    concurrency: int
+    """Operations at the same time; the executor must not have fewer threads."""
+    steps: Steps
+    clock: Clock
+    wake: Wake
+
+
+class RunnerRole:
+    """Starts what is assigned and not known yet; a result outlives a restart, and a restart outlives no operation."""
+
+    name = "runner"
+
+    def __init__(self, ports: RunnerPorts) -> None:
+        self._ports = ports
+        self._jobs: Jobs[Outcome] = Jobs(ports.executor, ports.wake)
+        self._begun: dict[str, float] = {}
+        """Operations that run now, and since when."""
+        self._known: dict[str, dict[str, Any]] = ports.steps.load()
+        """What the journal says of each: that it was started, or how it ended."""
+        self._ended: dict[str, dict[str, Any]] = {}
+        """Results that the journal does not have yet."""
+
+    def converge(self, assignment: Assignment, now: datetime) -> Observed:
+        self._take_ended()
+        known = self._known | self._ended
+        self._mourn(known)
+        for identity in known.keys() - assignment.operations.keys() - self._begun.keys():
+            del known[identity]
+        fresh = [] if expired(assignment, now) else self._fresh(assignment, known)
+        known |= {identity: {"state": _RUNNING} for identity in fresh}
+        self._remember(known)
+        for identity in fresh:
+            self._start(identity, assignment.operations[identity])
+        self._take_ended()  # an executor without threads has done it already
+        self._remember(known | self._ended)
+        reports = {identity: self._report(identity, assignment.stamp) for identity in assignment.operations}
+        return Observed(
+            operations={identity: report for identity, report in reports.items() if report is not None},
+            again_in=_INTERVAL if self._begun else None,
+        )
+
+    def close(self) -> None:
+        """Whoever made the executor ends it; what still runs is inconclusive after the restart."""
+
+    def _fresh(self, assignment: Assignment, known: Mapping[str, Any]) -> list[str]:
+        waiting = [identity for identity in assignment.operations if identity not in known]
+        return sorted(waiting)[: max(0, self._ports.concurrency - len(self._begun))]
+
+    def _start(self, identity: str, spec: OperationSpec) -> None:
+        self._begun[identity] = self._ports.clock.monotonic()
+        kind = "exec" if spec.command is not None else "http"
+        self._jobs.start(identity, run_operation, self._ports.drivers[kind], spec)
+
+    def _take_ended(self) -> None:
+        for identity, future in self._jobs.take():
+            seconds = self._ports.clock.monotonic() - self._begun.pop(identity)
+            self._ended[identity] = _finished(_outcome(future), seconds)
+
+    def _mourn(self, known: dict[str, dict[str, Any]]) -> None:
+        """Operations that an earlier life of this agent started; nobody knows how far they got."""
+        for identity, said in known.items():
+            if said["state"] == _RUNNING and identity not in self._begun:
+                known[identity] = _finished(Outcome("inconclusive", "the runner restarted while it ran"), 0.0)
+
+    def _remember(self, known: dict[str, dict[str, Any]]) -> None:
+        if known != self._known:
+            self._ports.steps.save(known)
+            self._known = dict(known)
+        self._ended.clear()
+
+    def _report(self, identity: str, stamp: Stamp) -> OperationReport | None:
+        said = self._known.get(identity)
+        if said is None:
+            return None
+        if said["state"] == _RUNNING:
+            seconds = self._ports.clock.monotonic() - self._begun[identity]
+            return OperationReport(read=stamp, state="running", seconds=round(seconds, 3))
+        return OperationReport.model_validate({"read": stamp, **said})
+
+
+def run_operation(driver: OperationDriver, spec: OperationSpec) -> Outcome:
+    """Run it along its way to the host; an outcome counts only if the way proves that it was the host's."""
+    try:
+        with open_way(spec) as way:
+            values = {"url": way.url, "host": spec.host or "", "version": spec.version}
+            return way.judge(driver.run(spec, values))
+    except OSError as error:
+        return Outcome("inconclusive", f"the runner could not open a way to {spec.host}: {error.strerror or error}")
+
+
+def _outcome(future: "Future[Outcome]") -> Outcome:
+    error = future.exception()
+    if error is not None:
+        return Outcome("inconclusive", f"the runner failed in a way it should not: {type(error).__name__}: {error}")
+    return future.result()
+
+
+def _finished(outcome: Outcome, seconds: float) -> dict[str, Any]:
+    return {
+        "state": "finished",
+        "outcome": outcome.outcome,
+        "message": outcome.message,
+        "log_tail": outcome.log_tail,
+        "seconds": round(seconds, 3),
+    }
