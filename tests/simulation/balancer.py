@@ -1,0 +1,216 @@
+"""A load balancer without sockets, for the simulator; it behaves as HAProxy was measured to behave.
+
+Leaving MAINT shows the verdict of an old check until a new one is made. A reload forgets what was not saved, and leaves
+an old worker behind which goes on sending requests for as long as it has sessions. It can be silent.
+"""
+
+from collections.abc import Callable, Mapping
+from copy import deepcopy
+from dataclasses import dataclass, field
+
+from agent.drivers.contracts import Retry, Server, Snapshot, Terminal
+from bus.clock import Clock
+from crds.messages import AdminState
+
+RISE = FALL = 2
+_FULL = RISE + FALL - 1
+
+
+@dataclass(frozen=True)
+class Line:
+    """A server line of the configuration."""
+
+    address: str
+    disabled: bool = False
+    checked: bool = True
+
+
+@dataclass
+class _Server:
+    line: Line
+    admin: AdminState
+    health: int
+    """As HAProxy counts: up from RISE on, certain at RISE + FALL - 1."""
+    next_check: float
+
+
+@dataclass
+class _Worker:
+    number: int
+    pools: dict[str, dict[str, _Server]]
+    sessions: dict[tuple[str, str], list[float]] = field(default_factory=dict)
+    """When each session ends, by pool and server."""
+    since: float = 0.0
+
+    def count(self, pool: str, server: str, now: float) -> int:
+        return sum(end > now for end in self.sessions.get((pool, server), []))
+
+    def busy(self, now: float) -> bool:
+        return any(end > now for ends in self.sessions.values() for end in ends)
+
+
+class SimBalancer:
+    """Implements agent.drivers.contracts.BalancerDriver; the rest is for whoever plants faults or checks promises."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        config: Mapping[str, Mapping[str, Line]],
+        healthy: Callable[[str], bool],
+        interval: float = 0.5,
+        hard_stop: float = 60.0,
+    ) -> None:
+        """``healthy`` answers checks of an address, each ``interval`` seconds; old workers end after ``hard_stop``."""
+        self.config = {pool: dict(lines) for pool, lines in config.items()}
+        self.silent = False
+        self.safe = True
+        """Whether the configuration reads the saved state."""
+        self.full_disk = False
+        self.refusals = 0
+        self._clock = clock
+        self._healthy = healthy
+        self._interval = interval
+        self._hard_stop = hard_stop
+        self._saved: dict[str, dict[str, tuple[AdminState, int]]] | None = None
+        self._old: list[_Worker] = []
+        self._worker = self._begin(1)
+
+    def observe(self, pools: set[str]) -> Snapshot:
+        self._answer()
+        return Snapshot(
+            worker=f"worker-{self._worker.number}",
+            reload_safe=self.safe,
+            message="" if self.safe else "the configuration does not read the saved state; mend it",
+            pools={pool: self._show(pool) for pool in sorted(pools) if pool in self._worker.pools},
+        )
+
+    def apply(self, pool: str, server: str, state: AdminState, close: bool = False) -> None:
+        self._answer()
+        found = self._worker.pools.get(pool, {}).get(server)
+        if found is None:
+            raise Terminal(f"there is no server {pool}/{server}; add its line")
+        if not found.line.checked:
+            raise Terminal(f"server {server} of {pool} has no health check; add one")
+        self._set(found, state)
+        if close:
+            for worker in (self._worker, *self._old):
+                worker.sessions.pop((pool, server), None)
+
+    def save(self) -> None:
+        self._answer()
+        if self.full_disk:
+            raise Retry("the state cannot be written: no space left")
+        self._saved = {
+            pool: {name: (server.admin, server.health) for name, server in servers.items()}
+            for pool, servers in self._worker.pools.items()
+        }
+
+    def reload(self) -> None:
+        """The configuration is read anew; what is not saved is forgotten, and sessions stay with the old worker."""
+        self._tick()
+        if self._worker.busy(self._clock.monotonic()):
+            self._worker.since = self._clock.monotonic()
+            self._old.append(self._worker)
+        self._worker = self._begin(self._worker.number + 1)
+
+    def restart(self) -> None:
+        """Everything ended at once, sessions too."""
+        self._old.clear()
+        self._worker = self._begin(self._worker.number + 1)
+
+    def by_person(self, pool: str, server: str, state: AdminState) -> None:
+        """Somebody sets a server by hand."""
+        self._set(self._worker.pools[pool][server], state)
+
+    def hold(self, pool: str, server: str, seconds: float) -> None:
+        """A session begins there and lasts so long."""
+        ends = self._worker.sessions.setdefault((pool, server), [])
+        ends.append(self._clock.monotonic() + seconds)
+
+    def may_send(self, pool: str, server: str) -> bool:
+        """The truth: whether a request can reach the server through this pool now, through whatever worker."""
+        self._tick()
+        workers = [self._worker, *self._old]
+        servers = [found for worker in workers if (found := worker.pools.get(pool, {}).get(server))]
+        return any(found.admin != "maint" and found.health >= RISE for found in servers)
+
+    def serves(self, pool: str, server: str) -> bool:
+        """The truth: whether new customers are sent there now."""
+        self._tick()
+        found = self._worker.pools.get(pool, {}).get(server)
+        return found is not None and found.admin == "ready" and found.health >= RISE
+
+    def _begin(self, number: int) -> _Worker:
+        now = self._clock.monotonic()
+        saved = deepcopy(self._saved) if self.safe and self._saved else {}
+        pools: dict[str, dict[str, _Server]] = {}
+        for pool, lines in self.config.items():
+            pools[pool] = {}
+            for name, line in lines.items():
+                admin: AdminState = "maint" if line.disabled else "ready"
+                admin, health = saved.get(pool, {}).get(name, (admin, RISE))
+                pools[pool][name] = _Server(line, admin, health, now + 0.001)
+        return _Worker(number, pools)
+
+    def _set(self, server: _Server, state: AdminState) -> None:
+        self._tick()
+        if server.admin == "maint" != state:
+            server.health = RISE  # up by the verdict of a check from before
+            server.next_check = self._clock.monotonic() + 0.001
+        server.admin = state
+
+    def _answer(self) -> None:
+        if self.silent:
+            self.refusals += 1
+            raise Retry("the balancer does not answer")
+        self._tick()
+
+    def _tick(self) -> None:
+        now = self._clock.monotonic()
+        self._old = [old for old in self._old if old.busy(now) and now - old.since < self._hard_stop]
+        for worker in (self._worker, *self._old):
+            for servers in worker.pools.values():
+                for server in servers.values():
+                    self._check(server, now)
+
+    def _check(self, server: _Server, now: float) -> None:
+        """Make the checks that are due; their answers are those of this moment."""
+        if server.admin == "maint" or now < server.next_check:
+            return
+        due = 1 + int((now - server.next_check) / self._interval)
+        server.next_check += due * self._interval
+        for _ in range(min(due, _FULL)):
+            server.health = self._after(server.health, self._healthy(server.line.address))
+
+    def _after(self, health: int, passed: bool) -> int:
+        if passed:
+            return _FULL if health + 1 >= RISE else health + 1
+        return health - 1 if health > RISE else 0
+
+    def _show(self, pool: str) -> dict[str, Server]:
+        now = self._clock.monotonic()
+        return {name: self._server(pool, name, server, now) for name, server in self._worker.pools[pool].items()}
+
+    def _server(self, pool: str, name: str, server: _Server, now: float) -> Server:
+        status = _status(server)
+        old = [(worker, worker.pools[pool][name]) for worker in self._old if name in worker.pools.get(pool, {})]
+        sessions = self._worker.count(pool, name, now) + sum(worker.count(pool, name, now) for worker, _ in old)
+        return Server(
+            admin=server.admin,
+            by_config=server.admin == "maint" and server.line.disabled,
+            up=status in ("UP", "DRAIN"),
+            fresh_drain=status == "DRAIN",
+            sessions=sessions,
+            old_workers=sum(there.admin != "maint" for _, there in old),
+            address=server.line.address,
+            status=status,
+        )
+
+
+def _status(server: _Server) -> str:
+    if server.admin == "maint":
+        return "MAINT"
+    if server.health < RISE:
+        return "DOWN"
+    word = "UP" if server.admin == "ready" else "DRAIN"
+    return word if server.health == _FULL else f"{word} {server.health - RISE + 1}/{FALL}"
