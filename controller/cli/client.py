@@ -37,8 +37,12 @@ class Client:
         self._session.trust_env = _host(self.server) not in _LOOPBACK
 
     def named(self, plural: str, name: str) -> Resource:
-        """One resource."""
+        """One resource in full."""
         return self._get(f"/api/v1/{plural}/{quote(name, safe='/@')}")
+
+    def target(self, name: str, with_hosts: bool) -> Resource:
+        """One target; its hosts cost the controller nearly all of the answer."""
+        return self._get(f"/api/v1/targets/{quote(name, safe='@')}", hosts=str(with_hosts).lower())
 
     def listed(self, plural: str, selector: str = "") -> Resource:
         """All resources whose labels match the selector, as a list resource."""

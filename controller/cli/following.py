@@ -76,8 +76,8 @@ def verdict(target: Resource, in_force: str) -> Outcome | None:
 class Look:
     """Looks at a target and at the revision in force, and remembers the last target seen."""
 
-    def __init__(self, client: Client, name: str, revision: str | None = None) -> None:
-        self._client, self._name, self._revision = client, name, revision
+    def __init__(self, client: Client, name: str, revision: str | None = None, with_hosts: bool = False) -> None:
+        self._client, self._name, self._revision, self._with_hosts = client, name, revision, with_hosts
         self._came = revision is None
         self._warned = ""
         self.target: Resource | None = None
@@ -90,7 +90,7 @@ class Look:
             return refused
         if not self._came and not self._has_come(state):
             return None
-        self.target = self._client.named("targets", self._name)
+        self.target = self._client.target(self._name, self._with_hosts)
         return verdict(self.target, (state["revision"] or {}).get("id", ""))
 
     def waits_for(self) -> str:

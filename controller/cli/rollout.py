@@ -34,7 +34,7 @@ def status(
 
     Exit codes: 0 converged; 1 held, stalled, no such target or no answer; 2 wrong use; 124 timed out.
     """
-    look = Look(Client(server), target)
+    look = Look(Client(server), target, with_hosts=True)
     follower = Follower(SystemClock(), time.sleep, timeout)
     with explained():
         outcome = _live(look, follower) if sys.stdout.isatty() else _lines(look, follower)
@@ -91,7 +91,7 @@ def picture(target: Resource) -> Group:
     table = RichTable(box=None, pad_edge=False)
     for title in ("HOST", "STANDING", "VERSION", "STEP", "FOR", "REASON"):
         table.add_column(title, no_wrap=title != "REASON")
-    for host in target["status"]["hosts"]:
+    for host in sorted(target["status"]["hosts"], key=_order):
         standing = Text(host["standing"], style=_COLORS.get(host["standing"], "yellow"))
         since = age(host["since"], target) if host["since"] else ""
         why = host["reason"] or host["why"]
@@ -101,3 +101,8 @@ def picture(target: Resource) -> Group:
     found = leading(target)
     head = f"{name_of(target)}: {target['status']['headline']}, {converged(target)}"
     return Group(Text(head, style="bold"), Text(found["message"] if found else ""), table, Text(next_look(target)))
+
+
+def _order(host: Resource) -> tuple[bool, bool]:
+    """Who is on its way comes first, then who is not there: a terminal may be too low for all."""
+    return not host["step"], host["standing"] == "current"

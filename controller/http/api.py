@@ -75,10 +75,10 @@ def _targets_and_rollouts(asker: Asker, clock: Clock) -> APIRouter:
         return await asker.ask(lambda deciding: views.targets(deciding, matches, now))
 
     @router.get("/targets/{name}")
-    async def read_target(name: str) -> TargetResource:
-        """One target with its hosts."""
+    async def read_target(name: str, hosts: bool = True) -> TargetResource:
+        """One target, with its hosts unless told otherwise; who only waits for it should do without them."""
         now = clock.now()
-        return await asker.ask(lambda deciding: views.target(deciding, name, now))
+        return await asker.ask(lambda deciding: views.target(deciding, name, now, hosts))
 
     @router.get("/rollouts")
     async def list_rollouts(selector: LabelSelector = "") -> RolloutList:

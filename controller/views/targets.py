@@ -44,9 +44,11 @@ def targets(deciding: "Deciding", matches: Matches, now: datetime) -> TargetList
     return TargetList(metadata=list_meta(deciding, now), items=items)
 
 
-def target(deciding: "Deciding", name: str, now: datetime) -> TargetResource:
-    """One target with its hosts. Raises NotFound."""
+def target(deciding: "Deciding", name: str, now: datetime, with_hosts: bool = True) -> TargetResource:
+    """One target, with its hosts unless told otherwise: their rows are nearly all that it costs. Raises NotFound."""
     found = _resource(deciding, known_target(deciding.world, name), now)
+    if not with_hosts:
+        return found
     status = found.status.model_copy(update={"hosts": host_rows(deciding.world, name)})
     return found.model_copy(update={"status": status})
 

@@ -87,6 +87,7 @@ def _references(node: Any) -> Iterator[str]:
 def test_a_target_shows_its_hosts_only_by_name(converged: Served) -> None:
     [listed] = converged.get("/api/v1/targets")["items"]
     assert listed["status"]["hosts"] is None
+    assert converged.get("/api/v1/targets/api@prod", hosts="false") | {"metadata": None} == listed | {"metadata": None}
     read = converged.get("/api/v1/targets/api@prod")
     assert read["metadata"]["labels"] == {"service": "api", "fleet": "prod", "version": "1"}
     assert read["metadata"]["generation"] == read["status"]["observedGeneration"] == 1
