@@ -45,6 +45,11 @@ def place_of(path: str) -> Place | None:
     return Place(path, kind, parts[-1], parts[1] if len(parts) == 3 else "")
 
 
+def in_layout(path: str) -> bool:
+    """Whether the path lies in a folder that resources lie in, perhaps in a wrong place there."""
+    return path.partition("/")[0] in _FOLDERS
+
+
 def path_problems(files: Iterable[tuple[str, FileEntry]]) -> Iterator[Problem]:
     """What is wrong with paths and kinds of entries, before any content is looked at."""
     entries = sorted(files)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from controller.source.collection import Collection
 from controller.source.deployments import deployment_problems
 from controller.source.entries import FileEntry
-from controller.source.layout import LAYOUT, path_problems, place_of
+from controller.source.layout import LAYOUT, in_layout, path_problems, place_of
 from controller.source.names import name_problems
 from controller.source.problems import Problem, errors, in_order
 from controller.source.validating import load_resource
@@ -28,6 +28,9 @@ def read_state(files: Mapping[str, FileEntry], revision: str) -> ReadResult:
     ``files``: by path relative to the state directory, with ``/``. Sources of the rules: "Rules of reading" in the
     documentation of desired state.
     """
+    if not any(in_layout(path) for path in files):
+        layout = ", ".join(LAYOUT.values())
+        return ReadResult(None, [Problem("error", ".", "there is no desired state here", f"it lies in {layout}")])
     problems = list(path_problems(files.items()))
     refused = {problem.path for problem in errors(problems)}
     collection = Collection()
@@ -38,9 +41,6 @@ def read_state(files: Mapping[str, FileEntry], revision: str) -> ReadResult:
         loaded = load_resource(place, files[path])
         problems += loaded.problems
         collection.add(loaded)
-    if not problems and not (collection.fleets or collection.services):
-        layout = ", ".join(LAYOUT.values())
-        problems.append(Problem("error", ".", "there is no desired state here", f"it lies in {layout}"))
     problems += name_problems(collection)
     problems += deployment_problems(collection)
     state = None if errors(problems) else collection.state(revision)
