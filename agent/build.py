@@ -24,7 +24,7 @@ from agent.processes import system_processes
 from agent.reporting import Reporter, Speaker
 from agent.role import Role, Steps, Wake
 from agent.roles.host import HostPorts, HostRole
-from agent.settings import BadSettings, Settings, driver_config
+from agent.settings import BadSettings, RunnerSettings, Settings, driver_config
 from bus.clock import Clock
 from bus.envelope import open_assignment, seal_report
 from bus.keys import NodeKeys
@@ -70,6 +70,8 @@ def build_roles(parts: Parts, steps: Callable[[str], Steps]) -> list[Role]:
         roles.append(_host(parts, steps("host")))
     if parts.settings.balancer is not None:
         roles.append(_balancer(parts, parts.settings.balancer, steps("balancer")))
+    if parts.settings.runner is not None:
+        roles.append(_runner(parts, parts.settings.runner, steps("runner")))
     return roles
 
 
@@ -82,6 +84,8 @@ def check_drivers(settings: Settings) -> None:
 def build_bus(parts: Parts) -> NodeBus:
     """The way to the controller, by the URL's scheme."""
     settings = parts.settings
+    if not settings.bus.startswith(("http://", "https://")):
+        raise BadSettings(f"bus: {settings.bus.split(':')[0]} is not supported by this agent yet; write http(s)://...")
     from bus.http_node import HttpNodeBus  # noqa: PLC0415  only the transport that is used is loaded
 
     return HttpNodeBus(
@@ -147,6 +151,19 @@ def _balancer_driver(said: dict[str, Any]) -> tuple[str, ModuleType, Any]:
     except NoSuchDriver as error:
         raise BadSettings(f"balancer.driver: {error}") from error
     return name, module, driver_config(said, module)
+
+
+def _runner(parts: Parts, settings: RunnerSettings, steps: Steps) -> Role:
+    from agent.roles.runner import RunnerPorts, RunnerRole  # noqa: PLC0415
+
+    processes = system_processes()
+    parts.closing.callback(processes.close)
+    drivers = {
+        "exec": find_driver("operations", "exec").Driver(processes, settings.scripts, inherited()),
+        "http": find_driver("operations", "http").Driver(parts.clock.monotonic),
+    }
+    threads = _threads(parts, settings.concurrency, "operation")
+    return RunnerRole(RunnerPorts(drivers, threads, settings.concurrency, steps, parts.clock, parts.wake))
 
 
 def _threads(parts: Parts, most: int, name: str) -> Executor:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from agent.build import agent_version, check_drivers
-from agent.run import Pulse, run, stop_on_signals
+from agent.run import Pulse, run
 from agent.settings import BadSettings, Settings, read_settings
 from bus.clock import SystemClock
 from bus.keys import BadKey, NodeKeys
@@ -31,7 +31,7 @@ def command(arguments: Sequence[str]) -> int:
             return _check(settings)
         configure_logging(sys.stderr, settings.log_level)
         pulse = Pulse()
-        stop_on_signals(pulse)
+        pulse.stop_on_signals()
         run(settings, SystemClock(), pulse)
     except (BadSettings, BadKey) as error:
         sys.stderr.write(f"{error}\n")

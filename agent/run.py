@@ -1,12 +1,12 @@
 """The agent as a process: its one loop, its signals, its end."""
 
 import contextlib
+import select
 import signal
+import socket
 from collections.abc import Callable
 from contextlib import ExitStack
-from queue import Empty, SimpleQueue
 from random import Random, SystemRandom
-from types import FrameType
 
 import structlog
 
@@ -24,33 +24,45 @@ REOPEN = 30.0
 
 
 class Pulse:
-    """Wakes the loop, from any thread; the loop sleeps without polling."""
+    """Wakes the loop, from any thread or signal handler; the loop sleeps without polling.
+
+    A pair of sockets, because a signal that arrives just before a thread blocks on a lock does not interrupt it; the
+    interpreter itself writes to this pair when a signal arrives.
+    """
 
     def __init__(self) -> None:
-        # A queue, because its put may be called from a signal handler, which an Event's set may not.
-        self._wakes: SimpleQueue[None] = SimpleQueue()
+        self._sleeper, self._waker = socket.socketpair()
+        self._sleeper.setblocking(False)
+        self._waker.setblocking(False)
         self._stopping = False
 
     def wake(self) -> None:
         """A step is wanted soon."""
-        self._wakes.put(None)
+        with contextlib.suppress(BlockingIOError):  # it is full of wakes already
+            self._waker.send(b"w")
 
     def stop(self) -> None:
         """No further step is wanted."""
         self._stopping = True
-        self._wakes.put(None)
+        self.wake()
 
     @property
     def stopping(self) -> bool:
         """Whether the end was asked for."""
         return self._stopping
 
+    def stop_on_signals(self) -> None:
+        """Let SIGTERM and SIGINT end the agent, and nothing else. For the main thread."""
+        signal.set_wakeup_fd(self._waker.fileno(), warn_on_full_buffer=False)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self.stop())
+
     def sleep(self, seconds: float) -> None:
         """Until woken, or until the time is up."""
-        with contextlib.suppress(Empty):
-            self._wakes.get(timeout=seconds)
-            while True:
-                self._wakes.get_nowait()
+        select.select([self._sleeper], [], [], seconds)
+        with contextlib.suppress(BlockingIOError):
+            while self._sleeper.recv(4096):
+                pass
 
 
 def run(settings: Settings, clock: Clock, pulse: Pulse) -> None:
@@ -67,16 +79,6 @@ def run(settings: Settings, clock: Clock, pulse: Pulse) -> None:
         structlog.get_logger("agent").info("the agent runs", node=settings.node, bus=settings.bus)
         _loop(current, lambda: build_agent(parts, bus.send), clock, pulse)
     structlog.get_logger("agent").info("the agent stopped; services run on", node=settings.node)
-
-
-def stop_on_signals(pulse: Pulse) -> None:
-    """SIGTERM and SIGINT end the agent, and nothing else."""
-
-    def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001  as signal.signal wants it
-        pulse.stop()
-
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
 
 
 class _Current:

@@ -34,6 +34,7 @@ class RunnerSettings(FileModel):
     """The node runs gates and other operations."""
 
     concurrency: int = Field(default=8, ge=1, le=256, description="operations at the same time")
+    scripts: AbsolutePath = Field(default=Path(), description="the folder in which commands of gates are run")
 
 
 class Settings(FileModel):
@@ -101,4 +102,7 @@ def explain(path: Path, error: ValidationError, inside: str = "") -> str:
 
 def _from_folder(settings: Settings, folder: Path) -> Settings:
     paths = {name: folder / getattr(settings, name) for name in ("credentials", "state")}
+    if settings.runner is not None:
+        scripts = folder / settings.runner.scripts
+        settings = settings.model_copy(update={"runner": settings.runner.model_copy(update={"scripts": scripts})})
     return settings.model_copy(update={**paths, "ca": folder / settings.ca if settings.ca else None})
