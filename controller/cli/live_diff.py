@@ -54,7 +54,7 @@ def show_live_differences(state: DesiredState, client: Client, form: Form) -> in
         rows = [(each.target, each.wanted, each.live, each.why) for each in shown]
         show(Table(("TARGET", "COMMIT", "LIVE", "DIFFERENCE")).lines(rows))
     if not differing:
-        talk(f"no difference: {len(found)} targets run what the commit says")
+        talk(f"no difference; targets compared: {len(found)}")
     return DIFFERS if differing else SAME
 
 

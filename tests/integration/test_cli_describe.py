@@ -4,10 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import typer
 from typer.testing import CliRunner
 
-from controller.cli.live import add_live_commands
+from controller.cli.main import app
 from tests.support.controller import Served, controller
 from tests.support.pretend import Pretence
 from tests.support.states import state
@@ -16,8 +15,6 @@ from tests.support.waiting import eventually
 
 def describe(served: Served, kind: str, name: str) -> dict[str, list[str]]:
     """The sections of what describe says, by title; what comes before the first one under an empty title."""
-    app = typer.Typer()
-    add_live_commands(app)
     result = CliRunner().invoke(app, ["describe", kind, name, "--server", served.url])
     assert result.exit_code == 0, result.output
     sections: dict[str, list[str]] = {"": []}

@@ -2,37 +2,32 @@
 
 import json
 import os
+import pty
+import re
 import signal
 import subprocess
 import sys
+import termios
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 import yaml
 from typer.testing import CliRunner, Result
 
-from controller.cli.live import add_live_commands
+from controller.cli.main import app
 from tests.support.controller import Served, controller
 from tests.support.pretend import Pretence
 from tests.support.states import state
 from tests.support.waiting import eventually
 
-PROGRAM = """
-import typer
-from controller.cli.live import add_live_commands
-app = typer.Typer()
-add_live_commands(app)
-app()
-"""
+DRUMBEAT = str(Path(sys.executable).with_name("drumbeat"))
 NOBODY = "http://127.0.0.1:1"
 
 
 def run(served: Served | str, *words: str, **environment: str) -> Result:
-    app = typer.Typer()
-    add_live_commands(app)
     url = served if isinstance(served, str) else served.url
     return CliRunner().invoke(app, list(words), env={"DRUMBEAT_SERVER": url, **environment})
 
@@ -254,6 +249,33 @@ def test_rollout_status_tells_each_change_once_and_ends_with_the_result(converge
     assert (result.exit_code, result.stdout) == (0, "api@prod: 4 of 4 hosts run 1, healthy and online\n")
 
 
+def on_a_terminal(*words: str) -> tuple[int, str]:
+    """Exit code, and what is shown on a terminal, without its control sequences."""
+    screen, end = pty.openpty()
+    termios.tcsetwinsize(end, (40, 160))
+    ended = subprocess.run([DRUMBEAT, *words], stdout=end, env={**os.environ, "TERM": "xterm"}, timeout=60)
+    os.close(end)
+    shown = b""
+    with suppress(OSError):  # how a terminal that nobody writes to any more ends
+        while chunk := os.read(screen, 65536):
+            shown += chunk
+    os.close(screen)
+    return ended.returncode, re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())
+
+
+def test_rollout_status_on_a_terminal_shows_the_hosts_those_under_way_first(fresh: Served) -> None:
+    fresh.controller.pretence.installing.add("vm2")
+    fresh.controller.commit(state("1"))
+    fresh.waits_for("unpacks the archive")
+    fresh.reaches("BatchUnderWay", current=2)
+    code, shown = on_a_terminal("rollout", "status", "api@prod", "--timeout", "1s", "--server", fresh.url)
+    assert code == 124
+    picture = shown.rpartition("api@prod: Reconciling, 2 of 4 hosts run 1, healthy and online")[2].splitlines()
+    assert [line.split()[0] for line in picture if line.startswith("vm")] == ["vm2", "vm4", "vm1", "vm3"]
+    assert any("unpacks the archive" in line for line in picture)
+    assert any("looks again in" in line for line in picture)
+
+
 def test_events_are_a_table_and_json(converged: Served) -> None:
     table = run(converged, "events", "--for", "api@prod/vm1").stdout.splitlines()
     assert table[0].split() == ["TIME", "VERB", "OBJECT", "REASON", "MESSAGE"]
@@ -282,8 +304,6 @@ def test_a_heartbeat_is_no_change(fresh: Served, monkeypatch: pytest.MonkeyPatch
 
 def test_colours_only_on_a_terminal_and_never_with_no_color(converged: Served) -> None:
     def coloured(**environment: str) -> bool:
-        app = typer.Typer()
-        add_live_commands(app)
         return (
             "\x1b["
             in CliRunner().invoke(app, ["get", "tg", "--server", converged.url], env=environment, color=True).stdout
@@ -298,7 +318,7 @@ class Watching:
 
     def __init__(self, served: Served, *words: str) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-c", PROGRAM, *words, "--server", served.url],
+            [DRUMBEAT, *words, "--server", served.url],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

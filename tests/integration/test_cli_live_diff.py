@@ -2,12 +2,18 @@
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+import yaml
+from pydantic import BaseModel
+from typer.testing import CliRunner
 
 from controller.cli.client import Client
 from controller.cli.live_diff import live_differences, show_live_differences
+from controller.cli.main import app
 from controller.cli.options import Form
+from crds.desired import DesiredState
 from tests.support.controller import Served, controller
 from tests.support.pretend import Pretence
 from tests.support.states import state
@@ -29,7 +35,38 @@ def client(live: Served) -> Client:
 def test_the_same(client: Client, capsys: pytest.CaptureFixture[str]) -> None:
     assert show_live_differences(state("1", revision="another"), client, Form.TABLE) == 0
     said = capsys.readouterr()
-    assert (said.out, said.err) == ("", "no difference: 1 targets run what the commit says\n")
+    assert (said.out, said.err) == ("", "no difference; targets compared: 1\n")
+
+
+def written(found: DesiredState, folder: Path) -> Path:
+    """The state as files."""
+    files: dict[str, BaseModel] = {
+        "fleets/prod.yaml": found.fleets["prod"],
+        "services/api.yaml": found.services["api"],
+        "balancers/prod/edge.yaml": found.balancers["prod", "edge"],
+        "versions/prod/api.yaml": found.versions["prod", "api"],
+    }
+    for name, model in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        content = model.model_dump(mode="json", by_alias=True, exclude_unset=True)
+        (folder / name).write_text(yaml.safe_dump(content), encoding="utf-8")
+    return folder
+
+
+@pytest.mark.parametrize(("version", "code", "differing"), [("1", 0, ""), ("2", 2, "target/api@prod\n")])
+def test_the_command_compares_files_on_disk(
+    live: Served, tmp_path: Path, version: str, code: int, differing: str
+) -> None:
+    words = ["diff", "--live", "--repo", str(written(state(version), tmp_path)), "--server", live.url, "-o", "name"]
+    result = CliRunner().invoke(app, words)
+    assert (result.exit_code, result.stdout) == (code, differing), result.output
+
+
+def test_the_command_without_a_controller_fails_with_1(tmp_path: Path) -> None:
+    words = ["diff", "--live", "--repo", str(written(state("1"), tmp_path)), "--server", "http://127.0.0.1:1"]
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 1
+    assert result.stderr.startswith("error: no controller answers at http://127.0.0.1:1")
 
 
 def test_a_change_of_soak_moves_no_host_and_is_no_difference(client: Client) -> None:
