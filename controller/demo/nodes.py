@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,12 @@ from bus.keys import CONTROLLER_KEY_FILE, generate_key, save_private_key
 from controller.demo.layout import Layout
 from controller.demo.processes import Process, Processes
 
+START_TIME = 60.0
+"""Seconds that an agent may take to start, on a busy machine."""
+WaitFor = Callable[[str, Callable[[], bool], float], None]
+"""What is waited for, whether it came, for how many seconds at most."""
+
+_AT_ONCE = 8
 _STARTED = 19
 """Where /proc/PID/stat has the start time, counted after the command's name."""
 
@@ -51,9 +58,19 @@ class Enrolment:
         return path
 
 
-def start_agent(processes: Processes, name: str, settings: Path) -> Process:
-    """Start a node's agent, as an operator would."""
-    return processes.start(f"agent-{name}", [script("drumbeat-agent"), "run", "--config", settings])
+def start_agents(processes: Processes, settings: Mapping[str, Path], wait_for: WaitFor) -> None:
+    """Start the agents by node, as an operator would. A few at a time, since they all share this machine's processors.
+
+    An agent's first line in its log says that it runs.
+    """
+    agents: list[Process] = []
+    for name, path in settings.items():
+        wait_for("agents start", lambda: _starting(agents) < _AT_ONCE, START_TIME)
+        agents.append(processes.start(f"agent-{name}", [script("drumbeat-agent"), "run", "--config", path]))
+
+
+def _starting(agents: Sequence[Process]) -> int:
+    return sum(agent.log.stat().st_size == 0 for agent in agents)
 
 
 def stop_services(layout: Layout, timeout: float = 10.0) -> None:

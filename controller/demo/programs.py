@@ -13,8 +13,9 @@ def find_program(name: str) -> Path | None:
     return Path(found) if found else None
 
 
-def need_programs() -> None:
-    """Raise DemoError if one is missing."""
-    missing = [name for name in ("git", "haproxy") if find_program(name) is None]
-    if missing:
-        raise DemoError(f"{' and '.join(missing)} not found; as root, run: apt-get install {' '.join(missing)}")
+def need_program(name: str) -> Path:
+    """Where a program is. Raises DemoError if it is missing; Debian's package has the same name."""
+    found = find_program(name)
+    if found is None:
+        raise DemoError(f"{name} is missing; as root, run: apt-get install {name}")
+    return found

@@ -1,0 +1,130 @@
+"""python -m benchmarks [--json] [--sizes 8,32,100] [--idle SECONDS]: Drumbeat beside a bare script, on this machine."""
+
+import argparse
+import json
+import statistics
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+from benchmarks.contestants import Measured, bare, drumbeat
+from controller.demo.processes import DemoError, tail
+from controller.demo.programs import need_program
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Both contestants at one size."""
+
+    hosts: int
+    drumbeat: Measured
+    bare: Measured
+
+    @property
+    def ratio(self) -> float:
+        """How many times as long Drumbeat took."""
+        return self.drumbeat.seconds / self.bare.seconds
+
+
+def main() -> int:
+    """0 if everything could be measured and no request failed."""
+    options = _options()
+    try:
+        need_program("haproxy")
+        pairs = _measure(options.sizes, options.idle)
+        drain = _first_drain(pairs[0], options.repeat)
+    except DemoError as error:
+        _explain(error)
+        return 1
+    _print_table(pairs, drain)
+    if options.json:
+        print(json.dumps(_as_json(pairs, drain)))
+    failed = sum(pair.drumbeat.tally.failed + pair.bare.tally.failed for pair in pairs)
+    return 1 if failed else 0
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure the figures in the README.")
+    parser.add_argument("--json", action="store_true", help="end with one object on a line")
+    parser.add_argument("--sizes", type=_sizes, default=[8, 32, 100], help="numbers of hosts, such as 8,32,100")
+    parser.add_argument("--idle", type=float, default=30.0, help="seconds for which idleness is measured; 0: not")
+    parser.add_argument("--repeat", type=int, default=3, help="rollouts for the time from commit to first drain")
+    return parser.parse_args()
+
+
+def _sizes(text: str) -> list[int]:
+    sizes = sorted({int(part) for part in text.split(",")})
+    if sizes[0] < 4 or sizes[-1] > 1000:
+        raise argparse.ArgumentTypeError("from 4 hosts, below which a quarter is none, to 1000")
+    return sizes
+
+
+def _measure(sizes: list[int], idle: float) -> list[Pair]:
+    """The largest fleet also shows what idleness costs."""
+    pairs = []
+    for hosts in sizes:
+        _talk(f"{hosts} hosts: the bare script ...")
+        by_hand = bare(hosts)
+        _talk(f"{hosts} hosts: the bare script took {by_hand.seconds:.2f}s; Drumbeat ...")
+        pairs.append(Pair(hosts, drumbeat(hosts, idle if hosts == sizes[-1] else 0.0), by_hand))
+        _talk(f"{hosts} hosts: Drumbeat took {pairs[-1].drumbeat.seconds:.2f}s")
+    return pairs
+
+
+def _first_drain(smallest: Pair, repeat: int) -> float:
+    """The median of several rollouts of the smallest fleet: a single one is at the mercy of chance."""
+    further = [drumbeat(smallest.hosts, 0.0).first_drain_seconds for _ in range(repeat - 1)]
+    return statistics.median([smallest.drumbeat.first_drain_seconds, *further])
+
+
+def _as_json(pairs: list[Pair], drain: float) -> dict[str, Any]:
+    idle = pairs[-1].drumbeat.idle_cpu_percent
+    return {
+        "rolling": {str(pair.hosts): _rolling(pair) for pair in pairs},
+        "commit_to_first_drain_seconds": round(drain, 3),
+        "idle_cpu_percent": None if idle is None else round(idle, 2),
+    }
+
+
+def _rolling(pair: Pair) -> dict[str, Any]:
+    ours, theirs = pair.drumbeat, pair.bare
+    return {
+        "drumbeat_seconds": round(ours.seconds, 2),
+        "bare_seconds": round(theirs.seconds, 2),
+        "ratio": round(pair.ratio, 2),
+        "requests_total": ours.tally.requests,
+        "requests_failed": ours.tally.failed,
+        "bare_requests_total": theirs.tally.requests,
+        "bare_requests_failed": theirs.tally.failed,
+        "controller_cpu_seconds": round(ours.controller_cpu_seconds, 2),
+        "controller_rss_mb": ours.controller_rss_mb,
+    }
+
+
+def _print_table(pairs: list[Pair], drain: float) -> None:
+    print(f"{'hosts':>5} {'Drumbeat':>9} {'bare':>8} {'ratio':>6} {'failed of requests':>20} {'CPU':>7} {'RSS':>8}")
+    for pair in pairs:
+        ours = pair.drumbeat
+        requests = f"{ours.tally.failed} of {ours.tally.requests}"
+        print(
+            f"{pair.hosts:>5} {ours.seconds:>8.2f}s {pair.bare.seconds:>7.2f}s {pair.ratio:>6.2f} {requests:>20} "
+            f"{ours.controller_cpu_seconds:>6.2f}s {ours.controller_rss_mb:>5.0f} MB"
+        )
+    print(f"from commit to first drain, {pairs[0].hosts} hosts: {drain:.3f}s")
+    idle = pairs[-1].drumbeat.idle_cpu_percent
+    if idle is not None:
+        print(f"an idle controller with {pairs[-1].hosts} hosts: {idle:.2f}% of a core")
+
+
+def _explain(error: DemoError) -> None:
+    _talk(f"error: {error}")
+    if error.log is not None:
+        _talk("\n".join(tail(error.log)))
+
+
+def _talk(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
