@@ -279,6 +279,18 @@ def test_an_expired_assignment_starts_no_installation(host: Host) -> None:
     assert host.installing.next_due() is None
 
 
+def test_an_expired_assignment_does_not_go_back_to_a_release_that_is_still_there(host: Host) -> None:
+    host.assign("1")
+    host.healthy("1")
+    host.answer = "HTTP 500"
+    host.assign("2")
+    host.until(lambda said: said.version == "2" and said.identity is not None)
+    assert host.services.installed(TARGET, release("1").digest)
+    host.assign("1", lasts=-600.0)
+    said = host.report()
+    assert (said.state, said.version) == ("expired", "2")
+
+
 def test_an_expired_assignment_keeps_running_what_it_installed(host: Host) -> None:
     host.assign("1", lasts=600.0)
     first = host.healthy("1").identity
