@@ -55,8 +55,8 @@ class BalancerRole:
         self._pace = pace or Pace()
         self._marks = Marks(steps)
         self._reports = PoolReports(driver_name, self._marks)
-        self._saved: Admins | None = None
-        """The admin states in the saved state; None if it is not known to hold them."""
+        self._saved: tuple[str, Admins] | None = None
+        """The worker and admin states that were saved last; None if the newest could not be."""
         self._stamp: Stamp | None = None
         self._observed = Observed()
         self._worker = ""
@@ -104,13 +104,13 @@ class BalancerRole:
         named = {(pool, name) for pool in pools for name in assignment.pools[pool].servers}
         snapshot = self._driver.observe(pools)
         self._marks.see(snapshot, named)
-        unsaved = "" if self._saved is not None else self._save(_admins(snapshot))
+        unsaved = "" if self._saved is not None else self._save(snapshot)
         done = self._assert(assignment, snapshot, safe=snapshot.reload_safe and not unsaved)
         if done.changed:
             snapshot = self._driver.observe(pools)
             self._marks.see(snapshot, named)
-        if self._saved != _admins(snapshot):
-            unsaved = self._save(_admins(snapshot))
+        if done.changed or self._saved != (snapshot.worker, _admins(snapshot)):
+            unsaved = self._save(snapshot)
         self._silences, self._worker = 0, snapshot.worker
         self._plan_next(assignment, snapshot, done, mono)
         trouble = unsaved or snapshot.message
@@ -118,14 +118,14 @@ class BalancerRole:
         balancer = BalancerReport(reachable=True, reload_safe=safe, worker=snapshot.worker, message=trouble)
         return Observed(pools=self._reports.tell(assignment, snapshot, done.notes), balancer=balancer)
 
-    def _save(self, admins: Admins) -> str:
+    def _save(self, snapshot: Snapshot) -> str:
         """Make the balancer's state survive a reload; why not, in words, if that fails."""
         try:
             self._driver.save()
         except (Retry, Terminal) as error:
             self._saved = None
             return str(error)
-        self._saved = admins
+        self._saved = (snapshot.worker, _admins(snapshot))
         return ""
 
     def _assert(self, assignment: Assignment, snapshot: Snapshot, safe: bool) -> _Pass:

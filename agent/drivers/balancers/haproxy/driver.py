@@ -13,8 +13,6 @@ from agent.drivers.balancers.haproxy.reload import Configuration
 from agent.drivers.balancers.haproxy.runtime import Monotonic, Runtime
 from agent.drivers.balancers.haproxy.tables import (
     CONFIG_MAINT,
-    INHERITED_DRAIN,
-    INHERITED_MAINT,
     Info,
     StateRow,
     StatRow,
@@ -102,7 +100,7 @@ class Driver:
         )
 
     def apply(self, pool: str, server: str, state: AdminState, close: bool = False) -> None:
-        self._refuse(pool, server, state)
+        self._refuse(pool, server)
         self._tell(f"set server {pool}/{server} state {state}", f"{server} in {pool}")
         if close:
             self._cut(pool, server)
@@ -151,8 +149,8 @@ class Driver:
         except Retry:
             return None if pid in read_workers(self._master.ask(["show proc"])[0]).old else {}
 
-    def _refuse(self, pool: str, server: str, state: AdminState) -> None:
-        """Raise Terminal where the state could not be left again, or is not HAProxy's to set."""
+    def _refuse(self, pool: str, server: str) -> None:
+        """Raise Terminal where a server could not be brought back safely."""
         if not _NAME.fullmatch(pool) or not _NAME.fullmatch(server):
             raise Terminal(f"{pool}/{server} is no name that HAProxy can have")
         state_answer, stat_answer = self._worker.ask([f"show servers state {pool}", f"show stat {pool} 4 -1"])
@@ -162,11 +160,12 @@ class Driver:
         fall = read_fall(stat_answer, server)
         line = f"server {server} of {pool} in {self._config.config_file}"
         if not row.checked:
-            raise Terminal(f"{line} has no health check: nobody could tell when it may serve again; add 'check'")
+            raise Terminal(
+                f"{line} has no health check of its own: nobody could tell when it may serve again; write 'check', and "
+                "no 'track'"
+            )
         if fall is not None and fall < _MIN_FALL:
             raise Terminal(f"{line} has 'fall {fall}': it would be up before its first check; write 'fall 2' or more")
-        if row.mask & (INHERITED_MAINT | INHERITED_DRAIN):
-            raise Terminal(f"{line} follows another server ('track'), and cannot be set {state}; give it its own check")
 
     def _tell(self, command: str, what: str) -> None:
         answer = self._worker.send(command).strip()
