@@ -9,7 +9,7 @@ from controller.source.entries import FileEntry
 from controller.source.layout import LAYOUT, in_layout, path_problems, place_of
 from controller.source.names import name_problems
 from controller.source.problems import Problem, errors, in_order
-from controller.source.validating import load_resource
+from controller.source.validating import load_resource, unread
 from crds.desired import DesiredState
 
 
@@ -36,9 +36,10 @@ def read_state(files: Mapping[str, FileEntry], revision: str) -> ReadResult:
     collection = Collection()
     for path in sorted(files):
         place = place_of(path)
-        if place is None or path in refused:
+        if place is None:
             continue
-        loaded = load_resource(place, files[path])
+        # A file that is refused for its path is known all the same: others that name it are not to blame.
+        loaded = unread(place) if path in refused else load_resource(place, files[path])
         problems += loaded.problems
         collection.add(loaded)
     problems += name_problems(collection)

@@ -48,13 +48,19 @@ def load_resource(place: Place, entry: FileEntry) -> Loaded:
     model = None
     if document.readable:
         model, wrong = validated(MODELS[place.kind], document, place)
-        problems += wrong
+        said = {(problem.line, problem.column) for problem in problems}
+        problems += [problem for problem in wrong if (problem.line, problem.column) not in said]
     if isinstance(model, Service):
         problems += _override_problems(model, document)
     if len(problems) > _MOST_PROBLEMS:
         rest = Problem("error", place.path, f"{len(problems) - _MOST_PROBLEMS} more problems", "mend the first ones")
         problems = [*problems[:_MOST_PROBLEMS], rest]
     return Loaded(place, document, None if problems else model, problems)
+
+
+def unread(place: Place) -> Loaded:
+    """A file that is there, and not looked into."""
+    return Loaded(place, Document(place.path), None, [])
 
 
 def _document(place: Place, entry: FileEntry) -> Document:
@@ -71,8 +77,8 @@ def validated(model: type[FileModel], document: Document, place: Place) -> tuple
     if not isinstance(data, dict):
         fields = ", ".join(info.alias or name for name, info in model.model_fields.items())
         return None, [document.problem((), "this is no resource", f"write its fields: {fields}")]
-    stranger = data.get("kind")
-    if "kind" in model.model_fields and stranger in LAYOUT and stranger != place.kind:
+    stranger = next((kind for kind in LAYOUT if kind == data.get("kind")), place.kind)
+    if "kind" in model.model_fields and stranger != place.kind:
         hint = f"a {place.kind} belongs here; move this file to {LAYOUT[stranger]}"
         return None, [document.problem(("kind",), f"a {stranger} cannot lie here", hint)]
     return _parsed(model, data, document)

@@ -1,0 +1,154 @@
+"""Following a repository: what is handed over, and how soon."""
+
+import queue
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from controller.mailbox import RevisionRead, SourceFailed
+from controller.source.mirror import Mirror
+from controller.source.watch import SourceWatcher
+from tests.support.git import commit_all, git, repository
+from tests.support.state_files import spoiled, write
+
+Handed = queue.SimpleQueue[RevisionRead | SourceFailed]
+INTERVAL = 60.0
+"""Longer than any test: what arrives sooner was noticed."""
+
+
+class Following:
+    """A watcher over a repository of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.origin = write(repository(folder / "origin"))
+        self.first = commit_all(self.origin, "Begin")
+        self.handed: Handed = queue.SimpleQueue()
+        mirror = Mirror(str(self.origin), "main", ".", folder / "mirror.git")
+        self.watcher = SourceWatcher(mirror, INTERVAL, self.handed.put, Random(1))
+
+    def next(self) -> RevisionRead:
+        found = self.handed.get(timeout=20)
+        assert isinstance(found, RevisionRead), found
+        return found
+
+
+@pytest.fixture
+def following(tmp_path: Path) -> Following:
+    return Following(tmp_path)
+
+
+@pytest.fixture
+def running(following: Following) -> Iterator[Following]:
+    stop = threading.Event()
+
+    def follow() -> None:
+        while not stop.is_set():
+            following.watcher.wait(following.watcher.step(), stop)
+
+    thread = threading.Thread(target=follow)
+    thread.start()
+    yield following
+    stop.set()
+    thread.join(timeout=20)
+    assert not thread.is_alive()
+
+
+def test_a_revision_is_handed_over_once(following: Following) -> None:
+    wait = following.watcher.step()
+    following.watcher.step()
+    read = following.next()
+
+    assert read.revision == following.first
+    assert read.state is not None
+    assert (read.author, read.subject, read.forced) == ("Ann <ann@example.com>", "Begin", False)
+    assert read.problems == []
+    assert following.handed.empty()
+    assert INTERVAL * 0.9 <= wait <= INTERVAL * 1.1
+
+
+def test_a_refused_commit_is_handed_over_with_its_problems(following: Following) -> None:
+    write(following.origin, spoiled("versions/prod/api.yaml", '"1.0.0"', "1.10"))
+    revision = commit_all(following.origin)
+    following.watcher.step()
+    read = following.next()
+
+    assert (read.revision, read.state) == (revision, None)
+    assert read.problems == [
+        'versions/prod/api.yaml:2:10: error: version: 1.10 is a number, not text (write version: "1.10")'
+    ]
+
+
+def test_warnings_come_with_their_target(following: Following) -> None:
+    write(following.origin, spoiled("services/api.yaml", "{role: api}", "{role: web}"))
+    commit_all(following.origin)
+    following.watcher.step()
+    read = following.next()
+
+    assert read.state is not None
+    assert list(read.targets_warned) == ["api@prod"]
+    assert "no host of fleet prod has role: web" in read.targets_warned["api@prod"]
+
+
+def test_a_forced_branch_is_said_to_be_forced(following: Following) -> None:
+    following.watcher.step()
+    git(following.origin, "commit", "--quiet", "--amend", "--message", "Another past")
+    following.watcher.step()
+
+    assert [following.next().forced, following.next().forced] == [False, True]
+
+
+def test_failures_wait_longer_each_time_and_end_with_the_state_again(following: Following) -> None:
+    following.watcher.step()
+    hidden = following.origin.rename(following.origin.with_name("away"))
+    waits = [following.watcher.step() for _ in range(10)]
+    hidden.rename(following.origin)
+    following.watcher.step()
+
+    first, *failures, last = [following.handed.get(timeout=1) for _ in range(12)]
+    assert all(isinstance(each, SourceFailed) and "git repository" in each.message for each in failures)
+    assert first == last
+    assert 0.5 <= waits[0] <= 1 and 1 <= waits[1] <= 2
+    assert INTERVAL / 2 <= waits[-1] <= INTERVAL
+
+
+def test_a_local_commit_is_noticed_at_once(running: Following) -> None:
+    assert running.next().revision == running.first
+    spent = []
+    for number in range(3):
+        time.sleep(0.1)  # the watch begins after the first look, and each commit must be noticed by itself
+        revision = commit_all(running.origin, f"change {number}")
+        begun = time.monotonic()
+        assert running.next().revision == revision
+        spent.append(time.monotonic() - begun)
+
+    assert min(spent) < 1.0
+
+
+def test_a_commit_right_after_the_first_look_is_not_missed(running: Following) -> None:
+    running.next()
+    revision = commit_all(running.origin)
+
+    assert running.next().revision == revision
+
+
+def test_packing_references_is_no_revision_and_hides_none(running: Following) -> None:
+    running.next()
+    git(running.origin, "pack-refs", "--all")
+    git(running.origin, "gc", "--quiet")
+    revision = commit_all(running.origin)
+
+    assert running.next().revision == revision
+
+
+def test_a_stop_ends_the_wait(following: Following) -> None:
+    stop = threading.Event()
+    following.watcher.wait(following.watcher.step(), stop)
+    begun = time.monotonic()
+    threading.Timer(0.1, stop.set).start()
+    following.watcher.wait(INTERVAL, stop)
+
+    assert time.monotonic() - begun < 10
