@@ -39,7 +39,7 @@ bench: ## measure the figures in the README
 
 schemas: ## write the JSON schemas of the state files anew
 	@$(SETUP)
-	@$(BIN)/python -m controller.source.schemas $(ARGS)
+	@$(BIN)/drumbeat schema --write crds/schemas $(ARGS)
 
 clean: ## remove .venv and what tools left behind
 	@rm -rf .venv dist .mypy_cache .ruff_cache .import_linter_cache .hypothesis

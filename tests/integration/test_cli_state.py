@@ -46,7 +46,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_help_comes_quickly() -> None:
-    """In processor time, so that a busy machine does not count: 0.3 s; with every command imported it is 1.5 s."""
+    """In processor time, so that a busy machine does not count: 0.3 s; with every command imported it is 1.1 s."""
     program = "import sys; from controller.cli.main import main; sys.argv[1:] = ['--help']; main()"
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
