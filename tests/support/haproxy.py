@@ -145,10 +145,15 @@ def pools(apps: list[App], ready: bool = True) -> ServicePools:
 
 
 @contextlib.contextmanager
-def running(folder: Path, count: int = 3, nodes: int = 1) -> Iterator[tuple[list[App], list[HAProxy]]]:
-    """So many services behind so many nodes, all of them online and up."""
+def running(
+    folder: Path, count: int = 3, nodes: int = 1, without: str = ""
+) -> Iterator[tuple[list[App], list[HAProxy]]]:
+    """So many services behind so many nodes, all of them online and up; a line may be left out of the configuration."""
     apps = [App(f"vm{number}", folder) for number in range(1, count + 1)]
     balancers = [HAProxy(Site(folder / f"lb{number}", [pools(apps)])) for number in range(1, nodes + 1)]
+    for balancer in balancers:
+        path = balancer.site.config_file
+        path.write_text("".join(line for line in path.open() if not without or without not in line))
     try:
         for app in apps:
             app.start()

@@ -74,7 +74,7 @@ class HAProxyShop:
         self.driver = self._node.driver()
 
     def wait(self, condition: Callable[[], bool]) -> None:
-        eventually(condition)
+        eventually(condition, 20)  # HAProxy itself ends a request after 30 s
 
     def close(self) -> None:
         thaw(self._frozen)
@@ -329,7 +329,9 @@ def test_silence_is_an_error_that_may_pass(shop: Shop) -> None:
 
 
 def test_what_is_not_there_cannot_be_set(shop: Shop) -> None:
-    for pool, name in ((ONLINE, "vm9"), ("nobody", "vm1"), (ONLINE, "vm1 state maint;set server x/y")):
+    more = f"{ONLINE};set server {ONLINE}/vm1 state maint"
+    for pool, name in ((ONLINE, "vm9"), ("nobody", "vm1"), (more, "vm1"), (ONLINE, f"vm9 state maint;{more}")):
         with pytest.raises(Terminal):
             put(shop, "drain", name, pool)
+    assert shop.driver.observe({more}).pools == {}
     assert see(shop).admin == "ready"
