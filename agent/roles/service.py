@@ -107,11 +107,13 @@ class HostedService:
 
         ``allowed`` is False once the assignment has expired: what runs is kept running, and nothing else is begun.
         """
+        # Taken before anything is looked at: what becomes due during the pass is either done in it, or waited for.
+        begun = self._means.clock.monotonic()
         gone = wanted is not None and wanted.release is None
         sight = self._remove(allowed) if gone else self._run(wanted, allowed)
         self._probe(sight.running, stamp)
         report = tell(sight, self._health, stamp)
-        return report, self._wait(sight.running)
+        return report, self._wait(sight.running, begun)
 
     def _run(self, wanted: ServiceAssignment | None, allowed: bool) -> Sight:
         release = wanted.release if wanted else None
@@ -282,8 +284,7 @@ class HostedService:
     def _do_ask(self, state: ProbeState, asked: Asked, stamp: Stamp) -> _Answer:
         return _Answer(state, stamp, self._means.ask(state.probe, asked))
 
-    def _wait(self, running: Running) -> float | None:
-        now = self._means.clock.monotonic()
+    def _wait(self, running: Running, now: float) -> float | None:
         waits = [effort.wait(now) for effort in (self._install, self._fetch, self._start, self._tidy)]
         waits += [state.due - now for state in self._health.probes if now < state.due < math.inf]
         return min((wait for wait in [*waits, running.again_in] if wait is not None), default=None)

@@ -128,6 +128,26 @@ def test_installs_starts_and_becomes_healthy(host: Host) -> None:
     assert host.until(lambda said: host.see().again_in not in (None, 0.0)).state == "running"
 
 
+def test_what_becomes_due_during_a_pass_is_not_forgotten(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine a pass takes long, and a probe's time may come in the middle of it."""
+    host.answer = "connection refused"
+    host.assign("1")
+    host.until(lambda said: bool(said.identity))
+    still = host.clock.monotonic
+
+    def slow() -> float:
+        host.clock.advance(0.001)
+        return still()
+
+    for early in range(200):
+        with monkeypatch.context() as patch:
+            patch.setattr(host.clock, "monotonic", slow)
+            observed = host.see()
+        assert observed.again_in is not None or host.probing.next_due() is not None
+        host.clock.advance(max(0.0, (observed.again_in or 0.0) - early % 10 * 0.001))
+        host.probing.run_due()
+
+
 def test_is_starting_until_its_probe_succeeds_and_asks_quickly_at_first(host: Host) -> None:
     host.answer = "connection refused"
     host.assign("1")
