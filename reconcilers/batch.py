@@ -57,14 +57,18 @@ def _chosen(draft: Draft, facts: HostFacts, number: int) -> Journey:
 def let_go(draft: Draft) -> None:
     """End the journeys of waiting hosts that no journey would help now: silent, taken out by a person, or mended.
 
+    Likewise of those that only wait for the budget while another host serves nobody and could be mended at once.
     Otherwise one of them would keep all others from their turn. A batch that is left empty is chosen again under its
     number, so that a canary that fell silent is followed by another one, not by a larger batch.
     """
     if draft.observed.silent_balancers:
         return
+    index = draft.observed.index
+    mend_first = index.unavailable >= _allowed(draft) and any(not serves for serves, _ in index.candidates[:1])
     waiting = [host for host, journey in draft.journeys.items() if journey.step is Step.WAITING]
     for host in waiting:
-        if not is_candidate(classify(draft.target, replace(draft.facts(host), journey=None))):
+        now = classify(draft.target, replace(draft.facts(host), journey=None))
+        if not is_candidate(now) or (mend_first and now.available):
             del draft.journeys[host]
     if waiting and not draft.journeys:
         draft.status = draft.status.model_copy(update={"batch": max(draft.status.batch - 1, 0)})
@@ -76,10 +80,7 @@ def start_waiting(draft: Draft) -> list[str]:
     Only taking out an available host spends budget. Whatever is unavailable already, for whatever cause, is counted
     against it and may always be mended, so that a broken fleet can receive its fix.
     """
-    rollout, index = draft.target.rollout, draft.observed.index
-    allowed = budget(rollout.max_unavailable, len(draft.target.hosts), rollout.downtime == "allowed")
-    if draft.target.release is None:
-        allowed = len(draft.target.hosts)
+    index, allowed = draft.observed.index, _allowed(draft)
     unavailable, started = index.unavailable, []
     for host in [host for host, journey in draft.journeys.items() if journey.step is Step.WAITING]:
         facts = draft.facts(host)
@@ -91,9 +92,19 @@ def start_waiting(draft: Draft) -> list[str]:
             draft.journeys[host] = draft.journeys[host].model_copy(update={"reason": obstacle})
             continue
         unavailable += available
-        draft.journeys[host] = moved(draft.journeys[host], _first_step(draft, facts), draft.now, 0.0)
+        first = _first_step(draft, facts)
+        draft.journeys[host] = moved(draft.journeys[host], first, draft.now, 0.0)
+        draft.event("HostMoved", f"{draft.target.name}/{host}", first.capitalize(), "")
         started.append(host)
     return started
+
+
+def _allowed(draft: Draft) -> int:
+    """Hosts that may be unavailable; a service that is to be removed need not be kept available."""
+    rollout, total = draft.target.rollout, len(draft.target.hosts)
+    if draft.target.release is None:
+        return total
+    return budget(rollout.max_unavailable, total, rollout.downtime == "allowed")
 
 
 def _obstacle(draft: Draft, facts: HostFacts) -> str:

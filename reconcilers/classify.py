@@ -78,7 +78,7 @@ def _standing(target: TargetSpec, facts: HostFacts) -> tuple[Standing, str]:
     if facts.silent:
         return Standing.UNKNOWN, "its agent does not report"
     for node, pool in online_places(target):
-        if (node, pool.online) not in facts.servers:
+        if facts.believed_server(node, pool.online) is None:
             return Standing.UNKNOWN, f"{node} does not tell its state in pool {pool.online}"
     if wrong := mismatch(target, facts):
         return Standing.UNKNOWN, wrong

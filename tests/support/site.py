@@ -4,7 +4,7 @@ There is no store, bus or thread in it: what one plan after another decides is a
 look at each decision, and properties can try thousands of histories.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -189,6 +189,7 @@ class Site:
         self.now: datetime = NOW
         self.behaviour = Behaviour()
         self.agents: dict[str, Agent] = {}
+        self.term = 1
         self.world = World(Loaded(), TIMEOUT, NOW)
         self.events: list[AddEvent] = []
         self.passes = 0
@@ -257,16 +258,30 @@ class Site:
                 if write.node not in stamped:
                     stamped.add(write.node)
                     self.world.serials[write.node] = self.world.serials.get(write.node, 0) + 1
-                stamp = Stamp(1, self.world.serials[write.node])
+                stamp = Stamp(self.term, self.world.serials[write.node])
             if isinstance(write, AddEvent):
                 self.events.append(write)
             self.world.apply(target, write, stamp)
         return decided
 
+    def restart(self) -> None:
+        """Another controller takes over: it has what was saved, and believes nobody before they speak."""
+        specs, reports = self.world.specs, {}
+        for name, node in self.world.nodes.nodes.items():
+            if node.report is not None:
+                reports[name] = node.report
+        self.term += 1
+        self.world = World(saved(self.world, reports), TIMEOUT, self.now)
+        self.world.set_specs(specs)
+        for node in self.world.entries:
+            self.world.serials[node] = self.world.serials.get(node, 0) + 1
+            self._due.add(node)
+        self.deliver()
+
     def deliver(self) -> None:
         """What silent nodes did not get, they get once they speak again."""
         for node in sorted(self._due - self.behaviour.silent):
-            stamp = Stamp(1, self.world.serials[node])
+            stamp = Stamp(self.term, self.world.serials[node])
             self.agents[node].take(merge(node, stamp, self.now + seconds(3600), self.world.entries.get(node, {})))
         self._due &= self.behaviour.silent
 
@@ -308,6 +323,18 @@ class Site:
                 return self
             self.run(1)
         raise AssertionError(f"never came: {self.steps()} {self.status().conditions}")
+
+
+def saved(world: World, reports: Mapping[str, Report]) -> Loaded:
+    """What a store would hold of the world."""
+    return Loaded(
+        statuses=dict(world.statuses),
+        journeys={target: dict(journeys) for target, journeys in world.journeys.items()},
+        entries={node: {t: dict(asked) for t, asked in targets.items()} for node, targets in world.entries.items()},
+        serials=dict(world.serials),
+        reports=dict(reports),
+        operations={name: each for kept in world.operations.values() for name, each in kept.items()},
+    )
 
 
 def converged(*specs: TargetSpec, checks: Iterable[Check] = ()) -> Site:

@@ -142,7 +142,7 @@ def journey(spec: TargetSpec, step: Step, name: str = "vm1", **changes: Any) -> 
     out = step in (Step.DEPLOYING, Step.TESTING)
     defaults: dict[str, Any] = {"batch": 1, "out": out, "before": process(1), "before_digest": release("1").digest}
     stamps = {"begun": NOW, "since": NOW, "accounted": NOW}
-    return Journey(host=name, digest=spec.digest, step=step, **(stamps | defaults | changes))
+    return Journey(host=name, step=step, **({"digest": spec.digest} | stamps | defaults | changes))
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,20 @@ def test_a_host_that_a_person_took_out_is_left_alone_and_listed() -> None:
     assert site.condition("Ready")[0] == "True"
 
 
+def test_a_host_that_serves_nobody_does_not_have_to_wait_for_one_that_waits_for_the_budget() -> None:
+    site = converged(target("1", count=2, batches=[1]))
+    site.agents["lb1"].marked[ONLINE, "vm2"] = "maint"
+    site.run(2)
+    site.declare(target("2", count=2, batches=[1]))
+    site.run(5)
+    assert site.journeys()["vm1"].reason == "1 of 2 hosts are unavailable, and maxUnavailable allows 1"
+    site.agents["lb1"].marked.clear()
+    site.agents["lb1"].admin[ONLINE]["vm2"] = "maint"
+    site.run(60)
+    assert set(site.versions().values()) == {"2"}
+    assert site.condition("Ready")[0] == "True"
+
+
 @pytest.mark.parametrize("state", ["maint", "drain"])
 def test_a_host_that_a_person_takes_out_while_it_waits_is_not_touched(state: str) -> None:
     site = converged(target("1", batches=["100%"], max_unavailable=2, soak="20s"))

@@ -1,0 +1,185 @@
+"""Through any history the index is the one built from nothing, no plan breaks a promise, and in the end all is well."""
+
+from dataclasses import replace
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
+
+from controller.world import World
+from crds.messages import PoolReport, Report, ServerAssignment, plain_digest
+from crds.release import canonical_json
+from reconcilers.fragments import Entry, merge, server_key
+from reconcilers.sightings import adds_up, pool_number
+from reconcilers.target import TargetSpec
+from tests.support.promises import PROMISES
+from tests.support.site import TIMEOUT, Site, saved
+from tests.support.worlds import ASKED, NODES, NOW, ONLINE, RUNNER, address, pool, server, target
+
+NAMES = ("api@prod", "web@prod")
+MOST = 4
+names = st.sampled_from(NAMES)
+hosts = st.sampled_from([f"vm{number}" for number in range(1, MOST + 1)])
+balancers = st.sampled_from(NODES)
+nodes = st.one_of(hosts, balancers, st.just(RUNNER))
+
+
+def spec_of(name: str, version: str | None, count: int, **changes: Any) -> TargetSpec:
+    """Two targets on the same hosts, each with pools of its own."""
+    pools = (pool(),) if name == "api@prod" else (pool("web", NODES, "web-tests", 9090),)
+    rollout = {"drain": {"timeout": "5s"}, "deadline": "1m", "max_unavailable": "50%", "batches": [1, "50%"]}
+    return target(version, count, name=name, pools=pools, **(rollout | changes))
+
+
+def from_nothing(world: World) -> World:
+    """The same world, built at once from what is stored and what the nodes last said."""
+    fresh = World(saved(world, {}), TIMEOUT, world.watching_since)
+    fresh.nodes = world.nodes
+    fresh.set_specs(world.specs)
+    return fresh
+
+
+class Histories(RuleBasedStateMachine):
+    """Everything that can happen to a controller, in any order. Nodes take assignments and report when they like."""
+
+    late = Bundle("late")
+    """Reports that were made and may arrive at any time, or twice, or never."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.site = Site(checks=PROMISES)
+        self.versions: dict[str, str | None] = dict.fromkeys(NAMES, "1")
+
+    @initialize(count=st.integers(1, MOST), rolled_out=st.booleans())
+    def begin(self, count: int, rolled_out: bool) -> None:
+        for name in NAMES:
+            self.site.install(spec_of(name, "1", MOST))
+            self.site.declare(spec_of(name, "1", count))
+        if rolled_out:
+            self.site.run(30)
+
+    @rule(count=st.integers(1, 12), span=st.sampled_from([0.5, 1.0, 7.0, 40.0]))
+    def time_passes(self, count: int, span: float) -> None:
+        self.site.run(count, span)
+
+    @rule(name=names, version=st.sampled_from(["1", "2", "3", None]), count=st.integers(1, MOST), soak=st.booleans())
+    def commit(self, name: str, version: str | None, count: int, soak: bool) -> None:
+        self.versions[name] = version
+        self.site.declare(spec_of(name, version, count, soak="10s" if soak else "0s"))
+        self.site.decide()
+
+    @rule(name=names)
+    def version_file_vanishes(self, name: str) -> None:
+        rest = {key: spec for key, spec in self.site.world.specs.items() if key != name}
+        self.site.world.set_specs(rest)
+
+    @rule(chosen=st.sets(nodes, max_size=2), heal=st.booleans())
+    def silence(self, chosen: set[str], heal: bool) -> None:
+        self.site.behaviour.silent = set() if heal else self.site.behaviour.silent | chosen
+
+    @rule(
+        busy=st.sets(hosts, max_size=1),
+        stuck=st.sets(hosts, max_size=1),
+        broken=st.sets(st.sampled_from(["2", "3"]), max_size=1),
+        failing=st.sets(st.sampled_from(["2", "3"]), max_size=1),
+        down=st.sets(st.tuples(balancers, hosts), max_size=1),
+    )
+    def trouble(self, **trouble: set[Any]) -> None:
+        for what, which in trouble.items():
+            setattr(self.site.behaviour, what, which)
+
+    @rule(node=balancers, name=st.sampled_from([ONLINE, "web"]), host=hosts, state=st.sampled_from(["maint", "drain"]))
+    def somebody_takes_out(self, node: str, name: str, host: str, state: Any) -> None:
+        self.site.agents[node].marked[name, host] = state
+
+    @rule(node=balancers)
+    def somebody_puts_back(self, node: str) -> None:
+        self.site.agents[node].marked.clear()
+
+    @rule(extra=st.booleans(), moved=st.sets(hosts, max_size=1))
+    def somebody_edits_the_balancers_configuration(self, extra: bool, moved: set[str]) -> None:
+        self.site.behaviour.extra = {"vm99": "10.9.9.9:1"} if extra else {}
+        self.site.behaviour.moved = dict.fromkeys(moved, "10.9.9.8:1")
+
+    @rule(target=late, name=nodes)
+    def a_report_is_delayed(self, name: str) -> Report:
+        return self.site.agents[name].report()
+
+    @rule(report=late)
+    def a_late_report_arrives(self, report: Report) -> None:
+        self.site.world.fold(report, self.site.now)
+        self.site.decide()
+
+    @rule()
+    def another_controller_takes_over(self) -> None:
+        self.site.restart()
+
+    @invariant()
+    def the_index_is_the_one_built_from_nothing(self) -> None:
+        world, fresh = self.site.world, from_nothing(self.site.world)
+        for name, spec in world.specs.items():
+            kept = world.observed(name).index
+            assert kept == fresh.observed(name).index
+            assert sorted(kept.candidates) == kept.candidates
+            for host in spec.hosts:
+                assert world.facts(name, host) == fresh.facts(name, host)
+
+    def teardown(self) -> None:
+        """Promise 17: once faults stop, every target converges or stalls with a reason."""
+        behaviour = self.site.behaviour
+        for what in (behaviour.silent, behaviour.busy, behaviour.stuck, behaviour.broken, behaviour.failing):
+            what.clear()
+        for faults in (behaviour.down, behaviour.unsafe, behaviour.extra, behaviour.moved):
+            faults.clear()
+        for agent in self.site.agents.values():
+            agent.marked.clear()
+        for name in NAMES:
+            self.site.declare(self.site.world.specs.get(name) or spec_of(name, "1", MOST))
+        self.site.run(60, 3.0)
+        for name in NAMES:
+            ready, stalled = self.site.condition("Ready", name), self.site.condition("Stalled", name)
+            assert ready[0] == "True" or stalled[0] == "True", self.site.status(name)
+
+
+Histories.TestCase.settings = settings(max_examples=40, stateful_step_count=20, deadline=None)
+TestHistories = Histories.TestCase
+
+
+servers = st.dictionaries(hosts, st.sampled_from(["plain", "named", "missing"]), min_size=1)
+
+
+@given(servers, st.booleans(), st.booleans())
+def test_a_report_adds_up_only_if_unnamed_servers_are_exactly_the_unnamed_hosts(
+    where: dict[str, str], foreign: bool, misplaced: bool
+) -> None:
+    spec = spec_of("api@prod", "1", MOST)
+    spec = replace(spec, hosts={name: host for name, host in spec.hosts.items() if name in where})
+    plain = {name: address(name) for name, kind in where.items() if kind == "plain"}
+    if misplaced and plain:
+        plain[min(plain)] = "10.9.9.9:8080"
+    if foreign:
+        plain["vm99"] = "10.9.9.9:8080"
+    named = {name: server("drain", name) for name, kind in where.items() if kind == "named"}
+    said = PoolReport(read=ASKED, servers=named, plain_count=len(plain), plain_digest=plain_digest(plain))
+    exact = plain == {name: address(name) for name, kind in where.items() if kind != "named"}
+    assert adds_up(said, spec, spec.pools[0], pool_number(spec, spec.pools[0])) is exact
+
+
+asked = st.dictionaries(st.tuples(names, st.sampled_from(["a", "b"]), hosts), st.sampled_from(["drain", "maint"]))
+
+
+@given(asked, st.permutations(NAMES))
+def test_fragments_merge_to_exactly_what_is_asked_in_any_order(
+    wanted: dict[tuple[str, str, str], str], order: list[str]
+) -> None:
+    """Each target has pools of its own."""
+    fragments: dict[str, dict[str, Entry]] = {name: {} for name in order}
+    for (name, kind, host), state in wanted.items():
+        said = ServerAssignment.model_validate({"state": state, "address": address(host)})
+        value = canonical_json(said.model_dump(mode="json", by_alias=True)).decode()
+        fragments[name][server_key(f"{name[:3]}-{kind}", host)] = Entry(value, ASKED)
+        fragments[name][f"pool/{name[:3]}-{kind}"] = Entry("{}", ASKED)
+    merged = merge("lb1", ASKED, NOW, fragments)
+    found = {(pool, host): said.state for pool, each in merged.pools.items() for host, said in each.servers.items()}
+    assert found == {(f"{name[:3]}-{kind}", host): state for (name, kind, host), state in wanted.items()}

@@ -1,0 +1,164 @@
+"""Checkers of what no plan may do, worked out from what was observed and written, not from the code that decides."""
+
+from collections.abc import Iterator
+
+from crds.messages import ServerAssignment, ServiceAssignment
+from crds.release import Release
+from crds.status import Journey, Step
+from reconcilers.draft import Observed
+from reconcilers.facts import HostFacts
+from reconcilers.fragments import SERVICE, server_key
+from reconcilers.gates import operation_id
+from reconcilers.target import TargetSpec
+from reconcilers.writes import DropEntry, DropJourney, Plan, PutEntry, PutJourney
+
+OUT = ("drain", "maint")
+
+
+def places(spec: TargetSpec) -> list[tuple[str, str, int]]:
+    """(balancer node, online pool, port)."""
+    return [(node.name, pool.online, pool.port) for pool in spec.pools for node in pool.nodes]
+
+
+def asked(facts: HostFacts, node: str, pool: str) -> str | None:
+    """The state that a node is asked now."""
+    entry = facts.entries.get((node, server_key(pool, facts.host.name)))
+    return ServerAssignment.model_validate_json(entry.value).state if entry else None
+
+
+def surely_serves(spec: TargetSpec, facts: HostFacts) -> bool:
+    """Nothing that we know speaks against customers being served by it."""
+    if facts.journey is not None and facts.journey.step not in (Step.WAITING, Step.SOAKING):
+        return (
+            False  # it is missing from when it was taken until it was given back, so that its place is not used twice
+        )
+    if facts.silent or (facts.service is not None and facts.service.healthy is False):
+        return False
+    for node, pool, port in places(spec):
+        server = facts.servers.get((node, pool))
+        if server is None or server.admin != "ready" or not server.up:
+            return False
+        if server.address != f"{facts.host.address}:{port}" or asked(facts, node, pool) in OUT:
+            return False
+    return bool(spec.pools) or (facts.service is not None and facts.service.healthy is True)
+
+
+def newly_asked(spec: TargetSpec, observed: Observed, plan: Plan) -> Iterator[tuple[HostFacts, str, str, str]]:
+    """(host, balancer node, online pool, state) where a plan asks another state of a server than before."""
+    online = {(node, pool) for node, pool, _ in places(spec)}
+    for write in plan.writes:
+        if isinstance(write, PutEntry) and write.key.startswith("server/"):
+            _, pool, host = write.key.split("/", 2)
+            state = ServerAssignment.model_validate_json(write.value).state
+            if (write.node, pool) in online and host in spec.hosts:
+                facts = observed.facts(host)
+                if asked(facts, write.node, pool) != state:
+                    yield facts, write.node, pool, state
+
+
+def begun(observed: Observed, plan: Plan) -> Iterator[Journey]:
+    """Journeys that leave their waiting in this plan."""
+    for write in plan.writes:
+        if isinstance(write, PutJourney) and write.journey.step not in (Step.WAITING, Step.FAILED):
+            before = observed.journeys.get(write.journey.host)
+            if before is None or before.step is Step.WAITING:
+                yield write.journey
+
+
+def allowed(spec: TargetSpec) -> int:
+    """Hosts that may be missing; worked out anew."""
+    total, amount = len(spec.hosts), spec.rollout.max_unavailable
+    if spec.release is None:
+        return total
+    if total == 1:
+        return int(spec.rollout.downtime == "allowed")
+    return min(amount, total) if isinstance(amount, int) else max(total * int(amount[:-1]) // 100, 1)
+
+
+def keeps_the_budget(spec: TargetSpec, observed: Observed, plan: Plan) -> None:
+    """Promise 1: a plan takes out no host that serves, beyond what may be missing."""
+    serving = {host for host in spec.hosts if surely_serves(spec, observed.facts(host))}
+    out = {facts.host.name for facts, _, _, state in newly_asked(spec, observed, plan) if state in OUT}
+    out |= {journey.host for journey in begun(observed, plan)}
+    missing = len(spec.hosts) - len(serving)
+    assert not out & serving or missing + len(out & serving) <= allowed(spec), (out, serving)
+
+
+def acts_on_no_unknown_or_claimed_host(spec: TargetSpec, observed: Observed, plan: Plan) -> None:
+    """Promises 2 and 13, and "unknown ones never": who may begin a journey."""
+    for journey in begun(observed, plan):
+        facts = observed.facts(journey.host)
+        assert not facts.silent
+        assert facts.claimed_by is None
+        for node, pool, port in places(spec):
+            server = facts.servers.get((node, pool))
+            assert server is not None
+            assert server.address == f"{facts.host.address}:{port}"
+            assert server.admin == "ready" or server.by != "person"
+    assert not list(begun(observed, plan)) or not observed.silent_balancers
+
+
+def deploys_only_to_hosts_that_are_out(spec: TargetSpec, observed: Observed, plan: Plan) -> None:
+    """Promise 3: another release only where every node has confirmed MAINT, idle, under the assignment that asked."""
+    for write in plan.writes:
+        if not isinstance(write, PutEntry) or write.key != SERVICE or write.node not in spec.hosts:
+            continue
+        facts = observed.facts(write.node)
+        release = ServiceAssignment.model_validate_json(write.value).release
+        if not _is_another(release, facts):
+            continue
+        for node, pool, port in places(spec):
+            entry = facts.entries.get((node, server_key(pool, write.node)))
+            server = facts.servers.get((node, pool))
+            assert entry is not None
+            assert server is not None
+            assert asked(facts, node, pool) == "maint"
+            assert server.read >= entry.stamp
+            assert (server.admin, server.idle, server.old_workers) == ("maint", True, 0)
+            assert server.address == f"{facts.host.address}:{port}"
+
+
+def _is_another(release: Release | None, facts: HostFacts) -> bool:
+    before = facts.entries.get((facts.host.name, SERVICE))
+    if before is not None:
+        return ServiceAssignment.model_validate_json(before.value).release != release
+    running = facts.service.digest if facts.service else None
+    return release is None or release.digest != running
+
+
+def enables_only_tested_hosts(spec: TargetSpec, observed: Observed, plan: Plan) -> None:
+    """Promises 4 and 13: "ready" only after every gate has passed in this journey, and over nobody's head."""
+    journeys = dict(observed.journeys)
+    journeys |= {write.journey.host: write.journey for write in plan.writes if isinstance(write, PutJourney)}
+    for facts, _, _, state in newly_asked(spec, observed, plan):
+        if state != "ready":
+            continue
+        host = facts.host.name
+        journey = journeys[host]
+        dropped = DropJourney(host) in plan.writes
+        assert journey.digest == spec.digest or dropped
+        for gate in spec.gates:
+            operation = observed.operations.get(operation_id(spec, journey, gate))
+            assert operation is not None
+            assert operation.result is not None
+            assert operation.result.outcome == "passed"
+        for node, pool, _ in places(spec):
+            server = facts.servers.get((node, pool))
+            assert server is None or server.admin == "ready" or server.by != "person"
+
+
+def contradicts_itself_nowhere(spec: TargetSpec, observed: Observed, plan: Plan) -> None:
+    """No entry is both put and dropped, and nothing is written that is there already."""
+    put = {(write.node, write.key) for write in plan.writes if isinstance(write, PutEntry)}
+    dropped = [(write.node, write.key) for write in plan.writes if isinstance(write, DropEntry)]
+    assert not put & set(dropped)
+    assert len(dropped) == len(set(dropped))
+
+
+PROMISES = (
+    keeps_the_budget,
+    acts_on_no_unknown_or_claimed_host,
+    deploys_only_to_hosts_that_are_out,
+    enables_only_tested_hosts,
+    contradicts_itself_nowhere,
+)
