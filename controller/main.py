@@ -43,7 +43,7 @@ class Controller:
         self._socket = _listen(settings.listen)
         self._server = uvicorn.Server(
             uvicorn.Config(
-                create_app(self._mailbox, self._metrics, [self._bus.router()]),
+                create_app(self._mailbox, self._metrics, [self._bus.router()], clock=clock),
                 log_config=None,
                 access_log=False,
                 timeout_graceful_shutdown=1,

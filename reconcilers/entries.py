@@ -2,12 +2,13 @@
 
 from typing import Literal
 
-from crds.messages import ServerAssignment, ServerState, ServiceAssignment
-from crds.release import Release, canonical_json
+from crds.messages import ServerState
+from crds.release import Release
 from crds.status import Journey, Step
 from reconcilers.facts import HostFacts, online_places
 from reconcilers.fragments import SERVICE, server_key
 from reconcilers.target import PoolSpec, TargetSpec
+from reconcilers.values import server_of, server_value, service_value
 
 _ONLINE: dict[Step, ServerState] = {
     Step.DRAINING: "drain",
@@ -34,10 +35,10 @@ def entries_for(target: TargetSpec, facts: HostFacts, fetch: bool = False) -> di
         elif state is not None:
             close = state == "maint" and target.rollout.drain.on_timeout == "close"
             address = _address(facts, pool)
-            asked[key] = _server(state, address, close)
+            asked[key] = server_value(state, address, close)
             if pool.maintenance and state != "watch":
-                tested = "ready" if facts.journey and facts.journey.step is Step.TESTING else "maint"
-                asked[node, server_key(pool.maintenance, facts.host.name)] = _server(tested, address, False)
+                tested: ServerState = "ready" if facts.journey and facts.journey.step is Step.TESTING else "maint"
+                asked[node, server_key(pool.maintenance, facts.host.name)] = server_value(tested, address, False)
     return asked
 
 
@@ -50,11 +51,6 @@ def _kept(facts: HostFacts, node: str, pool: PoolSpec) -> dict[tuple[str, str], 
     return {key: facts.entries[key].value for key in keys if key in facts.entries}
 
 
-def _server(state: ServerState | str, address: str, close: bool) -> str:
-    assignment = ServerAssignment.model_validate({"state": state, "address": address, "close": close})
-    return canonical_json(assignment.model_dump(mode="json", by_alias=True, exclude_defaults=True)).decode()
-
-
 def _online_state(
     target: TargetSpec, facts: HostFacts, node: str, pool: PoolSpec
 ) -> ServerState | Literal["as it is"] | None:
@@ -63,7 +59,7 @@ def _online_state(
     if journey is not None and journey.step is not Step.WAITING:
         return _journey_state(journey)
     entry = facts.entries.get((node, server_key(pool.online, facts.host.name)))
-    if entry and target.release is None and ServerAssignment.model_validate_json(entry.value).state == "maint":
+    if entry and target.release is None and server_of(entry.value).state == "maint":
         return "as it is"
     if (node, pool.online) in facts.unclear:
         return "watch"
@@ -86,11 +82,9 @@ def _service_entry(target: TargetSpec, facts: HostFacts, fetch: bool) -> dict[tu
     if not known:
         return {}
     following = target.release if fetch and release and target.digest != release.digest else None
-    assignment = ServiceAssignment(
-        release=release, next=following, probes=list(target.probes), address=facts.host.address
-    )
-    said = canonical_json(assignment.model_dump(mode="json", by_alias=True, exclude_defaults=True))
-    return {(facts.host.name, SERVICE): said.decode()}
+    key = (facts.host.name, SERVICE)
+    before = facts.entries[key].value if key in facts.entries else None
+    return {key: service_value(before, release, following, list(target.probes), facts.host.address)}
 
 
 def _release(target: TargetSpec, facts: HostFacts) -> tuple[Release | None, bool]:

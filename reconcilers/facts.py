@@ -11,6 +11,7 @@ from crds.messages import ServerReport, ServiceAssignment, ServiceReport
 from crds.status import Journey
 from reconcilers.fragments import SERVICE, Entry, server_key
 from reconcilers.target import HostSpec, PoolSpec, TargetSpec
+from reconcilers.values import service_of
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class HostFacts:
     def assigned_service(self) -> ServiceAssignment | None:
         """What the host is asked to run now."""
         entry = self.entries.get((self.host.name, SERVICE))
-        return ServiceAssignment.model_validate_json(entry.value) if entry else None
+        return service_of(entry.value) if entry else None
 
 
 def online_places(target: TargetSpec) -> Iterator[tuple[str, PoolSpec]]:

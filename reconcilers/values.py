@@ -1,0 +1,39 @@
+"""Values of entries as canonical JSON, made and read once: a plan compares thousands of them and changes few."""
+
+from functools import lru_cache
+
+from crds.base import WireModel
+from crds.messages import AdminState, ServerAssignment, ServerState, ServiceAssignment
+from crds.release import Release, canonical_json
+from crds.service import Probe
+
+
+def written(model: WireModel) -> str:
+    """A value as an entry holds it; defaults are left out."""
+    return canonical_json(model.model_dump(mode="json", by_alias=True, exclude_defaults=True)).decode()
+
+
+@lru_cache(maxsize=65536)
+def server_value(state: ServerState | AdminState, address: str, close: bool) -> str:
+    """What is asked about a server."""
+    return written(ServerAssignment(state=state, address=address, close=close))
+
+
+@lru_cache(maxsize=65536)
+def service_of(value: str) -> ServiceAssignment:
+    """What is asked of a host about its service."""
+    return ServiceAssignment.model_validate_json(value)
+
+
+@lru_cache(maxsize=65536)
+def server_of(value: str) -> ServerAssignment:
+    """What is asked about a server."""
+    return ServerAssignment.model_validate_json(value)
+
+
+def service_value(
+    before: str | None, release: Release | None, following: Release | None, probes: list[Probe], address: str
+) -> str:
+    """What is asked of a host about its service; ``before`` as it is, where it says the same already."""
+    asked = ServiceAssignment(release=release, next=following, probes=probes, address=address)
+    return before if before is not None and service_of(before) == asked else written(asked)

@@ -1,0 +1,132 @@
+"""Checkers: each promise of docs/INVARIANTS.md that a run can break is looked at when something happens.
+
+They look at the truth (what balancers and processes really are), not at what the controller believes.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from agent.drivers.contracts import BalancerDriver, Server
+from controller.world import World, is_claim
+from crds.messages import Stamp
+from crds.status import RolloutStatus, Step
+from reconcilers.sizes import budget
+from tests.simulation.desired import PORTS, host_names, pool
+
+
+class PromiseBroken(BaseException):
+    """A promise was broken: its number, and what was seen. No Exception, so that no agent survives it."""
+
+    def __init__(self, promise: int, what: str) -> None:
+        super().__init__(f"promise {promise} is broken: {what}")
+        self.promise = promise
+
+
+@dataclass
+class Truth:
+    """Ways to see what really is."""
+
+    hosts: int
+    server: Callable[[str, str, str], Server | None]
+    """(balancer node, pool, host) -> the server."""
+    balancers: Iterable[str]
+    digest: Callable[[str, str], str | None]
+    """(host, target) -> the digest of what runs there."""
+
+
+@dataclass
+class Checkers:
+    """What was seen so far, and what must hold."""
+
+    truth: Truth
+    passed: set[tuple[str, str, str]] = field(default_factory=set)
+    """(target, host, digest) whose gates have passed there."""
+    complete: set[str] = field(default_factory=set)
+    """Services that were online everywhere at least once: from then on the budget counts."""
+    stamps: dict[str, Stamp] = field(default_factory=dict)
+
+    # --- at the moment something happens (see nodes.Witness)
+
+    def taken_out(self, node: str, pool_name: str, server: str, driver: BalancerDriver) -> None:
+        """Promise 1: no act of ours leaves fewer hosts online than the budget allows."""
+        service, _, kind = pool_name.partition("_")
+        before = driver.observe({pool_name}).pools[pool_name][server]
+        if kind != "online" or service not in self.complete or before.admin != "ready":
+            return
+        out = {host for host in host_names(self.truth.hosts) if not self.serves(service, host)} | {server}
+        allowed = budget("25%", self.truth.hosts, downtime_allowed=False)
+        if len(out) > allowed:
+            raise PromiseBroken(
+                1, f"{node} takes out {server} of {pool_name}: then {sorted(out)} are out, {allowed} may"
+            )
+
+    def let_in(self, node: str, pool_name: str, server: str) -> None:
+        """Promise 4: no host goes online with a release that has not passed its gates on that host."""
+        service, _, kind = pool_name.partition("_")
+        if kind != "online":
+            return
+        target = f"{service}@prod"
+        digest = self.truth.digest(server, target)
+        if digest is None or (target, server, digest) not in self.passed:
+            raise PromiseBroken(
+                4, f"{node} lets {server} into {pool_name} with {digest}, whose gates never passed there"
+            )
+
+    def replaced(self, host: str, target: str) -> None:
+        """Promise 3: nothing is deployed onto a host that a balancer still sends customers to."""
+        service = target.partition("@")[0]
+        for node in self.truth.balancers:
+            server = self.truth.server(node, pool(service, "online"), host)
+            if server is not None and (server.admin != "maint" or server.sessions or server.old_workers):
+                raise PromiseBroken(3, f"{target} is replaced on {host} while it is {server.status} on {node}")
+
+    def took(self, node: str, stamp: Stamp) -> None:
+        """Promise 5: an older assignment is never taken."""
+        if stamp < self.stamps.get(node, stamp):
+            raise PromiseBroken(5, f"{node} took {stamp} after {self.stamps[node]}")
+        self.stamps[node] = stamp
+
+    # --- after each step of the controller
+
+    def decided(self, world: World, good: dict[str, dict[str, str]]) -> None:
+        """Promises 2 and 6, from the controller's own records."""
+        self._one_batch(world)
+        revisions = {spec.revision for spec in world.specs.values()}
+        if len(revisions) > 1:
+            raise PromiseBroken(6, f"targets of {sorted(revisions)} are in force together")
+        for spec in world.specs.values():
+            if good[spec.revision][spec.name.partition("@")[0]] != spec.version:
+                raise PromiseBroken(6, f"{spec.name} is {spec.version}, which is not what {spec.revision} says")
+
+    def _one_batch(self, world: World) -> None:
+        claimed: dict[str, str] = {}
+        for target, journeys in world.journeys.items():
+            batches = {journey.batch for journey in journeys.values() if journey.step is not Step.FAILED}
+            if len(batches) > 1:
+                raise PromiseBroken(2, f"{target} has batches {sorted(batches)} under way at once")
+            for host, journey in journeys.items():
+                if is_claim(journey) and claimed.setdefault(host, target) != target:
+                    raise PromiseBroken(2, f"{host} is claimed by {target} and {claimed[host]}")
+
+    def succeeded(self, target: str, status: RolloutStatus) -> None:
+        """Promise 8: success means every host on the digest, healthy and online."""
+        for host in host_names(self.truth.hosts):
+            if self.truth.digest(host, target) != status.succeeded_digest:
+                raise PromiseBroken(8, f"{target} succeeded, but {host} runs {self.truth.digest(host, target)}")
+            if not self.serves(target.partition("@")[0], host):
+                raise PromiseBroken(8, f"{target} succeeded, but {host} is not online")
+
+    # --- the truth
+
+    def serves(self, service: str, host: str) -> bool:
+        """Online on every balancer node, and running."""
+        if self.truth.digest(host, f"{service}@prod") is None:
+            return False
+        servers = [self.truth.server(node, pool(service, "online"), host) for node in self.truth.balancers]
+        return all(server is not None and server.admin == "ready" and server.up for server in servers)
+
+    def notice_complete(self) -> None:
+        """The budget counts from the moment that a service was online everywhere."""
+        for service in PORTS.keys() - self.complete:
+            if all(self.serves(service, host) for host in host_names(self.truth.hosts)):
+                self.complete.add(service)
