@@ -128,11 +128,20 @@ def test_a_local_commit_is_noticed_at_once(running: Following) -> None:
     assert min(spent) < 1.0
 
 
-def test_a_commit_right_after_the_first_look_is_not_missed(running: Following) -> None:
-    running.next()
-    revision = commit_all(running.origin)
+def test_a_commit_before_the_watch_began_is_not_missed(following: Following) -> None:
+    """The watch begins with the first wait, after the first look; what happens in between must be looked for."""
+    following.watcher.step()
+    following.next()
+    revision = commit_all(following.origin)
+    stop = threading.Event()
+    late = threading.Timer(20, stop.set)
+    late.start()
+    following.watcher.wait(INTERVAL, stop)
+    late.cancel()
+    following.watcher.step()
 
-    assert running.next().revision == revision
+    assert not stop.is_set()
+    assert following.next().revision == revision
 
 
 def test_packing_references_is_no_revision_and_hides_none(running: Following) -> None:
