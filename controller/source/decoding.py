@@ -5,7 +5,7 @@ import re
 from controller.source.characters import HIDDEN, describe
 
 MAX_BYTES = 1024 * 1024
-"""Larger than any file that people keep by hand; a fleet of 5,000 hosts has about half of it."""
+"""Larger than any file that people keep by hand; a fleet of 5,000 hosts has about a third of it."""
 
 _UTF_8 = "save the file as UTF-8 without a byte order mark"
 _LINE_ENDS = "end lines with a line feed, or with a carriage return and a line feed"

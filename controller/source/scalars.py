@@ -25,6 +25,7 @@ _OTHERWISE = (
     ("a default value", re.compile(r"=")),
 )
 _MOST_DIGITS = 15
+"""As many as a double holds exactly."""
 
 
 def resolve(text: str) -> Scalar:
@@ -33,18 +34,18 @@ def resolve(text: str) -> Scalar:
         return None
     if text in _BOOLEANS:
         return _BOOLEANS[text]
-    if _INTEGER.fullmatch(text) and len(text) <= _MOST_DIGITS:
-        return int(text)
+    if _INTEGER.fullmatch(text):
+        return int(_exact(text))
     if _FLOAT.fullmatch(text):
-        return _finite(text)
+        return float(_exact(text))
     for meaning, pattern in _OTHERWISE:
         if pattern.fullmatch(text):
             raise Flaw(f"some programs read {text} as {meaning}", f'write "{text}" for text')
     return text
 
 
-def _finite(text: str) -> float:
-    value = float(text)
-    if len(text) > _MOST_DIGITS + 5 or not math.isfinite(value):
-        raise Flaw(f"the number {text[:20]} is too large", f'write "{text[:20]}" for text')
-    return value
+def _exact(text: str) -> str:
+    """Refuse what programs round, each in its own way."""
+    if len(text) > _MOST_DIGITS or not math.isfinite(float(text)):
+        raise Flaw(f"the number {text[:20]} is too long or too large", f'write "{text[:20]}" for text')
+    return text

@@ -207,9 +207,16 @@ CASES = [
         "absent to remove the service)",
     ),
     Case(
+        "a number that programs round",
+        spoiled(V, '"1.0.0"', "9007199254740993"),
+        "versions/prod/api.yaml:2:10: error: version: the number 9007199254740993 is too long or too large "
+        '(write "9007199254740993" for text)',
+    ),
+    Case(
         "a number out of range",
         spoiled(V, '"1.0.0"', "1e999"),
-        'versions/prod/api.yaml:2:10: error: version: the number 1e999 is too large (write "1e999" for text)',
+        "versions/prod/api.yaml:2:10: error: version: the number 1e999 is too long or too large "
+        '(write "1e999" for text)',
     ),
 ]
 
