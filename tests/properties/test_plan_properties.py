@@ -223,7 +223,7 @@ def carried_out(spec: TargetSpec, observed: Observed, decided: Plan) -> Observed
 
 
 @given(situations())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_no_plan_breaks_a_promise_and_planning_comes_to_rest(situation: tuple[TargetSpec, Observed]) -> None:
     spec, observed = situation
     for _ in range(PASSES):
@@ -237,7 +237,7 @@ def test_no_plan_breaks_a_promise_and_planning_comes_to_rest(situation: tuple[Ta
 
 
 @given(situations(), st.sampled_from([NOW, NOW + seconds(31), NOW + seconds(4000)]))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_the_same_is_decided_again_and_nothing_observed_is_changed(
     situation: tuple[TargetSpec, Observed], now: datetime
 ) -> None:
@@ -248,7 +248,7 @@ def test_the_same_is_decided_again_and_nothing_observed_is_changed(
 
 
 @given(situations())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_a_plan_that_waits_for_time_waits_for_a_time_to_come(situation: tuple[TargetSpec, Observed]) -> None:
     spec, observed = situation
     wake = plan(spec, observed, NOW).wake_at
@@ -256,7 +256,7 @@ def test_a_plan_that_waits_for_time_waits_for_a_time_to_come(situation: tuple[Ta
 
 
 @given(situations())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_every_host_stands_somewhere_and_always_at_the_same_place(situation: tuple[TargetSpec, Observed]) -> None:
     spec, observed = situation
     for name in spec.hosts:

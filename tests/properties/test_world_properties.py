@@ -22,6 +22,7 @@ MOST = 4
 names = st.sampled_from(NAMES)
 hosts = st.sampled_from([f"vm{number}" for number in range(1, MOST + 1)])
 balancers = st.sampled_from(NODES)
+counts = st.sampled_from([MOST, MOST, MOST, 1, 2, 3])
 nodes = st.one_of(hosts, balancers, st.just(RUNNER))
 
 
@@ -49,9 +50,8 @@ class Histories(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.site = Site(checks=PROMISES)
-        self.versions: dict[str, str | None] = dict.fromkeys(NAMES, "1")
 
-    @initialize(count=st.integers(1, MOST), rolled_out=st.booleans())
+    @initialize(count=counts, rolled_out=st.booleans())
     def begin(self, count: int, rolled_out: bool) -> None:
         for name in NAMES:
             self.site.install(spec_of(name, "1", MOST))
@@ -63,10 +63,16 @@ class Histories(RuleBasedStateMachine):
     def time_passes(self, count: int, span: float) -> None:
         self.site.run(count, span)
 
-    @rule(name=names, version=st.sampled_from(["1", "2", "3", None]), count=st.integers(1, MOST), soak=st.booleans())
-    def commit(self, name: str, version: str | None, count: int, soak: bool) -> None:
-        self.versions[name] = version
-        self.site.declare(spec_of(name, version, count, soak="10s" if soak else "0s"))
+    @rule(
+        name=names,
+        version=st.sampled_from(["2", "3", "1", None]),
+        count=counts,
+        soak=st.sampled_from(["0s", "10s"]),
+        batches=st.sampled_from([[1, "50%"], ["100%"]]),
+        max_unavailable=st.sampled_from([1, "50%"]),
+    )
+    def commit(self, name: str, version: str | None, count: int, **rollout: Any) -> None:
+        self.site.declare(spec_of(name, version, count, **rollout))
         self.site.decide()
 
     @rule(name=names)
@@ -123,7 +129,9 @@ class Histories(RuleBasedStateMachine):
             assert kept == fresh.observed(name).index
             assert sorted(kept.candidates) == kept.candidates
             for host in spec.hosts:
-                assert world.facts(name, host) == fresh.facts(name, host)
+                facts = world.facts(name, host)
+                assert facts == fresh.facts(name, host)
+                assert not [node for node, _ in facts.servers if world.nodes.get(node).silent]
 
     def teardown(self) -> None:
         """Promise 17: once faults stop, every target converges or stalls with a reason."""
@@ -142,7 +150,7 @@ class Histories(RuleBasedStateMachine):
             assert ready[0] == "True" or stalled[0] == "True", self.site.status(name)
 
 
-Histories.TestCase.settings = settings(max_examples=40, stateful_step_count=20, deadline=None)
+Histories.TestCase.settings = settings(max_examples=60, stateful_step_count=20, deadline=None)
 TestHistories = Histories.TestCase
 
 

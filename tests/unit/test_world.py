@@ -95,9 +95,20 @@ def test_a_silent_node_takes_its_word_with_it() -> None:
     assert [node.name for node in silent] == ["vm1"]
     assert standings(made)["vm1"] is Standing.UNKNOWN
     assert standings(made)["vm2"] is Standing.CURRENT
-    made.expire(NOW + seconds(200))
-    assert set(standings(made).values()) == {Standing.UNKNOWN}
-    assert len(made.observed("api@prod").silent_balancers) == 2
+
+
+def test_a_silent_balancer_node_makes_every_host_behind_it_unknown() -> None:
+    made = world()
+    for name in (*API.hosts, "lb1"):
+        made.fold(report(name, 2, full=False, full_seq=1), NOW + seconds(60))
+    silent = made.expire(NOW + seconds(90))
+    assert [node.name for node in silent] == ["lb2"]
+    observed = made.observed("api@prod")
+    assert set(observed.index.standings) == {Standing.UNKNOWN}
+    assert observed.index.unavailable == len(API.hosts)
+    assert len(observed.silent_balancers) == 1
+    made.fold(report("lb2", 2, full=False, full_seq=1), NOW + seconds(91))
+    assert set(standings(made).values()) == {Standing.CURRENT}
 
 
 def test_a_balancer_that_does_not_answer_or_would_forget_is_an_obstacle() -> None:
