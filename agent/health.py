@@ -6,8 +6,10 @@ from random import Random
 from crds.messages import Stamp
 from crds.service import Probe
 
-_FIRST = 0.025
-"""Seconds after a start until the first question; doubled until the service was healthy once."""
+_FIRST = 0.05
+"""Seconds from the first question after a start to the second."""
+_GROWTH = 1.25
+"""Each further wait is longer by this, until the service was healthy once: it is noticed a quarter late at most."""
 
 
 @dataclass
@@ -55,7 +57,7 @@ class ProbeState:
         return not self._started and self._quick < self.probe.interval
 
     def _pace(self) -> float:
-        pace, self._quick = self._quick, self._quick * 2
+        pace, self._quick = self._quick, self._quick * _GROWTH
         return pace
 
 

@@ -18,7 +18,7 @@ Admins = Mapping[Place, AdminState]
 class Pace:
     """Seconds between two looks at the balancer."""
 
-    moving: float = 0.1
+    moving: float = 0.05
     """While a named server is on its way; grows to ``idle`` with the time that nothing changes (a fiftieth of it)."""
     watching: float = 0.25
     """Between two looks at the worker's identity while servers are held in a state."""

@@ -343,7 +343,7 @@ def test_unknown_pools_servers_and_drivers_are_said_in_words(node: Node) -> None
 def test_it_looks_often_only_while_something_moves(node: Node) -> None:
     assert node.ask().again_in == 1.0
     node.sim.hold(ONLINE, "vm1", 1000)
-    assert node.ask(vm1="drain").again_in == pytest.approx(0.1)
+    assert node.ask(vm1="drain").again_in == pytest.approx(0.05)
     assert node.ask(vm2="maint").again_in == 0.25
     node.ask(vm1="drain")
     node.clock.advance(40)

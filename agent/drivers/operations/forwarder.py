@@ -18,6 +18,8 @@ PROOF = "x-drumbeat-server"
 """The header that asks for a server, and in which the balancer says which one answered."""
 
 _BLOCK = 65536
+_HEED = 0.02
+"""Seconds until the end is noticed: each gate's result waits for it, and gates queue for the runner's places."""
 _HOP_BY_HOP = frozenset(
     ("connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade", "expect")
 )
@@ -30,7 +32,7 @@ class Forwarder:
     def __init__(self, url: str, server: str, timeout: float) -> None:
         """Forward to ``url``, asking for ``server``; ``timeout`` in seconds for each read. Raises OSError."""
         self._listener = _Listener(_Link(url, server, timeout))
-        self._thread = Thread(target=self._listener.serve_forever, args=(0.1,), name="forwarder", daemon=True)
+        self._thread = Thread(target=self._listener.serve_forever, args=(_HEED,), name="forwarder", daemon=True)
         self.url = f"http://127.0.0.1:{self._listener.server_address[1]}"
 
     def __enter__(self) -> Self:
