@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import signal
 import sys
@@ -18,9 +19,12 @@ from controller.demo.fleet import Fleet, running
 from controller.demo.interrupts import interruptible
 from controller.demo.layout import FLEET, SERVICE, TARGET, Layout
 from controller.demo.processes import DemoError, tail
+from controller.demo.programs import need_program
 from controller.demo.story import BROKEN, SECOND, Result, Story
 
 INTERRUPTED = 130
+LONGEST_ROOT = 70
+"""Characters of the folder's path."""
 
 
 def demo(
@@ -30,6 +34,10 @@ def demo(
         bool, typer.Option("--json", help="Print the figures as one JSON object, last on stdout.")
     ] = False,
     bus: Annotated[str, typer.Option(help="How messages travel: http.", metavar="BUS")] = "http",
+    folder: Annotated[
+        Path | None,
+        typer.Option(help="An empty or new folder to run in, removed at the end.", show_default="a new one in /tmp"),
+    ] = None,
 ) -> None:
     """Run a fleet on this machine, roll a release out over it under load, and see a bad one held.
 
@@ -39,7 +47,27 @@ def demo(
     if bus != "http":
         raise typer.BadParameter(f"{bus!r} is no bus; write http", param_hint="--bus")
     console = Console(stderr=as_json, no_color=bool(os.environ.get("NO_COLOR")))
-    raise typer.Exit(run_demo(Path(tempfile.mkdtemp(prefix="drumbeat-")), hosts, keep, as_json, Display(console)))
+    raise typer.Exit(run_demo(root_of(folder), hosts, keep, as_json, Display(console)))
+
+
+def root_of(folder: Path | None) -> Path:
+    """Where the demo runs: the folder that was asked for, made if need be, or a new one. Raises BadParameter."""
+    if folder is None:
+        return Path(tempfile.mkdtemp(prefix="drumbeat-"))
+    root = folder.resolve()
+    if len(str(root)) > LONGEST_ROOT:
+        # The system takes about a hundred characters for a socket's path.
+        raise typer.BadParameter(f"{root} is too long for sockets in it; name a shorter path", param_hint="--folder")
+    try:
+        root.mkdir(mode=0o700, exist_ok=True)
+        if any(root.iterdir()):
+            raise typer.BadParameter(
+                f"{root} is not empty, and would be removed at the end; name a folder that is not there yet",
+                param_hint="--folder",
+            )
+    except OSError as error:
+        raise typer.BadParameter(f"{root} cannot be used: {error.strerror}", param_hint="--folder") from error
+    return root
 
 
 def run_demo(root: Path, hosts: int, keep: bool, as_json: bool, display: Display) -> int:
@@ -85,9 +113,11 @@ def stay(fleet: Fleet, display: Display) -> None:
     """Say how to play with the fleet, and wait for Ctrl-C."""
     layout = fleet.layout
     artifact = layout.artifacts / f"{SERVICE}-{SECOND}.tar.gz"
+    environment = layout.root / "environment"
+    environment.write_text(environment_text(layout), encoding="utf-8")
     display.chapter("It stays up until you press Ctrl-C. In another terminal:")
     for line in (
-        f"export DRUMBEAT_SERVER={layout.controller_url}",
+        f". {environment}      # puts drumbeat on the PATH, and says where everything is",
         f"cd {layout.repository}",
         f"drumbeat describe target {TARGET}      # why it is held",
         "drumbeat get nodes",
@@ -102,6 +132,19 @@ def stay(fleet: Fleet, display: Display) -> None:
             signal.pause()
     except KeyboardInterrupt:
         display.say("Everything that was started is being ended.")
+
+
+def environment_text(layout: Layout) -> str:
+    """What a shell in another terminal reads: the commands, the controller, and where everything is."""
+    commands, haproxy = Path(sys.executable).parent, need_program("haproxy").parent
+    values = {
+        "PATH": f'{shlex.quote(str(Path(sys.executable).parent))}:"$PATH":{shlex.quote(str(haproxy))}',
+        "DRUMBEAT_SERVER": layout.controller_url,
+        "DEMO": shlex.quote(str(layout.root)),
+        "DEMO_ARTIFACTS": f"http://127.0.0.1:{layout.ports.artifacts}",
+        "DEMO_CUSTOMERS": layout.customers_url,
+    }
+    return "".join(f"export {name}={value}\n" for name, value in values.items())
 
 
 def explain(error: DemoError, root: Path, display: Display) -> None:
