@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from crds.base import format_duration
-from crds.messages import ServerReport, ServiceReport
+from crds.messages import OperationReport, ServerReport, ServiceReport
 from crds.service import Gate
 from crds.status import Journey, Operation, Step
 from reconcilers.entries import entries_for
@@ -178,12 +178,20 @@ def _gate_verdict(gate: Gate, journey: Journey, at: Situation, elapsed: float) -
         return _gate_runs(gate, journey, at, operation)
     if result.outcome == "passed":
         return None
-    said = result.message or (result.log_tail[-1] if result.log_tail else "no reason given")
+    said = _said_by(result)
     if result.outcome == "failed":
         return _failed(journey, at, elapsed, f"gate {gate.name} failed: {said}")
     if journey.attempt + 1 >= MAX_ATTEMPTS:
         return _failed(journey, at, elapsed, f"gate {gate.name} was inconclusive {MAX_ATTEMPTS} times: {said}")
     return _another_attempt(journey, f"gate {gate.name} was inconclusive: {said}")
+
+
+def _said_by(result: OperationReport) -> str:
+    """The outcome in words; the end of what the command wrote often is the only reason why."""
+    last = result.log_tail[-1] if result.log_tail else ""
+    if result.message and last:
+        return f"{result.message}; its output ends: {last}"
+    return result.message or last or "no reason given"
 
 
 def _gate_runs(gate: Gate, journey: Journey, at: Situation, operation: Operation | None) -> Journey:

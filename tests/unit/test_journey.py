@@ -215,6 +215,11 @@ def test_a_gate_without_a_message_is_quoted_from_its_log() -> None:
     assert failed.reason == "gate smoke failed: not ok 2"
 
 
+def test_a_failed_gate_says_what_its_command_wrote_last() -> None:
+    failed = fails(scene(Step.TESTING).gated("failed", message="exit status 1", log_tail=["ok 1", "not ok 2"]))
+    assert failed.reason == "gate smoke failed: exit status 1; its output ends: not ok 2"
+
+
 def test_an_inconclusive_gate_is_tried_three_times() -> None:
     at = scene(Step.TESTING)
     for attempt in (1, 2):
