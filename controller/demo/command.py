@@ -136,9 +136,9 @@ def stay(fleet: Fleet, display: Display) -> None:
 
 def environment_text(layout: Layout) -> str:
     """What a shell in another terminal reads: the commands, the controller, and where everything is."""
-    commands, haproxy = Path(sys.executable).parent, need_program("haproxy").parent
+    commands, haproxy = shlex.quote(str(Path(sys.executable).parent)), shlex.quote(str(need_program("haproxy").parent))
     values = {
-        "PATH": f'{shlex.quote(str(Path(sys.executable).parent))}:"$PATH":{shlex.quote(str(haproxy))}',
+        "PATH": f'{commands}:"$PATH":{haproxy}',
         "DRUMBEAT_SERVER": layout.controller_url,
         "DEMO": shlex.quote(str(layout.root)),
         "DEMO_ARTIFACTS": f"http://127.0.0.1:{layout.ports.artifacts}",
