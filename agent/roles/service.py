@@ -266,9 +266,10 @@ class HostedService:
             self._health, self._asked_of = Health.begin(kept.probes, now), running.identity
         elif self._health.asks() != kept.probes:
             self._health = self._health.asking(kept.probes, now)
-        asked = self._whom(kept, kept.release)
-        for state in self._health.probes:
-            if state.due <= now and asked:
+        due = [state for state in self._health.probes if state.due <= now]
+        asked = self._whom(kept, kept.release) if due else None
+        if asked:
+            for state in due:
                 state.due = math.inf  # until it is answered
                 key = f"probe {self._target} {next(self._questions)}"
                 self._means.probing.start(key, self._do_ask, state, asked, stamp)
