@@ -39,7 +39,9 @@ ACTOR = "drumbeat"
 VALIDITY = timedelta(hours=1)
 """How long a node may start installations and operations under an assignment."""
 _MAX_PASSES = 8
-"""Plans of one target in one step: each may make the next possible; what is left waits for the next step."""
+"""Rounds of planning in one step: each may make the next possible; what is left waits for the next step."""
+_RESYNC = timedelta(seconds=10)
+"""While hosts are under way, all of them are looked at this often, as if everything had changed."""
 _REPEAT_AFTER = timedelta(seconds=5)
 
 
@@ -232,31 +234,34 @@ class Deciding:
     # --- planning and saving
 
     def _plan_all(self, now: datetime) -> None:
-        world = self.world
-        world.dirty |= self.queue.due(now)
-        for target in sorted(world.dirty):
-            if target not in world.specs:
-                world.dirty.discard(target)
-            elif not self.queue.rests(target, now):
-                self._plan(target, now)
+        """Plan until nothing is left to look at, so that what one target lets go is another's in the same step."""
+        for target in self.queue.due(now):
+            self.world.look_at_all(target)
+        for _ in range(_MAX_PASSES):
+            waiting = [target for target in sorted(self.world.dirty) if not self.queue.rests(target, now)]
+            if not waiting:
+                return
+            for target in waiting:
+                self.world.dirty.discard(target)
+                if target in self.world.specs:
+                    self._plan(target, now)
+        for target in self.world.dirty:
+            self.queue.wake(target, now)
 
     def _plan(self, target: str, now: datetime) -> None:
-        for _ in range(_MAX_PASSES):
-            self.world.dirty.discard(target)
-            try:
-                with self.metrics.plan_seconds.time():
-                    decided = plan(self.world.specs[target], self.world.observed(target), now)
-                self._save(target, decided.writes, now)
-            except Exception as error:  # noqa: BLE001 - a target that cannot be planned must not stop the others
-                delay = self.queue.failed(target, now)
-                self.metrics.failures_total.labels("plan").inc()
-                self._log.exception("plan.failed", target=target, error=str(error), again_in=round(delay, 2))
-                return
-            self.queue.succeeded(target)
-            self.queue.wake(target, decided.wake_at)
-            if target not in self.world.dirty:
-                return
-        self.queue.wake(target, now)
+        try:
+            with self.metrics.plan_seconds.time():
+                decided = plan(self.world.specs[target], self.world.observed(target), now)
+            self._save(target, decided.writes, now)
+        except Exception as error:  # noqa: BLE001 - a target that cannot be planned must not stop the others
+            delay = self.queue.failed(target, now)
+            self.world.look_at_all(target)
+            self.metrics.failures_total.labels("plan").inc()
+            self._log.exception("plan.failed", target=target, error=str(error), again_in=round(delay, 2))
+            return
+        self.queue.succeeded(target)
+        times = [decided.wake_at, now + _RESYNC if self.world.journeys.get(target) else None]
+        self.queue.wake(target, min((time for time in times if time is not None), default=None))
 
     def _save(self, target: str, writes: Sequence[Write], now: datetime) -> None:
         """Save a plan's writes, all or none, and carry them into the world."""
@@ -294,8 +299,9 @@ class Deciding:
         return stamp
 
     def _count(self, verb: str, reason: str) -> None:
-        if verb == "RolloutSucceeded" or verb == "RolloutHeld":
-            self.metrics.rollouts_total.labels("succeeded" if verb == "RolloutSucceeded" else "held").inc()
+        ended = {"RolloutSucceeded": "succeeded", "RolloutHeld": "held"}.get(verb)
+        if ended:
+            self.metrics.rollouts_total.labels(ended).inc()
         if verb == "HostConverged" or reason == "Failed":
             self.metrics.journeys_total.labels("succeeded" if verb == "HostConverged" else "failed").inc()
 

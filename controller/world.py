@@ -58,6 +58,7 @@ class World:
         """By target and host: the same entries, for the facts; those of no host under an empty name."""
         self._claims: dict[str, str] = {}
         self._touched: dict[str, set[str]] = defaultdict(set)
+        self._whole: set[str] = set()
         self._targets_on: dict[str, set[str]] = {}
         self._pools: dict[Place, tuple[str, PoolSpec]] = {}
         self._numbers: dict[tuple[str, str], int] = {}
@@ -148,7 +149,7 @@ class World:
                     continue
                 if operation.result is None or operation.result.outcome is None:
                     self.operations[target][identity] = operation.model_copy(update={"result": result})
-                    self.dirty.add(target)
+                    self.touch(target, operation.host)
                     yield self.operations[target][identity]
 
     def expire(self, now: datetime) -> list[Node]:
@@ -182,26 +183,38 @@ class World:
         for target in self._targets_on.get(name, set()):
             self.dirty.add(target)
             self.touch(target, name)
+            if name in self.specs[target].runners:
+                self._touched[target] |= self.journeys.get(target, {}).keys() & self.specs[target].hosts.keys()
         for (node, _), owner in self._pools.items():
             if node == name:
                 self._touch_all(owner)
 
     # --- what a plan looks at
 
+    def look_at_all(self, target: str) -> None:
+        """Have the next plan look at every host, whether anything is known to have changed or not."""
+        self._whole.add(target)
+        self.dirty.add(target)
+
     def observed(self, target: str) -> Observed:
-        """Everything about the target, with its index brought up to date."""
+        """Everything about the target, with its index brought up to date; what is new about hosts counts as seen."""
         spec = self.specs[target]
+        whole = target in self._whole or target not in self.indexes
+        changed = None if whole else frozenset(self._touched[target])
+        index = self._index(target)
+        self._whole.discard(target)
         return Observed(
             status=self.statuses.get(target) or RolloutStatus(target=target),
-            index=self._index(target),
+            index=index,
             facts=lambda host: self.facts(target, host),
             journeys=self.journeys.get(target, {}),
             operations=self.operations[target],
-            stray=self._stray(target),
+            stray=self._stray(target) if whole else (),
             pool_entries={key: entry.value for key, entry in self._asked[target][""].items()},
             silent_balancers=[words for node in spec.balancer_nodes if (words := self._obstacle(node))],
             runners=[runner for runner in spec.runners if not self.nodes.get(runner).silent],
             watching_since=self.watching_since,
+            changed=changed,
         )
 
     def _index(self, target: str) -> TargetIndex:
@@ -296,6 +309,7 @@ class World:
                 self._mark(target, host_of(node, key))
             case PutOperation(operation):
                 self.operations[target][operation.id] = operation
+                self._mark(target, operation.host)
             case DropOperation(identity):
                 self.operations[target].pop(identity, None)
 

@@ -29,7 +29,7 @@ def start_batch(draft: Draft) -> None:
     draft.status = draft.status.model_copy(update={"batch": number})
     draft.event("BatchStarted", draft.target.name, "Batch", f"batch {number}: {', '.join(hosts)}")
     for host in hosts:
-        draft.journeys[host] = _chosen(draft, draft.facts(host), number)
+        draft.put(host, _chosen(draft, draft.facts(host), number))
 
 
 def needs_downtime(draft: Draft) -> bool:
@@ -66,10 +66,10 @@ def let_go(draft: Draft) -> None:
     index = draft.observed.index
     mend_first = index.unavailable >= _allowed(draft) and any(not serves for serves, _ in index.candidates[:1])
     waiting = [host for host, journey in draft.journeys.items() if journey.step is Step.WAITING]
-    for host in waiting:
+    for host in [host for host in waiting if mend_first or draft.concerns(host)]:
         now = classify(draft.target, replace(draft.facts(host), journey=None))
         if not is_candidate(now) or (mend_first and now.available):
-            del draft.journeys[host]
+            draft.put(host, None)
     if waiting and not draft.journeys:
         draft.status = draft.status.model_copy(update={"batch": max(draft.status.batch - 1, 0)})
 
@@ -89,11 +89,11 @@ def start_waiting(draft: Draft) -> list[str]:
         if not obstacle and available and unavailable >= allowed:
             obstacle = f"{unavailable} of {len(index.hosts)} hosts are unavailable, and maxUnavailable allows {allowed}"
         if obstacle:
-            draft.journeys[host] = draft.journeys[host].model_copy(update={"reason": obstacle})
+            draft.put(host, draft.journeys[host].model_copy(update={"reason": obstacle}))
             continue
         unavailable += available
         first = _first_step(draft, facts)
-        draft.journeys[host] = moved(draft.journeys[host], first, draft.now, 0.0)
+        draft.put(host, moved(draft.journeys[host], first, draft.now, 0.0))
         draft.event("HostMoved", f"{draft.target.name}/{host}", first.capitalize(), "")
         started.append(host)
     return started

@@ -1,6 +1,6 @@
 """What planning looks at, and a plan in the making."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -30,6 +30,8 @@ class Observed:
     runners: Sequence[str] = ()
     """Runners of the fleet that report."""
     watching_since: datetime = field(kw_only=True)
+    changed: Set[str] | None = None
+    """Hosts about which anything changed since the last plan; None: every host is to be looked at."""
 
 
 @dataclass
@@ -42,11 +44,27 @@ class Draft:
     status: RolloutStatus
     journeys: dict[str, Journey]
     writes: list[Write] = field(default_factory=list)
-    arrived: set[str] = field(default_factory=set)
+    moved: set[str] = field(default_factory=set)
+    """Hosts whose journey this plan has changed, begun or ended."""
 
     def facts(self, host: str) -> HostFacts:
         """The host's facts, with the journey as decided so far."""
         return replace(self.observed.facts(host), journey=self.journeys.get(host))
+
+    def put(self, host: str, journey: Journey | None) -> None:
+        """Change the host's journey, or end it."""
+        if journey is None:
+            del self.journeys[host]
+        elif self.journeys.get(host) == journey:
+            return
+        else:
+            self.journeys[host] = journey
+        self.moved.add(host)
+
+    def concerns(self, host: str) -> bool:
+        """Whether there is anything new about the host: for all others the last plan's answer stands."""
+        changed = self.observed.changed
+        return changed is None or host in changed or host in self.moved
 
     def event(self, verb: str, object_: str, reason: str, message: str) -> None:
         """Put something on record, caused by the revision in force."""

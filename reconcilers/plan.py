@@ -5,7 +5,7 @@ from datetime import datetime
 
 from crds.messages import PoolAssignment
 from crds.release import canonical_json
-from crds.status import Hold, Journey, Step
+from crds.status import Hold, Step
 from reconcilers.batch import let_go, start_batch, start_waiting
 from reconcilers.draft import Draft, Observed
 from reconcilers.entries import entries_for
@@ -38,7 +38,7 @@ def plan(target: TargetSpec, observed: Observed, now: datetime) -> Plan:
     """
     draft = Draft(target, observed, now, observed.status, dict(observed.journeys))
     _notice_spec(draft)
-    _advance(draft, list(draft.journeys))
+    _advance(draft, [host for host in draft.journeys if draft.concerns(host)])
     _hold_on_failure(draft)
     let_go(draft)
     start_batch(draft)
@@ -67,8 +67,10 @@ def _notice_spec(draft: Draft) -> None:
         }
     )
     for host, journey in list(draft.journeys.items()):
-        following = retargeted(journey, target, draft.facts(host), draft.now) if host in target.hosts else None
-        _replace_journey(draft, host, following)
+        if host not in target.hosts:
+            draft.put(host, None)
+        elif journey.digest != target.digest:
+            draft.put(host, retargeted(journey, target, draft.facts(host), draft.now))
     if draft.journeys and not draft.status.batch:
         draft.status = draft.status.model_copy(update={"batch": 1})
 
@@ -81,18 +83,10 @@ def _advance(draft: Draft, hosts: Iterable[str]) -> None:
         at = Situation(draft.target, facts, observed.operations, observed.runners, draft.now, observed.watching_since)
         following = advance(journey, at)
         if following is None:
-            draft.arrived.add(host)
             draft.event("HostConverged", f"{draft.target.name}/{host}", "Arrived", f"runs {draft.target.version}")
         elif following.step is not journey.step:
             draft.event("HostMoved", f"{draft.target.name}/{host}", following.step.capitalize(), following.reason)
-        _replace_journey(draft, host, following)
-
-
-def _replace_journey(draft: Draft, host: str, journey: Journey | None) -> None:
-    if journey is None:
-        del draft.journeys[host]
-    else:
-        draft.journeys[host] = journey
+        draft.put(host, following)
 
 
 def _hold_on_failure(draft: Draft) -> None:
@@ -108,22 +102,39 @@ def _hold_on_failure(draft: Draft) -> None:
     if draft.status.hold is not None:
         for host, journey in list(draft.journeys.items()):
             if journey.step is Step.WAITING:
-                del draft.journeys[host]
+                draft.put(host, None)
 
 
 def _ask(draft: Draft) -> None:
     """Bring what is asked of nodes in line with where each host is now."""
-    target, observed = draft.target, draft.observed
+    observed = draft.observed
     for node, key in observed.stray:
         draft.writes.append(DropEntry(node, key))
     _ask_pools(draft)
-    size = batch_size(target.rollout.batches, draft.status.batch + 1, len(target.hosts))
-    soon = {host for host in observed.index.next_hosts(size) if draft.status.batch and not draft.status.hold}
-    for host in sorted(observed.index.unsettled | draft.journeys.keys() | draft.arrived | soon):
+    soon = _soon(draft)
+    for host in sorted(_to_ask_about(draft, soon)):
         journey = draft.journeys.get(host)
         fetch = host in soon or (journey is not None and journey.step in (Step.WAITING, Step.DRAINING, Step.LEAVING))
         _ask_about(draft, draft.facts(host), fetch)
     _request_operations(draft)
+
+
+def _soon(draft: Draft) -> set[str]:
+    """Hosts of the batch after this one: they fetch their artifact already."""
+    if not draft.status.batch or draft.status.hold:
+        return set()
+    size = batch_size(draft.target.rollout.batches, draft.status.batch + 1, len(draft.target.hosts))
+    following = draft.observed.index.next_hosts(size + len(draft.journeys))
+    return set([host for host in following if host not in draft.journeys][:size])
+
+
+def _to_ask_about(draft: Draft, soon: set[str]) -> set[str]:
+    """Hosts of which what is asked may have to change."""
+    observed, status = draft.observed, draft.observed.status
+    if observed.changed is None:
+        return (observed.index.unsettled | draft.journeys.keys() | draft.moved | soon) & draft.target.hosts.keys()
+    next_ones = soon if (draft.status.batch, draft.status.hold) != (status.batch, status.hold) else set()
+    return (observed.changed & draft.target.hosts.keys()) | (draft.moved & draft.target.hosts.keys()) | next_ones
 
 
 def _ask_pools(draft: Draft) -> None:
@@ -158,7 +169,7 @@ def _request_operations(draft: Draft) -> None:
     target, observed = draft.target, draft.observed
     needed = set()
     for host, journey in sorted(draft.journeys.items()):
-        if journey.step is Step.TESTING and journey.reason.startswith("gate "):
+        if journey.step is Step.TESTING and journey.reason.startswith("gate ") and draft.concerns(host):
             operation = next_operation(target, draft.facts(host), journey, observed.operations, observed.runners)
             if operation is not None:
                 draft.writes.append(PutOperation(operation))

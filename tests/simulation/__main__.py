@@ -17,11 +17,11 @@ FAST = Path("/dev/shm")
 """Memory, where the system has it: the journals of hundreds of agents are synced thousands of times."""
 
 
-def simulate(seed: int, hosts: int, faults: Faults, faulty: float, calm: float = 3600.0) -> Outcomes:
+def simulate(seed: int, hosts: int, faults: Faults, faulty: float, calm: float = 3600.0, services: int = 2) -> Outcomes:
     """One run in a folder of its own. Raises PromiseBroken, with the trace's end in its notes."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     with TemporaryDirectory(dir=FAST if FAST.is_dir() else None) as folder:
-        simulation = Simulation(seed, hosts, Path(folder), faults)
+        simulation = Simulation(seed, hosts, Path(folder), faults, services)
         try:
             return simulation.run(faulty, calm)
         except PromiseBroken as broken:

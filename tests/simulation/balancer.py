@@ -73,6 +73,7 @@ class SimBalancer:
         self._hard_stop = hard_stop
         self._saved: dict[str, dict[str, tuple[AdminState, int]]] | None = None
         self._old: list[_Worker] = []
+        self._ticked = -1.0
         self._worker = self._begin(1)
 
     def observe(self, pools: set[str]) -> Snapshot:
@@ -140,6 +141,12 @@ class SimBalancer:
         found = self._worker.pools.get(pool, {}).get(server)
         return found is not None and found.admin == "ready" and found.health >= RISE
 
+    def look(self, pool: str, server: str) -> Server | None:
+        """The truth about one server, whether the balancer answers its agent or not."""
+        self._tick()
+        found = self._worker.pools.get(pool, {}).get(server)
+        return self._server(pool, server, found, self._clock.monotonic()) if found else None
+
     def _begin(self, number: int) -> _Worker:
         now = self._clock.monotonic()
         saved = deepcopy(self._saved) if self.safe and self._saved else {}
@@ -167,6 +174,9 @@ class SimBalancer:
 
     def _tick(self) -> None:
         now = self._clock.monotonic()
+        if now == self._ticked:
+            return
+        self._ticked = now
         self._old = [old for old in self._old if old.busy(now) and now - old.since < self._hard_stop]
         for worker in (self._worker, *self._old):
             for servers in worker.pools.values():

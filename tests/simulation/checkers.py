@@ -6,7 +6,7 @@ They look at the truth (what balancers and processes really are), not at what th
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from agent.drivers.contracts import BalancerDriver, Server
+from agent.drivers.contracts import Server
 from controller.world import World, is_claim
 from crds.messages import Stamp
 from crds.status import RolloutStatus, Step
@@ -47,11 +47,11 @@ class Checkers:
 
     # --- at the moment something happens (see nodes.Witness)
 
-    def taken_out(self, node: str, pool_name: str, server: str, driver: BalancerDriver) -> None:
+    def taken_out(self, node: str, pool_name: str, server: str) -> None:
         """Promise 1: no act of ours leaves fewer hosts online than the budget allows."""
         service, _, kind = pool_name.partition("_")
-        before = driver.observe({pool_name}).pools[pool_name][server]
-        if kind != "online" or service not in self.complete or before.admin != "ready":
+        before = self.truth.server(node, pool_name, server)
+        if kind != "online" or service not in self.complete or before is None or before.admin != "ready":
             return
         out = {host for host in host_names(self.truth.hosts) if not self.serves(service, host)} | {server}
         allowed = budget("25%", self.truth.hosts, downtime_allowed=False)

@@ -15,7 +15,7 @@ class Faults:
     """A message arrives up to a minute late, behind newer ones."""
     forged: float = 0.01
     """An assignment arrives beside the real one: signed with another key, or for another node."""
-    controller_crash: float = 40.0
+    controller_crash: float = 25.0
     controller_away: float = 15.0
     """Longest time until it is started again."""
     silence: float = 30.0

@@ -31,7 +31,7 @@ INTERVAL = 30.0
 class Witness(Protocol):
     """Whoever watches that promises are kept, at the moment something happens."""
 
-    def taken_out(self, node: str, pool: str, server: str, driver: BalancerDriver) -> None: ...
+    def taken_out(self, node: str, pool: str, server: str) -> None: ...
     def let_in(self, node: str, pool: str, server: str) -> None: ...
     def replaced(self, host: str, target: str) -> None: ...
 
@@ -47,7 +47,7 @@ class WatchedBalancer:
 
     def apply(self, pool: str, server: str, state: AdminState, close: bool = False) -> None:
         if state != "ready":
-            self._witness.taken_out(self._node, pool, server, self.driver)
+            self._witness.taken_out(self._node, pool, server)
         else:
             self._witness.let_in(self._node, pool, server)
         self.driver.apply(pool, server, state, close)

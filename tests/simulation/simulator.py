@@ -168,7 +168,7 @@ class Simulation:
     # --- the truth
 
     def _server(self, node: str, pool_name: str, host: str) -> Server | None:
-        return self.balancers[node].observe({pool_name}).pools.get(pool_name, {}).get(host)
+        return self.balancers[node].look(pool_name, host)
 
     def _digest(self, host: str, target: str) -> str | None:
         node = self.nodes[host]

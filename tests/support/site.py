@@ -233,7 +233,8 @@ class Site:
     def decide(self) -> None:
         """Plan whatever is dirty or due, and let every node that is not silent take what was decided."""
         self.world.expire(self.now)
-        self.world.dirty |= {target for target, at in self.wakes.items() if at is not None and at <= self.now}
+        for target in [target for target, at in self.wakes.items() if at is not None and at <= self.now]:
+            self.world.look_at_all(target)
         stamped: set[str] = set()
         for target in sorted(self.world.dirty & self.world.specs.keys()):
             for _ in range(8):

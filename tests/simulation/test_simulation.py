@@ -1,0 +1,38 @@
+"""The promises, under faults: fixed seeds that cover much, and a fresh one each time."""
+
+from random import SystemRandom
+
+import pytest
+
+from tests.simulation.__main__ import simulate
+from tests.simulation.faults import ALL, NONE
+
+
+def test_the_same_seed_gives_the_same_trace() -> None:
+    first, second = (simulate(7, hosts=6, faults=ALL, faulty=120.0) for _ in range(2))
+    assert first.trace == second.trace
+    assert simulate(8, hosts=6, faults=ALL, faulty=120.0).digest != first.digest
+
+
+def test_without_faults_a_rollout_needs_no_more_than_its_steps() -> None:
+    outcomes = simulate(1, hosts=8, faults=NONE, faulty=60.0)
+    assert outcomes.journeys == 2 * 2 * 8, "two services, two commits, every host once"
+
+
+@pytest.mark.parametrize("seed", [12, 13, 14, 15])
+def test_promises_hold_under_all_faults(seed: int) -> None:
+    outcomes = simulate(seed, hosts=10, faults=ALL, faulty=400.0)
+    assert outcomes.controller_lives > 1
+    assert outcomes.journeys > 10
+
+
+@pytest.mark.timeout(400)
+def test_promises_hold_for_hundreds_of_hosts() -> None:
+    faults = ALL.only({"lost", "twice", "late", "controller_crash", "reload"})
+    outcomes = simulate(3, hosts=200, faults=faults, faulty=50.0, services=1)
+    assert outcomes.journeys >= 200
+
+
+def test_promises_hold_for_a_fresh_seed() -> None:
+    seed = SystemRandom().getrandbits(32)
+    assert simulate(seed, hosts=8, faults=ALL, faulty=300.0).journeys > 0
