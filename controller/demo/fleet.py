@@ -4,8 +4,9 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
@@ -27,24 +28,31 @@ LOOK = 0.05
 """Seconds between two looks at what is waited for."""
 
 
+@dataclass(frozen=True)
+class Settings:
+    """What differs from the defaults."""
+
+    controller: Document = field(default_factory=dict)
+    agents: Document = field(default_factory=dict)
+
+
 class Fleet:
     """Everything that runs, and what the demo does with it."""
 
-    def __init__(self, layout: Layout, tune: Tune | None = None) -> None:
+    def __init__(self, layout: Layout, tune: Tune | None = None, settings: Settings | None = None) -> None:
+        """``tune`` changes the Service before it is written."""
         self.layout = layout
         self.processes = Processes(layout.logs)
         self.client = Client(layout.controller_url)
-        self._tune = tune
-        self._controller: Process | None = None
+        self.enrolment = Enrolment(layout)
+        self._tune, self._settings = tune, settings or Settings()
         self._customers: Process | None = None
         self.balancers: list[Site] = []
 
     @property
     def controller(self) -> Process:
-        """The controller's process. Raises DemoError before ``start``."""
-        if self._controller is None:
-            raise DemoError("the controller has not been started")
-        return self._controller
+        """The controller's process. Raises DemoError if it does not run."""
+        return self.processes.named("controller")
 
     def start(self, version: str) -> None:
         """Start everything, with ``version`` declared; returns while hosts still converge. Raises DemoError."""
@@ -60,7 +68,7 @@ class Fleet:
         artifacts = ["-m", "http.server", "--bind", "127.0.0.1", "--directory", str(layout.artifacts)]
         self.processes.start("artifacts", [sys.executable, *artifacts, str(layout.ports.artifacts)])
         self.balancers = [start_balancer(self.processes, layout, place) for place in layout.balancers]
-        self._controller = self.processes.start(
+        self.processes.start(
             "controller", [script("drumbeat"), "controller", "--config", layout.root / "controller.yaml"]
         )
         self.wait_for("the controller answers", self._answers, 30.0)
@@ -74,7 +82,11 @@ class Fleet:
     def bump(self, version: str, broken: bool = False, commit: bool = False) -> list[str]:
         """Build a version and declare it, with the command that an operator would use; returns that command."""
         artifact = build_artifact(self.layout.artifacts, version, broken)
-        words = ["bump", SERVICE, version, "--fleet", FLEET, "--artifact", str(artifact.path)]
+        return self.declare(version, ["--artifact", str(artifact.path)], commit)
+
+    def declare(self, version: str, archive: Sequence[str], commit: bool) -> list[str]:
+        """Declare a version whose ``archive`` lies there, by the options of that command; returns the command."""
+        words = ["bump", SERVICE, version, "--fleet", FLEET, *archive]
         command = ["drumbeat", *words, *(["--commit"] if commit else [])]
         done = subprocess.run(
             [script("drumbeat"), *command[1:]],
@@ -145,13 +157,14 @@ class Fleet:
             "dataDirectory": str(layout.root / "data"),
             "keysDirectory": str(layout.keys),
             "listen": f"127.0.0.1:{layout.ports.controller}",
+            **self._settings.controller,
         }
         (layout.root / "controller.yaml").write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
-        enrolment = Enrolment(layout)
+        self.enrolment.begin()
         roles: dict[str, Document] = {RUNNER: {"runner": {"scripts": str(layout.scripts)}}}
         roles |= {place.name: {"balancer": site_of(layout, place).settings()} for place in layout.balancers}
         roles |= {place.name: {"host": {}} for place in layout.hosts}
-        return {name: enrolment.enrol(name, role) for name, role in roles.items()}
+        return {name: self.enrolment.enrol(name, {**role, **self._settings.agents}) for name, role in roles.items()}
 
 
 @contextmanager

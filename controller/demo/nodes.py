@@ -37,15 +37,17 @@ class Enrolment:
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
         self._ring = KeyRing(layout.keys)
-        layout.keys.mkdir(parents=True, mode=0o700)
-        key = generate_key()
-        save_private_key(layout.keys / CONTROLLER_KEY_FILE, key)
-        self._pinned = [key.public_key]
+        self._key = generate_key()
+
+    def begin(self) -> None:
+        """Write the controller's key."""
+        self._layout.keys.mkdir(parents=True, mode=0o700)
+        save_private_key(self._layout.keys / CONTROLLER_KEY_FILE, self._key)
 
     def enrol(self, name: str, role: dict[str, Any]) -> Path:
         """Make the folder of a node; returns the path of its agent's settings."""
         folder = self._layout.node(name)
-        write_node_keys(folder / "credentials", name, self._ring, self._pinned)
+        write_node_keys(folder / "credentials", name, self._ring, [self._key.public_key])
         settings = {
             "node": name,
             "bus": self._layout.controller_url,

@@ -1,6 +1,7 @@
 """Processes of the demo: each with a log of its own, each stopped by its own process id."""
 
 import os
+import signal
 import socket
 import subprocess
 import time
@@ -62,6 +63,24 @@ class Processes:
         process = Process(name, popen, log)
         self._running.append(process)
         return process
+
+    def named(self, name: str) -> Process:
+        """One of those that run. Raises DemoError if there is none of that name."""
+        for process in self._running:
+            if process.name == name:
+                return process
+        raise DemoError(f"{name} does not run; there are {', '.join(each.name for each in self._running) or 'none'}")
+
+    def kill(self, process: Process) -> None:
+        """End one process as a crash would, with what else is in its session, and wait for it."""
+        self._running.remove(process)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.popen.wait()
+
+    def restart(self, process: Process) -> Process:
+        """Start again, by the same command, one that was killed."""
+        assert isinstance(process.popen.args, list)
+        return self.start(process.name, process.popen.args)
 
     def check(self) -> None:
         """Raise DemoError if one of them has ended by itself."""
