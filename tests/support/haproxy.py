@@ -71,6 +71,13 @@ class HAProxy:
         self.site = site
         self.process: subprocess.Popen[bytes] | None = None
 
+    @classmethod
+    def attached(cls, site: Site) -> "HAProxy":
+        """One that somebody else has started and will stop; to talk to it."""
+        node = cls.__new__(cls)
+        node.site, node.process = site, None
+        return node
+
     def start(self) -> None:
         program = find_program("haproxy")
         with (self.site.folder / "haproxy.log").open("ab") as log:
