@@ -36,7 +36,9 @@ class ProbeState:
             self._fail()
         else:
             self._succeed()
-        self.due = now + (self._pace() if self._waiting() else self.probe.interval * random.uniform(0.9, 1.0))
+        following = self._pace() if self._waiting() else self.probe.interval * random.uniform(0.9, 1.0)
+        # Something new may have been assigned since the question: then it is asked again at once, whatever the answer.
+        self.due = min(self.due, now + following)
 
     def _succeed(self) -> None:
         self._started = True

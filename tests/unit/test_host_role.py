@@ -148,6 +148,17 @@ def test_what_becomes_due_during_a_pass_is_not_forgotten(host: Host, monkeypatch
         host.probing.run_due()
 
 
+def test_an_answer_that_comes_with_a_new_assignment_does_not_put_the_next_question_off(host: Host) -> None:
+    host.assign("1")
+    host.healthy("1")
+    host.until(lambda said: host.probing.next_due() is not None)
+    host.probing.run_due()  # the answer is there, and was asked for under the assignment before
+    host.assign("1")
+    began = host.clock.monotonic()
+    host.healthy("1")
+    assert host.clock.monotonic() - began < 1.0
+
+
 def test_is_starting_until_its_probe_succeeds_and_asks_quickly_at_first(host: Host) -> None:
     host.answer = "connection refused"
     host.assign("1")
