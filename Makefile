@@ -10,7 +10,7 @@ ARGS ?=
 export PATH := $(PATH):/usr/sbin:/sbin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench schemas clean
+.PHONY: help setup demo test lint bench schemas reference clean
 
 help: ## say what can be made
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -40,6 +40,10 @@ bench: ## measure the figures in the README
 schemas: ## write the JSON schemas of the state files anew
 	@$(SETUP)
 	@$(BIN)/drumbeat schema --write crds/schemas $(ARGS)
+
+reference: ## write the tables of fields in docs/state-directory.md anew
+	@$(SETUP)
+	@$(BIN)/python -m controller.source.reference docs/state-directory.md
 
 clean: ## remove .venv and what tools left behind
 	@rm -rf .venv dist .mypy_cache .ruff_cache .import_linter_cache .hypothesis
