@@ -13,12 +13,14 @@ from typing import Any
 
 from controller.cli.client import AskError, Resource
 from controller.cli.words import condition, leading
+from controller.demo.balancers import ONLINE
 from controller.demo.fleet import Fleet, Settings
-from controller.demo.layout import SERVICE, TARGET, Layout, Place
+from controller.demo.layout import FLEET, SERVICE, TARGET, Layout, Place
 from controller.demo.load import Tally, read_tally
 from controller.demo.nodes import script
 from controller.demo.processes import Process, loopback_environment
 from controller.demo.repository import Document, commit_all
+from controller.demo.runtime_api import servers
 from crds.status import Step
 from tests.support.releases import STARTS, build_release
 
@@ -31,6 +33,9 @@ SETTINGS = Settings(
     agents={"reportInterval": "300ms"},
 )
 CONTROLLER = "controller"
+SERVICE_FILE = f"services/{SERVICE}.yaml"
+FLEET_FILE = f"fleets/{FLEET}.yaml"
+WRONG_CHECKSUM = "ab" * 32
 
 
 @dataclass
@@ -102,7 +107,7 @@ class Rig:
         """Commit a new version that says of its archive what is not so."""
         version = self._next()
         build_release(self.layout.artifacts, version)
-        self.fleet.declare(version, ["--sha256", "0" * 64], commit=True)
+        self.fleet.declare(version, ["--sha256", WRONG_CHECKSUM], commit=True)
         return version
 
     def change(self, file: str, change: Callable[[str], str]) -> None:
@@ -143,9 +148,10 @@ class Rig:
             return {}
         return {row["host"]: Step(row["step"]) for row in rollout["status"]["journeys"]}
 
-    def moved(self) -> set[str]:
-        """Hosts of which an event says that a journey took them out."""
-        events = self.fleet.client.events(TARGET, limit=1000)["items"]
+    def moved(self, host: str = "") -> set[str]:
+        """Each time that a journey took a host out (that one, or any), by the record of events."""
+        about = f"{TARGET}/{host}" if host else TARGET
+        events = self.fleet.client.events(about, limit=1000)["items"]
         return {f"{each['object']} {each['at']}" for each in events if each["reason"] in ("Draining", "Leaving")}
 
     def starts(self, version: str) -> Counter[str]:
@@ -158,6 +164,11 @@ class Rig:
     def once_each(self, version: str) -> bool:
         """Whether the version was started once on every host."""
         return self.starts(version) == Counter({host.name: 1 for host in self.layout.hosts})
+
+    def is_served_by(self, host: str) -> bool:
+        """Whether every balancer node sends customers to the host, as HAProxy itself says."""
+        rows = [servers(site.socket, ONLINE)[host] for site in self.fleet.balancers]
+        return all(row.status == "UP" for row in rows)
 
     def leads_with(self, reason: str) -> str:
         """The leading condition's message, once that has this reason."""
@@ -229,6 +240,10 @@ class Rig:
 
     def restart(self, killed: Process) -> None:
         self.processes.restart(killed)
+
+    def enrol(self, host: str) -> Path:
+        """Make the folder of a new host; the path of its agent's settings."""
+        return self.fleet.enrolment.enrol(host, {"host": {}, **SETTINGS.agents})
 
     def kill_and_restart(self, name: str) -> None:
         self.restart(self.kill(name))
@@ -303,4 +318,12 @@ class Rig:
         return f"the controller does not answer; its log: {self.layout.logs / 'controller.log'}"
 
 
-SERVICE_FILE = f"services/{SERVICE}.yaml"
+def started(folder: Path, balancers: int) -> Iterator[Rig]:
+    """A fleet that has converged, and is stopped whatever happens; for fixtures."""
+    rig = Rig(folder, balancers)
+    try:
+        rig.start()
+        yield rig
+    finally:
+        rig.stop()
+    assert rig.failures() == {}

@@ -15,7 +15,6 @@ from tests.support.haproxy import HAProxy
 pytestmark = [
     pytest.mark.haproxy,
     pytest.mark.timeout(300),
-    pytest.mark.xdist_group("two_balancers"),
 ]
 
 
@@ -82,9 +81,8 @@ def attached(rig: Rig, node: int) -> HAProxy:
     return HAProxy.attached(rig.fleet.balancers[node])
 
 
-def test_a_reload_in_mid_drain_waits_for_kept_alive_clients(two_balancers: Rig) -> None:
+def test_a_reload_in_mid_drain_waits_for_kept_alive_clients(rig: Rig) -> None:
     """The old worker still sends them to the host, which must not be touched before they are gone."""
-    rig = two_balancers
     first = rig.layout.hosts[0].name
     kept = Customer(rig, rig.layout.balancers[1])
     with ordering(rig, 1, first) as customer:
@@ -104,9 +102,8 @@ def test_a_reload_in_mid_drain_waits_for_kept_alive_clients(two_balancers: Rig) 
     assert rig.failures() == {}
 
 
-def test_a_silent_balancer_agent_stops_disruption(two_balancers: Rig) -> None:
+def test_a_silent_balancer_agent_stops_disruption(rig: Rig) -> None:
     """The hosts under way wait, no further one is taken out, and the condition names the node."""
-    rig = two_balancers
     version = rig.bump()
     rig.wait_step(Step.TESTING)
     with rig.stopped("agent-lb-2"):
@@ -121,9 +118,8 @@ def test_a_silent_balancer_agent_stops_disruption(two_balancers: Rig) -> None:
     assert rig.failures() == {}
 
 
-def test_a_balancer_node_that_dies_stops_disruption(two_balancers: Rig) -> None:
+def test_a_balancer_node_that_dies_stops_disruption(rig: Rig) -> None:
     """Its own customers are gone with it; those of the other node notice nothing, and it returns as it was."""
-    rig = two_balancers
     version = ""
     with rig.without_customers("lb-2"):
         version = rig.bump()

@@ -1,0 +1,1 @@
+"""Scenarios that share one fleet, in which hosts drift and join."""

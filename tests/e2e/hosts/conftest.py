@@ -1,0 +1,13 @@
+"""The fleet of this folder: each scenario begins and ends with a converged one, under load all the while."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.fleet import Rig, started
+
+
+@pytest.fixture(scope="package")
+def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    """A running fleet behind one balancer node, with a second service that has no pools."""
+    yield from started(tmp_path_factory.mktemp("fleet"), balancers=1)

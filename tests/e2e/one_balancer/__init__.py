@@ -1,0 +1,1 @@
+"""Scenarios that share one fleet: four hosts behind one balancer node."""
