@@ -145,6 +145,8 @@ class Deciding:
 
     def _answer(self, questions: list[Ask]) -> None:
         for ask in questions:
+            if not ask.answer.set_running_or_notify_cancel():
+                continue  # nobody waits for the answer any more
             try:
                 ask.answer.set_result(ask.question(self))
             except Exception as error:  # noqa: BLE001 - it is the asker's to handle, in the asker's thread
