@@ -15,7 +15,7 @@ from bus.port import ControllerBus
 from controller.mailbox import Ask, Message, ReportArrived, RevisionRead, SourceFailed
 from controller.metrics import Metrics
 from controller.queue import Queue
-from controller.store import Revision, Store, Transaction
+from controller.store import Fenced, Revision, Store, StoreError, Transaction
 from controller.world import World
 from crds.messages import Assignment, Report, Stamp
 from crds.status import Event
@@ -255,6 +255,8 @@ class Deciding:
             with self.metrics.plan_seconds.time():
                 decided = plan(self.world.specs[target], self.world.observed(target), now)
             self._save(target, decided.writes, now)
+        except (StoreError, Fenced):
+            raise  # no fault of the target's: nothing can be saved, so nothing may be published
         except Exception as error:  # noqa: BLE001 - a target that cannot be planned must not stop the others
             delay = self.queue.failed(target, now)
             self.world.look_at_all(target)

@@ -1,4 +1,4 @@
-"""The deciding thread's step where something is wrong around it."""
+"""The deciding thread's step where something is wrong around it: a question given up, a store taken over."""
 
 from collections.abc import Iterator
 from concurrent.futures import Future
@@ -10,10 +10,11 @@ from prometheus_client import CollectorRegistry
 
 from bus.clock import SystemClock
 from controller.deciding import Deciding
-from controller.mailbox import Ask, ReportArrived
+from controller.mailbox import Ask, ReportArrived, RevisionRead
 from controller.metrics import Metrics
-from controller.store import Store
+from controller.store import Fenced, Store
 from tests.support.pretend import Pretence, PretendBus
+from tests.support.states import state
 
 
 class Decided:
@@ -50,3 +51,16 @@ def test_a_question_that_nobody_waits_for_any_more_harms_nobody(decided: Decided
     decided.deciding.step([Ask(lambda _: 1, given_up), Ask(lambda _: 2, waiting)])
 
     assert waiting.result(timeout=0) == 2
+
+
+def test_a_controller_that_was_taken_over_stops_at_its_first_plan(decided: Decided) -> None:
+    """It must not take the store's refusal for a target's trouble, and go on."""
+    desired = state("1")
+    decided.deciding.step([RevisionRead(desired.revision, desired, [], {})])
+    decided.store.take_over(SystemClock().now())
+    for target in decided.deciding.world.specs:
+        decided.deciding.world.statuses.pop(target)
+        decided.deciding.world.look_at_all(target)
+
+    with pytest.raises(Fenced):
+        decided.deciding.step([])
