@@ -9,17 +9,26 @@ def write_durably(path: Path, content: bytes) -> None:
 
     Raises OSError if the disk is full or refuses; the old content is then untouched.
     """
+    replace_whole(path, content, durably=True)
+    sync_folder(path.parent)
+
+
+def replace_whole(path: Path, content: bytes, durably: bool = False) -> None:
+    """Replace ``path`` so that every reader sees all of the old or all of the new bytes, at least while power lasts.
+
+    Raises OSError; the old content is then untouched.
+    """
     beside = path.with_name(f".{path.name}.new")
     try:
         with beside.open("wb") as file:
             file.write(content)
             file.flush()
-            os.fsync(file.fileno())
+            if durably:
+                os.fsync(file.fileno())
         beside.replace(path)
     except OSError:
         beside.unlink(missing_ok=True)
         raise
-    sync_folder(path.parent)
 
 
 def sync_folder(folder: Path) -> None:

@@ -29,7 +29,7 @@ class PosixProcesses:
 
     def __init__(self, proc: Path = Path("/proc")) -> None:
         self._proc = proc
-        self._boot = (proc / "sys/kernel/random/boot_id").read_text().strip()
+        self.boot = (proc / "sys/kernel/random/boot_id").read_text().strip()
         self._children: dict[ProcessIdentity, subprocess.Popen[bytes]] = {}
         self._endings: deque[tuple[ProcessIdentity, int]] = deque(maxlen=_ENDINGS_KEPT)
         self._watch = _DeathWatch()
@@ -69,7 +69,7 @@ class PosixProcesses:
             self._signal_group(identity.pid, signal.SIGKILL if force else signal.SIGTERM)
 
     def sweep(self, identity: ProcessIdentity, name: str, value: str) -> None:
-        if identity.boot != self._boot or not _group_exists(identity.pid):
+        if identity.boot != self.boot or not _group_exists(identity.pid):
             return
         for entry in self._proc.iterdir():
             if entry.name.isdigit() and self._stat(int(entry.name), _GROUP) == str(identity.pid):
@@ -109,11 +109,11 @@ class PosixProcesses:
         except OSError:  # a zombie has none
             executable = ""
         started = self._stat(pid, _STARTED) or "0"
-        return ProcessIdentity(boot=self._boot, pid=pid, started=started, executable=executable)
+        return ProcessIdentity(boot=self.boot, pid=pid, started=started, executable=executable)
 
     def _is_there(self, identity: ProcessIdentity) -> bool:
         """By boot, pid and start time: the executable changes when a wrapper script calls exec."""
-        if identity.boot != self._boot or self._stat(identity.pid, _STARTED) != identity.started:
+        if identity.boot != self.boot or self._stat(identity.pid, _STARTED) != identity.started:
             return False
         return self._stat(identity.pid, _STATE) not in ("Z", "X", None)
 

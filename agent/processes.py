@@ -25,6 +25,9 @@ class Start:
 class Processes(Protocol):
     """What the agent asks of an operating system: by identity, as a bare process id may be another's by now."""
 
+    boot: str
+    """Names this run of the machine; no process outlives it."""
+
     def start(self, start: Start, log: Path) -> ProcessIdentity:
         """Start it in a session of its own, its output appended to ``log``; it outlives the agent.
 

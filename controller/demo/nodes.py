@@ -91,7 +91,7 @@ def stop_services(layout: Layout, timeout: float = 10.0) -> None:
 
 def _services(state: Path) -> list[tuple[int, str]]:
     """Process id and start time of each service, as the agent's supervisor wrote them down."""
-    records = [json.loads(path.read_bytes()) for path in sorted(state.glob("services/*.json"))]
+    records = [json.loads(path.read_bytes()) for path in sorted(state.glob("services/*/*.json"))]
     identities = [record["identity"] for record in records if record.get("identity")]
     return [(identity["pid"], identity["started"]) for identity in identities]
 

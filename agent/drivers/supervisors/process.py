@@ -75,7 +75,7 @@ class Driver:
         self._random = random
         self._wake = wake
         self._base = base
-        self._records = Records(folder / "services")
+        self._records = Records(folder / "services", processes.boot)
         self._backoff = Backoff(random, first=0.25, most=30.0)
         self._lives: dict[str, _Life] = {}
         self._logs: dict[str, ServiceLog] = {}

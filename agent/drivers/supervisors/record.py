@@ -1,12 +1,13 @@
 """What the process supervisor writes down about each service, so that its process is found again after a crash."""
 
 import contextlib
+import shutil
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from agent.drivers.contracts import Retry, Terminal
-from agent.files import sync_folder, write_durably
+from agent.files import replace_whole
 from crds.base import WireModel
 from crds.messages import ProcessIdentity
 
@@ -28,10 +29,14 @@ class Record(WireModel):
 
 
 class Records:
-    """One file a target, in one folder."""
+    """One file a target, in a folder of this run of the machine.
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    They outlive the agent, not the machine, as the processes do: so they need not wait for the disk, and a file that a
+    loss of power left in pieces is never read.
+    """
+
+    def __init__(self, folder: Path, boot: str) -> None:
+        self._folder = folder / boot
         self._known: dict[str, Record | None] = {}
 
     def read(self, target: str) -> Record | None:
@@ -41,11 +46,11 @@ class Records:
         return self._known[target]
 
     def write(self, record: Record) -> None:
-        """Keep it on disk before returning. Raises Retry."""
+        """Keep it, whole at every moment, before returning. Raises Retry."""
         path = self._path(record.target)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_durably(path, record.model_dump_json(by_alias=True).encode())
+            self._make_room()
+            replace_whole(path, record.model_dump_json(by_alias=True).encode())
         except OSError as error:
             raise Retry(f"cannot write {path}: {error.strerror}; free some space or mend the disk") from error
         self._known[record.target] = record
@@ -56,10 +61,15 @@ class Records:
         try:
             with contextlib.suppress(FileNotFoundError):
                 path.unlink()
-                sync_folder(path.parent)
         except OSError as error:
             raise Retry(f"cannot remove {path}: {error.strerror}") from error
         self._known[target] = None
+
+    def _make_room(self) -> None:
+        if not self._folder.is_dir():
+            for former in self._folder.parent.glob("*/"):
+                shutil.rmtree(former, ignore_errors=True)
+            self._folder.mkdir(parents=True)
 
     def _path(self, target: str) -> Path:
         return self._folder / f"{target}.json"
