@@ -173,11 +173,12 @@ class Deciding:
             self._tx().put_operation(operation)
         node = report.node
         expired = any(service.state == "expired" for service in report.services.values())
-        behind = report.taken.serial != self.world.serials.get(node, 0)
-        if behind and report.taken.serial < self.world.serials.get(node, 0):
+        ours = self.world.serials.get(node, 0)
+        # An agent with a problem may have lost what it took: it asks for it by saying so.
+        if report.taken.serial < ours or (report.problem and report.taken.serial == ours > 0):
             self._repeat(node, now)
-        elif (incomplete or expired or behind) and self._may_repeat(node, now):
-            self.world.serials[node] = max(self.world.serials.get(node, 0), report.taken.serial)
+        elif (incomplete or expired or report.taken.serial > ours) and self._may_repeat(node, now):
+            self.world.serials[node] = max(ours, report.taken.serial)
             self._restamp.add(node)
 
     def _may_repeat(self, node: str, now: datetime) -> bool:

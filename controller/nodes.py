@@ -22,6 +22,16 @@ class Node:
     seq: int = 0
     taken: Stamp = field(default=Stamp(0, 0))
 
+    @property
+    def problem(self) -> str:
+        """Why its agent does nothing, in its own words; what it says beside that may be old."""
+        return self.report.problem if self.report else ""
+
+    @property
+    def mute(self) -> bool:
+        """Nothing that it said last may be believed: it is silent, or its agent says that it does nothing."""
+        return self.silent or bool(self.problem)
+
 
 @dataclass(frozen=True)
 class Heard:

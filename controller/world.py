@@ -126,6 +126,8 @@ class World:
             self._fold_pool(report.node, pool, before.pools.get(pool) if before else None, seen)
         for pool in before.pools.keys() - report.pools.keys() if before else ():
             self._touch_all(self._pools.get((report.node, pool)))
+        if (before.problem if before else "") != report.problem:
+            self._touch_node(report.node)
         if before is None or before.balancer != report.balancer:
             self.dirty |= self._targets_on.get(report.node, set())
         return True, list(self._fold_operations(report)), False
@@ -212,7 +214,7 @@ class World:
             stray=self._stray(target) if whole else (),
             pool_entries={key: entry.value for key, entry in self._asked[target][""].items()},
             silent_balancers=[words for node in spec.balancer_nodes if (words := self._obstacle(node))],
-            runners=[runner for runner in spec.runners if not self.nodes.get(runner).silent],
+            runners=[runner for runner in spec.runners if not self.nodes.get(runner).mute],
             watching_since=self.watching_since,
             changed=changed,
         )
@@ -236,7 +238,8 @@ class World:
         servers, unclear = self._servers(spec, host)
         return HostFacts(
             host=host,
-            silent=node.silent,
+            silent=node.mute,
+            problem=node.problem,
             service=node.report.services.get(target) if node.report else None,
             servers=servers,
             unclear=unclear,
@@ -250,7 +253,7 @@ class World:
         unclear = set()
         for name, pool in online_places(spec):
             node = self.nodes.get(name)
-            if node.silent or node.report is None:
+            if node.mute or node.report is None:
                 continue
             for pool_name in pool.names:
                 report = node.report.pools.get(pool_name)
@@ -270,6 +273,8 @@ class World:
         if node.silent:
             since = f"since {node.seen:%H:%M:%S} UTC" if node.seen else "yet"
             return f"balancer node {name} has not reported {since}"
+        if node.problem:
+            return f"the agent of balancer node {name} cannot work: {node.problem}"
         balancer = node.report.balancer if node.report else None
         if balancer is not None and not balancer.reachable:
             return f"the balancer on {name} does not answer its agent: {balancer.message}"

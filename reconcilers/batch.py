@@ -112,7 +112,7 @@ def _obstacle(draft: Draft, facts: HostFacts) -> str:
     if draft.observed.silent_balancers:
         return draft.observed.silent_balancers[0]
     if facts.silent:
-        return "its agent does not report"
+        return facts.silence()
     if facts.claimed_by:
         return f"{facts.claimed_by} has it on a journey"
     journey, service = draft.journeys[facts.host.name], facts.service

@@ -76,7 +76,7 @@ def _standing(target: TargetSpec, facts: HostFacts) -> tuple[Standing, str]:
         failed = facts.journey.step is Step.FAILED
         return (Standing.FAILED if failed else Standing.IN_FLIGHT), facts.journey.reason
     if facts.silent:
-        return Standing.UNKNOWN, "its agent does not report"
+        return Standing.UNKNOWN, facts.silence()
     for node, pool in online_places(target):
         if facts.believed_server(node, pool.online) is None:
             return Standing.UNKNOWN, f"{node} does not tell its state in pool {pool.online}"

@@ -20,7 +20,7 @@ class HostFacts:
 
     host: HostSpec
     silent: bool
-    """The host's agent has not reported in time (or never)."""
+    """The host's agent has not reported in time (or never), or says that it does nothing."""
     service: ServiceReport | None = None
     servers: Mapping[tuple[str, str], ServerReport] = field(default_factory=dict)
     """By (balancer node, pool): only nodes that are not silent, and only what they could tell."""
@@ -31,6 +31,12 @@ class HostFacts:
     journey: Journey | None = None
     claimed_by: str | None = None
     """Another target that has the host on a journey."""
+    problem: str = ""
+    """Why its agent does nothing, in its own words."""
+
+    def silence(self) -> str:
+        """In words, why nothing of what its agent said counts, where that is so."""
+        return f"its agent cannot work: {self.problem}" if self.problem else "its agent does not report"
 
     def believed_service(self) -> ServiceReport | None:
         """The host's newest word, if it was said under what is asked of it now."""

@@ -220,7 +220,7 @@ def _is_ready(server: ServerReport) -> bool:
 def _soaking(journey: Journey, at: Situation, elapsed: float) -> Journey | None:
     service = at.facts.believed_service()
     if service is None:
-        return _waits(journey, "its agent does not report")
+        return _waits(journey, at.facts.silence())
     if service.digest == journey.digest and service.healthy is False:
         return _failed(journey, at, elapsed, f"unhealthy while it soaked: {service.message or service.state}")
     if elapsed < journey.entered + at.target.rollout.soak:

@@ -1,4 +1,4 @@
-"""The deciding thread's step where something is wrong around it: a question given up, a store taken over."""
+"""The deciding thread's step, where something is wrong around it."""
 
 from collections.abc import Iterator
 from concurrent.futures import Future
@@ -9,22 +9,34 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from bus.clock import SystemClock
+from bus.port import Received
 from controller.deciding import Deciding
 from controller.mailbox import Ask, ReportArrived, RevisionRead
 from controller.metrics import Metrics
 from controller.store import Fenced, Store
+from crds.messages import Stamp
 from tests.support.pretend import Pretence, PretendBus
 from tests.support.states import state
+from tests.support.worlds import report
+
+
+class Published(PretendBus):
+    """Keeps in mind to whom something was published; no node answers."""
+
+    def __init__(self) -> None:
+        super().__init__([], Pretence())
+        self.to: list[str] = []
+
+    def publish(self, node: str, envelope: bytes) -> None:
+        self.to.append(node)
 
 
 class Decided:
     """Deciding over a store of its own, stepped by the test."""
 
-    def __init__(self, folder: Path, hosts: tuple[str, ...] = ()) -> None:
+    def __init__(self, folder: Path) -> None:
         self.store = Store.open(folder / "drumbeat.db")
-        self.bus = PretendBus(list(hosts), Pretence())
-        self.heard: list[ReportArrived] = []
-        self.bus.connect(lambda report, received: self.heard.append(ReportArrived(report, received)))
+        self.bus = Published()
         self.deciding = Deciding(
             store=self.store,
             bus=self.bus,
@@ -64,3 +76,16 @@ def test_a_controller_that_was_taken_over_stops_at_its_first_plan(decided: Decid
 
     with pytest.raises(Fenced):
         decided.deciding.step([])
+
+
+def test_an_agent_that_lost_the_assignment_it_took_gets_it_again(decided: Decided) -> None:
+    """Its journal names the newest one, and holds none that it believes: only the same one again helps."""
+    decided.deciding.world.serials["vm1"] = 3
+    taken = Stamp(decided.deciding.term, 3)
+    decided.deciding.step([ReportArrived(report("vm1", 1, taken=taken), Received("vm1", b""))])
+    assert decided.bus.to == []
+
+    lost = report("vm1", 2, taken=taken, problem="the assignment in the journal is not believed")
+    decided.deciding.step([ReportArrived(lost, Received("vm1", b""))])
+    assert decided.bus.to == ["vm1"]
+    assert decided.deciding.world.serials["vm1"] == 3

@@ -111,6 +111,26 @@ def test_a_silent_balancer_node_makes_every_host_behind_it_unknown() -> None:
     assert set(standings(made).values()) == {Standing.CURRENT}
 
 
+def test_a_host_whose_agent_cannot_work_is_unknown_until_it_can() -> None:
+    """Its journal cannot be read: it says that it lives and nothing of its services, which run as before."""
+    made = world()
+    made.fold(report("vm2", 2, problem="the journal is damaged"), NOW)
+    index = made.observed("api@prod").index
+    assert (index.hosts["vm2"].standing, index.unavailable, index.candidates) == (Standing.UNKNOWN, 1, [])
+    assert index.hosts["vm2"].why == "its agent cannot work: the journal is damaged"
+    made.fold(report("vm2", 3, services={"api@prod": service("2")}), NOW)
+    assert standings(made)["vm2"] is Standing.CURRENT
+
+
+def test_a_balancer_node_whose_agent_cannot_work_is_an_obstacle_and_what_it_said_is_history() -> None:
+    made = world()
+    made.fold(report("lb2", **online(2), problem="cannot write the journal"), NOW)
+    assert made.observed("api@prod").silent_balancers == [
+        "the agent of balancer node lb2 cannot work: cannot write the journal"
+    ]
+    assert set(standings(made).values()) == {Standing.UNKNOWN}
+
+
 def test_a_balancer_that_does_not_answer_or_would_forget_is_an_obstacle() -> None:
     made = world()
     for seq, balancer, words in (
