@@ -190,7 +190,7 @@ class Deciding:
             self._repeated.add(node)
 
     def _revision(self, read: RevisionRead, now: datetime) -> None:
-        self.source_error = ""
+        self.source_error = self.source_error if read.resumed else ""
         if read.state is None:
             if self.refused is None or self.refused.id != read.revision:
                 self.refused = Revision(id=read.revision, state="refused", at=now, problems=read.problems)
@@ -199,6 +199,11 @@ class Deciding:
                 self._log.error("revision.refused", revision=read.revision, problems=read.problems)
             self.metrics.revision_refused.set(1)
             return
+        if not read.resumed:
+            self._accept(read, now)
+        self._put_in_force(targets_of(read.state), now)
+
+    def _accept(self, read: RevisionRead, now: datetime) -> None:
         if self.revision is None or self.revision.id != read.revision or self.refused is not None:
             self.revision = Revision(id=read.revision, state="accepted", at=now, problems=[])
             self._tx().put_revision(self.revision)
@@ -207,7 +212,6 @@ class Deciding:
             self._log.info("revision.accepted", revision=read.revision, subject=read.subject)
         self.refused = None
         self.metrics.revision_refused.set(0)
-        self._put_in_force(targets_of(read.state), now)
 
     def _put_in_force(self, specs: dict[str, TargetSpec], now: datetime) -> None:
         for target in sorted(self.world.specs.keys() - specs.keys() | self._orphans(specs)):

@@ -36,6 +36,8 @@ class RevisionRead:
     committed_at: datetime | None = None
     forced: bool = False
     """The branch was moved to where the revision before is no part of its past."""
+    resumed: bool = False
+    """It was in force before the controller started, and stays so: nothing newer can be put in its place."""
 
 
 @dataclass(frozen=True)

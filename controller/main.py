@@ -4,6 +4,7 @@ import signal
 import socket
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from random import Random
 
 import structlog
@@ -18,12 +19,15 @@ from bus.keys import CONTROLLER_KEY_FILE, SigningKey, load_private_key
 from controller.deciding import Deciding
 from controller.http.api import create_app
 from controller.intake import Intake
-from controller.mailbox import Mailbox, Stop
+from controller.mailbox import Ask, Mailbox, Stop
 from controller.metrics import Metrics
 from controller.settings import Settings
 from controller.source.mirror import Mirror
 from controller.source.watch import SourceWatcher
 from controller.store import Store
+
+_PATIENCE = 5.0
+"""Seconds that the source thread waits for the deciding thread's word, which it asks for again."""
 
 
 class Controller:
@@ -122,9 +126,19 @@ class Controller:
     def _watch(self) -> None:
         settings = self._settings
         mirror = Mirror(settings.repository, settings.branch, settings.folder, settings.data_directory / "mirror.git")
-        watcher = SourceWatcher(mirror, settings.poll_interval, self._mailbox.put, self._random)
+        watcher = SourceWatcher(mirror, settings.poll_interval, self._mailbox.put, self._random, self._in_force)
         while not self._stop.is_set():
             watcher.wait(watcher.step(), self._stop)
+
+    def _in_force(self) -> str | None:
+        """The revision in force, by the deciding thread's word; None as well if it does not answer yet."""
+        answer: Future[str | None] = Future()
+        self._mailbox.put(Ask(lambda deciding: deciding.revision.id if deciding.revision else None, answer))
+        try:
+            return answer.result(timeout=_PATIENCE)
+        except TimeoutError:
+            answer.cancel()
+            return None
 
 
 def _listen(address: str) -> socket.socket:

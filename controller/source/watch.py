@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -25,9 +26,22 @@ _CHANGES_A_BRANCH = ("HEAD", "packed-refs")
 class SourceWatcher:
     """Driven by steps, from one thread."""
 
-    def __init__(self, mirror: Mirror, poll_interval: float, hand_over: HandOver, random: Random) -> None:
-        """``poll_interval`` in seconds; ``hand_over`` gets each new revision once, and every failure."""
+    def __init__(
+        self,
+        mirror: Mirror,
+        poll_interval: float,
+        hand_over: HandOver,
+        random: Random,
+        in_force: Callable[[], str | None],
+    ) -> None:
+        """``poll_interval`` in seconds; ``hand_over`` gets each new revision once, and every failure.
+
+        ``in_force`` names the revision that was in force before; asked only where the newest cannot take its place.
+        """
         self._mirror, self._interval, self._hand_over, self._random = mirror, poll_interval, hand_over, random
+        self._in_force = in_force
+        self._good = False
+        """A revision was handed over that can be in force."""
         self._read: RevisionRead | None = None
         self._failures = 0
         self._hints: Iterator[object] | None = None
@@ -39,13 +53,13 @@ class SourceWatcher:
             last = self._read.revision if self._read else None
             fetched = self._mirror.fetch(last)
             if fetched.revision != last:
-                self._read = self._revision(fetched)
-                self._hand_over(self._read)
+                self._take(self._revision(fetched))
             elif self._failures and self._read:
                 # Says that the source can be read again.
                 self._hand_over(self._read)
         except SourceError as error:
             self._failures += 1
+            self._resume()
             self._hand_over(SourceFailed(str(error)))
             return self._retry_in()
         self._failures = 0
@@ -70,6 +84,27 @@ class SourceWatcher:
             self._log.warning("source.not_watched", error=str(error), poll_interval=self._interval)
             self._hints = None
             stop.wait(deadline - time.monotonic())
+
+    def _take(self, read: RevisionRead) -> None:
+        if read.state is None:
+            self._resume()
+        self._good = self._good or read.state is not None
+        self._read = read
+        self._hand_over(read)
+
+    def _resume(self) -> None:
+        """After a start: what was in force stays so while the newest is refused or cannot be had."""
+        before = None if self._good else self._in_force()
+        if before is None:
+            return
+        try:
+            read = self._revision(Fetched(before))
+        except SourceError as error:
+            self._log.warning("source.not_resumed", revision=before, error=str(error))
+            return
+        if read.state is not None:
+            self._good = True
+            self._hand_over(replace(read, resumed=True))
 
     def _retry_in(self) -> float:
         longest = max(self._interval, FIRST_RETRY)

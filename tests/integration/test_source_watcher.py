@@ -28,7 +28,10 @@ class Following:
         self.first = commit_all(self.origin, "Begin")
         self.handed: Handed = queue.SimpleQueue()
         mirror = Mirror(str(self.origin), "main", ".", folder / "mirror.git")
-        self.watcher = SourceWatcher(mirror, INTERVAL, self.handed.put, Random(1))
+        self.in_force: str | None = None
+        self.watcher = SourceWatcher(mirror, INTERVAL, self.handed.put, Random(1), lambda: self.in_force)
+        self.again = SourceWatcher(mirror, INTERVAL, self.handed.put, Random(1), lambda: self.in_force)
+        """Another life of the watcher, with the mirror of the one before."""
 
     def next(self) -> RevisionRead:
         found = self.handed.get(timeout=20)
@@ -80,6 +83,32 @@ def test_a_refused_commit_is_handed_over_with_its_problems(following: Following)
     assert read.problems == [
         'versions/prod/api.yaml:2:10: error: version: 1.10 is a number, not text (write version: "1.10")'
     ]
+
+
+def test_what_was_in_force_stays_so_after_a_restart_while_the_newest_is_refused(following: Following) -> None:
+    following.watcher.step()
+    following.in_force = following.next().revision
+    write(following.origin, spoiled("versions/prod/api.yaml", '"1.0.0"', "1.10"))
+    refused = commit_all(following.origin)
+    following.again.step()
+    following.again.step()
+
+    resumed, newest = following.next(), following.next()
+    assert (resumed.revision, resumed.state is not None, resumed.resumed) == (following.first, True, True)
+    assert (newest.revision, newest.state, newest.resumed) == (refused, None, False)
+    assert following.handed.empty()
+
+
+def test_what_was_in_force_stays_so_after_a_restart_while_the_repository_is_away(following: Following) -> None:
+    following.watcher.step()
+    following.in_force = following.next().revision
+    following.origin.rename(following.origin.with_name("away"))
+    following.again.step()
+    following.again.step()
+
+    assert following.next().resumed
+    assert all(isinstance(following.handed.get(timeout=1), SourceFailed) for _ in range(2))
+    assert following.handed.empty()
 
 
 def test_warnings_come_with_their_target(following: Following) -> None:

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 from bus.clock import SystemClock
 from bus.port import Received
 from controller.deciding import Deciding
-from controller.mailbox import Ask, ReportArrived, RevisionRead
+from controller.mailbox import Ask, ReportArrived, RevisionRead, SourceFailed
 from controller.metrics import Metrics
 from controller.store import Fenced, Store
 from crds.messages import Stamp
@@ -34,8 +34,8 @@ class Published(PretendBus):
 class Decided:
     """Deciding over a store of its own, stepped by the test."""
 
-    def __init__(self, folder: Path) -> None:
-        self.store = Store.open(folder / "drumbeat.db")
+    def __init__(self, store: Store) -> None:
+        self.store = store
         self.bus = Published()
         self.deciding = Deciding(
             store=self.store,
@@ -50,7 +50,7 @@ class Decided:
 
 @pytest.fixture
 def decided(tmp_path: Path) -> Iterator[Decided]:
-    made = Decided(tmp_path)
+    made = Decided(Store.open(tmp_path / "drumbeat.db"))
     yield made
     made.store.close()
 
@@ -89,3 +89,17 @@ def test_an_agent_that_lost_the_assignment_it_took_gets_it_again(decided: Decide
     decided.deciding.step([ReportArrived(lost, Received("vm1", b""))])
     assert decided.bus.to == ["vm1"]
     assert decided.deciding.world.serials["vm1"] == 3
+
+
+def test_a_revision_that_is_resumed_is_in_force_and_the_newer_one_stays_refused(decided: Decided) -> None:
+    desired = state("1")
+    decided.deciding.step([RevisionRead(desired.revision, desired, [], {})])
+    decided.deciding.step([RevisionRead("newer", None, ["a typing error"], {})])
+    events = len(decided.store.recent_events(100))
+    again = Decided(decided.store).deciding
+    again.step([RevisionRead(desired.revision, desired, [], {}, resumed=True), SourceFailed("the repository is away")])
+
+    assert list(again.world.specs) == ["api@prod"]
+    assert again.refused is not None and again.refused.id == "newer"
+    assert again.source_error == "the repository is away"
+    assert len(decided.store.recent_events(100)) == events
