@@ -77,14 +77,21 @@ def _journey_state(journey: Journey) -> ServerState:
 
 
 def _service_entry(target: TargetSpec, facts: HostFacts, fetch: bool) -> dict[tuple[str, str], str]:
-    """The service's entry: a new release only on a host that is out; new probes at any time."""
+    """The service's entry: a new release only on a host that is out; new probes on hosts that run the release.
+
+    Probes may ask for what an older release does not have. Asked too soon, they would find every host unhealthy at
+    once, and what is unavailable already is no longer kept from being taken out.
+    """
     release, known = _release(target, facts)
     if not known:
         return {}
     following = target.release if fetch and release and target.digest != release.digest else None
     key = (facts.host.name, SERVICE)
     before = facts.entries[key].value if key in facts.entries else None
-    return {key: service_value(before, release, following, list(target.probes), facts.host.address)}
+    assigned = facts.assigned_service()
+    older = assigned is not None and release is not None and release.digest != target.digest
+    probes = assigned.probes if assigned and older else list(target.probes)
+    return {key: service_value(before, release, following, probes, facts.host.address)}
 
 
 def _release(target: TargetSpec, facts: HostFacts) -> tuple[Release | None, bool]:

@@ -3,8 +3,10 @@
 from dataclasses import replace
 
 from crds.status import Step
+from reconcilers.fragments import SERVICE
+from reconcilers.values import service_of
 from tests.support.site import Site, converged, ran
-from tests.support.worlds import NODES, ONLINE, pool, target
+from tests.support.worlds import NODES, ONLINE, pool, probe, target
 
 
 def test_a_first_deployment_and_an_upgrade_succeed() -> None:
@@ -33,6 +35,30 @@ def test_once_all_is_well_only_servers_that_need_it_are_named() -> None:
     site = converged(target("1"))
     keys = {key for targets in site.world.entries.values() for fragment in targets.values() for key in fragment}
     assert not [key for key in keys if key.startswith(("server/", "operation/"))]
+
+
+def _probed(site: Site) -> dict[str, str]:
+    """The path that each host's probe asks for, as assigned."""
+    found = {}
+    for host in site.versions():
+        checks = service_of(site.world.entries[host]["api@prod"][SERVICE].value).probes
+        found[host] = "".join(check.http.path for check in checks if check.http)
+    return found
+
+
+def test_a_new_releases_probes_are_not_asked_of_the_old_one() -> None:
+    """The old release may not have what they ask for: all hosts would be unhealthy at once, and free to be taken."""
+    site = converged(target("1", batches=["100%"], max_unavailable=1))
+    site.declare(target("2", batches=["100%"], max_unavailable=1, probes=(probe("/ready"),)))
+    site.until(lambda at: Step.DEPLOYING in at.steps().values())
+    moving = {host for host, step in site.steps().items() if step is not Step.WAITING}
+    assert len(moving) == 1
+    assert _probed(site) == {host: "/ready" if host in moving else "/health" for host in site.versions()}
+    site.run(60)
+    assert set(_probed(site).values()) == {"/ready"}
+    site.declare(target("2", batches=["100%"], max_unavailable=1, probes=(probe("/live"),)))
+    site.run(2)
+    assert set(_probed(site).values()) == {"/live"}
 
 
 def test_a_change_that_is_no_release_moves_no_host() -> None:
