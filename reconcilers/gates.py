@@ -62,8 +62,15 @@ def _spec(target: TargetSpec, facts: HostFacts, gate: Gate) -> OperationSpec:
         contains=http.contains.replace("{version}", target.version) if http and http.contains else None,
         timeout=gate.exec.timeout if gate.exec else http.timeout if http else 0.0,
         via=_via(target, facts),
-        address=f"{facts.host.address}:{target.pools[0].port}" if target.pools else facts.host.address,
+        address=_address(target, facts),
     )
+
+
+def _address(target: TargetSpec, facts: HostFacts) -> str:
+    """Where the service itself answers: at its pools' port, or where its probes ask; without either, the bare host."""
+    asked = [check.port for probe in target.probes if (check := probe.http or probe.tcp)]
+    ports = [pool.port for pool in target.pools] + asked
+    return f"{facts.host.address}:{ports[0]}" if ports else facts.host.address
 
 
 def _via(target: TargetSpec, facts: HostFacts) -> Via | None:

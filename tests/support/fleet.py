@@ -1,15 +1,18 @@
 """A whole fleet under load for tests: what the demo starts, with means to harm it and to see what comes of that."""
 
 import contextlib
-import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from controller.cli.client import AskError, Resource
 from controller.cli.words import condition, leading
@@ -110,6 +113,14 @@ class Rig:
         self.fleet.declare(version, ["--sha256", WRONG_CHECKSUM], commit=True)
         return version
 
+    def write(self, files: dict[str, Document], message: str) -> None:
+        """Commit new files."""
+        for name, document in files.items():
+            path = self.layout.repository / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
+        commit_all(self.layout, message)
+
     def change(self, file: str, change: Callable[[str], str]) -> None:
         """Commit a change of one file of the repository."""
         path = self.layout.repository / file
@@ -133,9 +144,9 @@ class Rig:
         return self.fleet.client.named("nodes", name)
 
     def identity(self, host: str, target: str = TARGET) -> dict[str, Any]:
-        """The process of a service, by its agent's record."""
-        record = self.layout.node(host) / f"state/services/{target}.json"
-        return dict(json.loads(record.read_bytes())["identity"])
+        """The process of a service, by its agent's newest word; empty if none runs."""
+        service = self.node(host)["status"]["services"].get(target)
+        return dict((service and service["identity"]) or {})
 
     def identities(self) -> dict[str, dict[str, Any]]:
         return {host.name: self.identity(host.name) for host in self.layout.hosts}
@@ -181,8 +192,6 @@ class Rig:
 
     def drumbeat(self, *words: str) -> str:
         """What an operator's command prints."""
-        import subprocess
-
         environment = {**loopback_environment(os.environ), "DRUMBEAT_SERVER": self.layout.controller_url}
         done = subprocess.run([script("drumbeat"), *words], capture_output=True, text=True, env=environment)
         assert done.returncode == 0, done.stderr
@@ -203,9 +212,9 @@ class Rig:
         """The first host that is seen at one of the steps."""
         return str(self.wait(f"a host that is {steps}", lambda: next(iter(self._at(steps)), None)))
 
-    def has_converged(self, version: str) -> bool:
+    def has_converged(self, version: str, name: str = TARGET) -> bool:
         try:
-            target = self.fleet.summary()
+            target = self.fleet.client.target(name, with_hosts=False)
         except AskError:
             return False
         return target["status"]["version"] == version and condition(target, "Ready") is not None
@@ -214,11 +223,11 @@ class Rig:
         """Wait until every host runs the version, healthy and online."""
         self.wait(f"version {version} everywhere", lambda: self.has_converged(version))
 
-    def hold(self, version: str) -> str:
+    def hold(self, version: str, name: str = TARGET) -> str:
         """Why the version is held, once it is."""
 
         def look() -> str:
-            status = self.target()["status"]
+            status = self.target(name)["status"]
             return str(status["hold"]["message"]) if status["hold"] and status["version"] == version else ""
 
         return str(self.wait(f"version {version} held", look))
@@ -261,8 +270,6 @@ class Rig:
     # -- customers
 
     def admit(self, node: str) -> None:
-        import sys
-
         customers = self._customers[node]
         customers.tally.unlink(missing_ok=True)
         options = ["--url", customers.url, "--tally", customers.tally, "--rate", str(RATE)]

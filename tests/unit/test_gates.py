@@ -60,8 +60,7 @@ def test_without_a_maintenance_pool_the_host_is_asked_itself(pools: tuple) -> No
     found = next_operation(spec, at.facts, at.journey, {}, ("run1",))
     assert found is not None
     assert found.spec.via is None
-    assert found.spec.address is not None
-    assert found.spec.address.startswith("10.0.0.1")
+    assert found.spec.address == "10.0.0.1:8080", "without a pool, where its probes ask"
 
 
 def test_an_http_gate_says_what_must_be_answered() -> None:
