@@ -2,7 +2,7 @@
 
 import hashlib
 from datetime import datetime
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field
 
@@ -17,12 +17,15 @@ ServerState = Literal["ready", "drain", "maint", "watch"]
 """What a balancer is asked: ``watch`` changes nothing and only asks that the server be named in reports."""
 AdminState = Literal["ready", "drain", "maint"]
 
+Count = Annotated[int, Field(ge=0, lt=2**53)]
+"""Grows by one. Bounded, so that no message holds a number that a store or a JSON reader cannot."""
+
 
 class Stamp(NamedTuple):
     """Which assignment something was read under; newer ones compare greater."""
 
-    term: int
-    serial: int
+    term: Count
+    serial: Count
 
 
 class ServiceAssignment(WireModel):
@@ -81,8 +84,8 @@ class Assignment(WireModel):
     """The whole desired state of one node. The newest (term, serial) wins."""
 
     node: str
-    term: int
-    serial: int
+    term: Count
+    serial: Count
     expires: datetime = Field(description="no installation and no operation is started after this")
     services: dict[str, ServiceAssignment] = Field(default_factory=dict, description="by target")
     pools: dict[str, PoolAssignment] = Field(default_factory=dict, description="by pool name")
@@ -168,9 +171,9 @@ class Report(WireModel):
 
     node: str
     incarnation: str = Field(description="one life of one journal")
-    seq: int = Field(description="grows with each report of an incarnation")
+    seq: Count = Field(description="grows with each report of an incarnation")
     full: bool
-    full_seq: int = Field(description="seq of the newest full report")
+    full_seq: Count = Field(description="seq of the newest full report")
     taken: Stamp = Field(description="the newest assignment that was journaled")
     agent_version: str = ""
     platform: str = ""

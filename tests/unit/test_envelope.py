@@ -55,6 +55,15 @@ def test_a_report_arrives_as_it_was_sent() -> None:
     assert open_report(seal_report(REPORT, NODE_KEY), NODE_KEY.public_key, "host-1") == REPORT
 
 
+@pytest.mark.parametrize("field", ["seq", "fullSeq", "taken"])
+@pytest.mark.parametrize("number", [2**63, -1])
+def test_numbers_that_no_store_holds_are_refused(field: str, number: int) -> None:
+    """A node that sent one ended the controller, which could not write it down."""
+    said = json.loads(REPORT.model_dump_json(by_alias=True)) | {field: [3, number] if field == "taken" else number}
+    envelope = seal(REPORT_TYPE, json.dumps(said).encode(), NODE_KEY)
+    assert reason(lambda: open_report(envelope, NODE_KEY.public_key, "host-1")) == "unknown_format"
+
+
 def test_the_wire_form_is_dsse() -> None:
     """Checked by hand against the form's own definition, so that any DSSE tool can read our envelopes."""
     said = json.loads(seal("text/plain", b"hello", NODE_KEY))
