@@ -4,7 +4,6 @@ import queue
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from bus.port import Received
@@ -33,7 +32,6 @@ class RevisionRead:
     targets_warned: dict[str, str]
     author: str = ""
     subject: str = ""
-    committed_at: datetime | None = None
     forced: bool = False
     """The branch was moved to where the revision before is no part of its past."""
     resumed: bool = False

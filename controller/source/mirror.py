@@ -66,7 +66,7 @@ class Mirror:
             raise SourceError(self._explained(error)) from error
 
     def commit(self, revision: str) -> Commit:
-        """Who committed a fetched revision, and when. Raises SourceError."""
+        """Who committed a fetched revision. Raises SourceError."""
         try:
             return commit_of(self._git, revision)
         except GitError as error:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import PurePosixPath
 
 from controller.source.decoding import MAX_BYTES
@@ -12,12 +11,11 @@ from controller.source.git import Git, GitError
 
 @dataclass(frozen=True)
 class Commit:
-    """Who committed what, and when."""
+    """Who committed what."""
 
     revision: str
     author: str
     subject: str
-    committed_at: datetime
 
 
 @dataclass(frozen=True)
@@ -45,9 +43,9 @@ def resolve(git: Git, name: str) -> str:
 
 def commit_of(git: Git, revision: str) -> Commit:
     """A commit's own words. Raises GitError."""
-    said = git.text("show", "--no-patch", "--no-show-signature", "--format=%H%x00%an <%ae>%x00%s%x00%cI", revision)
-    found, author, subject, committed = said.split("\0")
-    return Commit(found, author, subject, datetime.fromisoformat(committed))
+    said = git.text("show", "--no-patch", "--no-show-signature", "--format=%H%x00%an <%ae>%x00%s", revision)
+    found, author, subject = said.split("\0")
+    return Commit(found, author, subject)
 
 
 def read_tree(git: Git, revision: str, folder: str = ".") -> dict[str, FileEntry]:

@@ -123,7 +123,6 @@ class SourceWatcher:
             targets_warned=_by_target(result.problems),
             author=commit.author,
             subject=commit.subject,
-            committed_at=commit.committed_at,
             forced=fetched.forced,
         )
 
