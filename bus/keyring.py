@@ -5,6 +5,7 @@ import hmac
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
+from errno import ENAMETOOLONG, ENOENT
 from pathlib import Path
 
 from pydantic import Field, TypeAdapter, ValidationError
@@ -101,9 +102,11 @@ class KeyRing:
             return None
         try:
             info = path.stat()
-        except FileNotFoundError:
+        except OSError as error:
             self._known.pop(node, None)
-            return None
+            if error.errno in (ENOENT, ENAMETOOLONG):
+                return None
+            raise BadKey(f"{path}: cannot be read: {error.strerror}") from error
         version = (info.st_mtime_ns, info.st_size, info.st_ino)
         known = self._known.get(node)
         if known is None or known.version != version:

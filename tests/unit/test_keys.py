@@ -158,6 +158,15 @@ def test_a_name_never_leads_out_of_the_ring(tmp_path: Path, node: str) -> None:
         ring.register(node, NodeEntry(public_key=public_text(CONTROLLER), token_sha256="0" * 64))
 
 
+def test_a_name_longer_than_a_files_is_an_unknown_one(tmp_path: Path) -> None:
+    """Anybody may send one."""
+    ring = KeyRing(tmp_path / "ring")
+    write_node_keys(tmp_path / "x", "host-1", ring, [CONTROLLER])
+    node = ".".join(["a" * 62] * 4)
+    assert ring.public_key(node) is None
+    assert not ring.token_matches(node, "token")
+
+
 def test_a_damaged_entry_is_refused_until_it_is_mended(tmp_path: Path) -> None:
     ring = KeyRing(tmp_path / "ring")
     keys = write_node_keys(tmp_path / "host-1", "host-1", ring, [CONTROLLER])
