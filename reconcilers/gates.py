@@ -70,12 +70,18 @@ def _address(target: TargetSpec, facts: HostFacts) -> str:
     """Where the service itself answers: at its pools' port, or where its probes ask; without either, the bare host."""
     asked = [check.port for probe in target.probes if (check := probe.http or probe.tcp)]
     ports = [pool.port for pool in target.pools] + asked
-    return f"{facts.host.address}:{ports[0]}" if ports else facts.host.address
+    host = _in_url(facts.host.address)
+    return f"{host}:{ports[0]}" if ports else host
+
+
+def _in_url(address: str) -> str:
+    """An IPv6 address stands in brackets there (RFC 3986, section 3.2.2)."""
+    return f"[{address}]" if ":" in address else address
 
 
 def _via(target: TargetSpec, facts: HostFacts) -> Via | None:
     """Through the first maintenance pool that tests can reach."""
     for pool in target.pools:
         if pool.maintenance and pool.maintenance_port:
-            return Via(url=f"http://{pool.nodes[0].address}:{pool.maintenance_port}", server=facts.host.name)
+            return Via(url=f"http://{_in_url(pool.nodes[0].address)}:{pool.maintenance_port}", server=facts.host.name)
     return None

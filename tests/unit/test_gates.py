@@ -7,6 +7,7 @@ import pytest
 from crds.service import Gate
 from crds.status import Step
 from reconcilers.gates import next_operation, operation_id
+from reconcilers.target import BalancerNodeSpec
 from tests.support.worlds import NOW, gate, journey, pool, scene, seconds, target
 
 SPEC = target(gates=(gate("smoke"), gate("contract")))
@@ -51,6 +52,17 @@ def test_a_gate_goes_through_the_maintenance_pool_to_the_very_host() -> None:
     assert (found.spec.via.url, found.spec.via.server) == ("http://10.0.9.9:8081", "vm1")
     assert found.spec.command == ["./smoke.sh", "{url}"]
     assert (found.spec.version, found.spec.timeout) == ("2", 60.0)
+
+
+def test_an_ipv6_address_stands_in_brackets_in_a_url() -> None:
+    through = replace(pool(), nodes=(BalancerNodeSpec("lb1", "fd00::9"),))
+    for pools, expected in (((through,), "http://[fd00::9]:8081"), ((), "[fd00::1]:8080")):
+        spec = target(pools=pools)
+        at = scene(Step.TESTING, spec)
+        facts = replace(at.facts, host=replace(at.facts.host, address="fd00::1"))
+        found = next_operation(spec, facts, at.journey, {}, ("run1",))
+        assert found is not None
+        assert (found.spec.via.url if found.spec.via else found.spec.address) == expected
 
 
 @pytest.mark.parametrize("pools", [(), (pool(maintenance=None),)])
