@@ -51,8 +51,8 @@ class PoolAssignment(WireModel):
     driver: str = "haproxy"
     plain: Literal["ready", "maint"] = Field(
         default="ready",
-        description="where a server that is not named should be: online (ready and up), or in MAINT as in a maintenance "
-        "pool; reports need not name a server that is there",
+        description="where a server that is not named should be: online (ready and up), or in MAINT as in a "
+        "maintenance pool; reports need not name a server that is there",
     )
     servers: dict[str, ServerAssignment] = Field(default_factory=dict)
 
@@ -136,7 +136,7 @@ class ServerReport(WireModel):
 
 
 class PoolReport(WireModel):
-    """One pool: servers that were named, or are not where the pool's ``plain`` puts them; the rest by count and digest."""
+    """One pool: servers that were named, or are not where ``plain`` puts them; the rest by count and digest."""
 
     read: Stamp
     known: bool = Field(default=True, description="False: the balancer has no such pool")
