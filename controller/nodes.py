@@ -7,6 +7,9 @@ from datetime import datetime, timedelta
 
 from crds.messages import Report, Stamp
 
+_FORMER = 16
+"""Incarnations of a node that are remembered beside the present one."""
+
 
 @dataclass
 class Node:
@@ -21,6 +24,8 @@ class Node:
     incarnation: str = ""
     seq: int = 0
     taken: Stamp = field(default=Stamp(0, 0))
+    former: dict[str, int] = field(default_factory=dict)
+    """The last number that was heard of former incarnations."""
 
     @property
     def problem(self) -> str:
@@ -76,7 +81,9 @@ class Nodes:
         node = self.nodes.setdefault(report.node, Node(report.node))
         woke, before = node.silent, node.report
         if report.incarnation != node.incarnation:
-            node.incarnation, node.seq, node.taken = report.incarnation, 0, report.taken
+            if report.seq <= node.former.get(report.incarnation, 0):
+                return Heard()
+            _begin_incarnation(node, report)
         elif report.seq <= (_seq_of(before, node.incarnation) if report.full else node.seq):
             return Heard()
         node.seq, node.taken = max(node.seq, report.seq), max(node.taken, report.taken)
@@ -106,6 +113,14 @@ class Nodes:
     def next_expiry(self) -> datetime | None:
         """When to look again for nodes that fell silent."""
         return self._expiries[0][0] if self._expiries else None
+
+
+def _begin_incarnation(node: Node, report: Report) -> None:
+    """Of a former life nothing counts again that was heard before: a journal that was mended goes on behind it."""
+    node.former[node.incarnation] = node.seq
+    for oldest in list(node.former)[:-_FORMER]:
+        del node.former[oldest]
+    node.incarnation, node.seq, node.taken = report.incarnation, node.former.pop(report.incarnation, 0), report.taken
 
 
 def _seq_of(report: Report | None, incarnation: str) -> int:

@@ -69,3 +69,25 @@ def test_a_short_report_of_another_life_is_incomplete() -> None:
     nodes = Nodes(90)
     nodes.hear(report("vm1", 5), NOW)
     assert nodes.hear(report("vm1", 6, incarnation="second life", full=False, full_seq=5), NOW).incomplete
+
+
+def test_what_a_former_incarnation_said_is_not_heard_again() -> None:
+    """Its journal was replaced; a report from before comes late, or is sent again by somebody."""
+    nodes = Nodes(90)
+    old = report("vm1", 7, incarnation="first", agent_version="old")
+    new = report("vm1", 1, incarnation="second", agent_version="new")
+    assert nodes.hear(old, NOW).news
+    assert nodes.hear(new, NOW).news
+    assert not nodes.hear(old, NOW).news
+    assert nodes.get("vm1").report == new
+    assert nodes.hear(report("vm1", 2, incarnation="second"), NOW).news
+
+
+def test_an_incarnation_that_returns_goes_on_where_it_was() -> None:
+    """A journal that could not be read was restored; meanwhile the agent spoke under other names."""
+    nodes = Nodes(90)
+    nodes.hear(report("vm1", 7, incarnation="first"), NOW)
+    for number in range(40):
+        nodes.hear(report("vm1", 1, incarnation=f"halted-{number}"), NOW)
+    assert nodes.hear(report("vm1", 8, incarnation="first"), NOW).news
+    assert len(nodes.get("vm1").former) <= 16
