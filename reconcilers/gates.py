@@ -15,8 +15,12 @@ MAX_ATTEMPTS = 3
 
 
 def operation_id(target: TargetSpec, journey: Journey, gate: Gate) -> str:
-    """Derived from what the operation is for, so that planning it again is the same operation."""
-    said = [target.name, journey.digest, journey.host, journey.begun.isoformat(), gate.name, journey.attempt]
+    """Derived from what the operation is for, so that planning it again is the same operation.
+
+    The whole gate is part of it: what an older wording of it found says nothing about this one.
+    """
+    test = gate.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    said = [target.name, journey.digest, journey.host, journey.begun.isoformat(), test, journey.attempt]
     return hashlib.sha256(canonical_json(said)).hexdigest()[:16]
 
 

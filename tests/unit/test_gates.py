@@ -24,8 +24,9 @@ def test_an_id_says_what_the_operation_is_for() -> None:
         operation_id(SPEC, journey(target("3"), Step.TESTING), gate("smoke")),
         operation_id(SPEC, journey(SPEC, Step.TESTING, begun=NOW + seconds(1)), gate("smoke")),
         operation_id(SPEC, journey(SPEC, Step.TESTING, attempt=1), gate("smoke")),
+        operation_id(SPEC, underway, gate("contract").model_copy(update={"name": "smoke"})),
     ]
-    assert len({same, *others}) == 7
+    assert len({same, *others}) == 8
 
 
 def test_gates_are_requested_one_after_another() -> None:
