@@ -3,8 +3,8 @@
 Whatever happens between two steps, the next start reads the store and goes on; nothing is published that was not saved.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from datetime import datetime, timedelta
 from random import Random
 
@@ -73,6 +73,9 @@ class Deciding:
         self.resource_version = loaded.resource_version
         self._published: dict[str, datetime] = {}
         self._restamp: set[str] = self._in_flight()
+        self._forgotten: set[str] = set()
+        """Nodes that took an assignment which the store knows nothing of."""
+        self._term_above = 0
         self._stamped: set[str] = set()
         self._repeated: set[str] = set()
         self._transaction: Transaction | None = None
@@ -102,6 +105,8 @@ class Deciding:
         now = self._clock.now()
         settled, questions = [], []
         self._stamped, self._repeated = set(), set()
+        if self._term_above >= self.term:
+            self.term = self.store.take_over(now, self._term_above)
         with ExitStack() as self._stack:
             self._transaction = None
             for message in messages:
@@ -119,7 +124,7 @@ class Deciding:
                 self._log.warning("node.silent", node=node.name, last_seen=node.seen)
                 self._event("NodeSilent", node.name, "NoReport", "has not reported in time", now)
                 self._show_silent()
-            self._restamp_nodes()
+            self._restamp_nodes(now)
             self._plan_all(now)
         if self._transaction is not None:
             self.resource_version = self._transaction.resource_version
@@ -129,14 +134,21 @@ class Deciding:
         return self._next_step()
 
     def _next_step(self) -> datetime | None:
-        times = [self.queue.next(), self.world.nodes.next_expiry()]
+        times = [self.queue.next(), self.world.nodes.next_expiry(), self._clock.now() if self._forgotten else None]
         return min((time for time in times if time is not None), default=None)
 
     def _tx(self) -> Transaction:
         """The step's transaction, begun when there is something to write."""
         if self._transaction is None:
-            self._transaction = self._stack.enter_context(self.store.transaction(self.term))
+            self._transaction = self._stack.enter_context(self._timed_transaction())
         return self._transaction
+
+    @contextmanager
+    def _timed_transaction(self) -> Iterator[Transaction]:
+        with self.store.transaction(self.term) as transaction:
+            yield transaction
+            begun = self._clock.monotonic()
+        self.metrics.commit_seconds.observe(self._clock.monotonic() - begun)
 
     def _event(self, verb: str, object_: str, reason: str, message: str, now: datetime, cause: str = "") -> None:
         self._tx().add_event(
@@ -177,9 +189,21 @@ class Deciding:
         # An agent with a problem may have lost what it took: it asks for it by saying so.
         if report.taken.serial < ours or (report.problem and report.taken.serial == ours > 0):
             self._repeat(node, now)
-        elif (incomplete or expired or report.taken.serial > ours) and self._may_repeat(node, now):
-            self.world.serials[node] = max(ours, report.taken.serial)
+        elif (incomplete or expired) and self._may_repeat(node, now):
             self._restamp.add(node)
+        if report.taken > Stamp(self.term, max(ours, report.taken.serial - 1)):
+            self._ask_again(node, report.taken)
+
+    def _ask_again(self, node: str, taken: Stamp) -> None:
+        """The node took an assignment that this store knows nothing of: the store was lost, or restored.
+
+        The term and the node's serial start above it, and everything is asked anew, since answers to the forgotten
+        assignment would pass for answers to ours.
+        """
+        self._log.error("store.is_behind", node=node, taken=taken, term=self.term)
+        self._term_above = max(self._term_above, taken.term)
+        self.world.serials[node] = max(self.world.serials.get(node, 0), taken.serial)
+        self._forgotten.add(node)
 
     def _may_repeat(self, node: str, now: datetime) -> bool:
         return now - self._published.get(node, now - _REPEAT_AFTER) >= _REPEAT_AFTER
@@ -322,11 +346,16 @@ class Deciding:
             self._tx().put_serial(node, self.world.serials[node])
         return Stamp(self.term, self.world.serials[node])
 
-    def _restamp_nodes(self) -> None:
+    def _restamp_nodes(self, now: datetime) -> None:
         """Give the same assignment under a new serial: it fences a former leader, and asks for a full report."""
-        for node in sorted(self._restamp):
+        forgotten = self._forgotten if self._term_above < self.term else set()
+        for node in sorted(self._restamp | forgotten):
             self._stamp(node)
-        self._restamp = set()
+        for node in sorted(forgotten):
+            for target, fragment in self.world.entries.get(node, {}).items():
+                asked = [PutEntry(node, key, entry.value) for key, entry in sorted(fragment.items())]
+                self._save(target, asked, now)
+        self._restamp, self._forgotten = set(), self._forgotten - forgotten
 
     # --- publishing
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import Delete, Insert, Table, Update, bindparam, delete, insert, update
+from sqlalchemy import Delete, Insert, Integer, Table, Update, bindparam, case, delete, insert, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from controller.store import tables
@@ -29,7 +29,7 @@ class Statements:
         self.upsert: dict[Table, Insert] = {table: _upsert(table, _INSERT[dialect]) for table in KEPT}
         self.delete: dict[Table, Delete] = {table: _delete(table) for table in KEPT}
         self.add_event: Insert = insert(tables.event)
-        self.take_over: Update = _raise("term").values(taken_at=bindparam("now"))
+        self.take_over: Update = _take_over()
         self.fence: Update = _raise("resource_version").where(tables.lease.c.term == bindparam("ours"))
         self.set_head: Update = update(tables.lease).values(
             event_id=bindparam("head_id"), event_hash=bindparam("head_hash")
@@ -46,6 +46,12 @@ def _upsert(table: Table, make: Callable[[Table], Any]) -> Insert:
 
 def _delete(table: Table) -> Delete:
     return delete(table).where(*(column == bindparam(f"the_{column.name}") for column in table.primary_key))
+
+
+def _take_over() -> Update:
+    term, above = tables.lease.c.term, bindparam("above", type_=Integer)
+    highest = case((term > above, term), else_=above)
+    return update(tables.lease).values(term=highest + 1, taken_at=bindparam("now")).returning(*tables.lease.columns)
 
 
 def _raise(column: str) -> Update:

@@ -51,10 +51,13 @@ class Store:
         self._connection.close()
         self._engine.dispose()
 
-    def take_over(self, now: datetime) -> int:
-        """Raise the term by one, so that whoever held it before is fenced; it is on disk when this returns."""
+    def take_over(self, now: datetime, above: int = 0) -> int:
+        """Raise the term by one, so that whoever held it before is fenced; it is on disk when this returns.
+
+        ``above``: a term that some agent has seen, where the store was lost or restored; the new one is higher.
+        """
         with explained(self._where), self._connection.begin():
-            row = self._connection.execute(self._statements.take_over, {"now": now.isoformat()}).one()
+            row = self._connection.execute(self._statements.take_over, {"now": now.isoformat(), "above": above}).one()
         return int(row.term)
 
     def load(self) -> Loaded:

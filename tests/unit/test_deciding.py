@@ -14,7 +14,7 @@ from controller.deciding import Deciding
 from controller.mailbox import Ask, ReportArrived, RevisionRead, SourceFailed
 from controller.metrics import Metrics
 from controller.store import Fenced, Store
-from crds.messages import Stamp
+from crds.messages import Assignment, Stamp
 from tests.support.pretend import Pretence, PretendBus
 from tests.support.states import state
 from tests.support.worlds import report
@@ -26,9 +26,11 @@ class Published(PretendBus):
     def __init__(self) -> None:
         super().__init__([], Pretence())
         self.to: list[str] = []
+        self.envelopes: list[bytes] = []
 
     def publish(self, node: str, envelope: bytes) -> None:
         self.to.append(node)
+        self.envelopes.append(envelope)
 
 
 class Decided:
@@ -36,6 +38,7 @@ class Decided:
 
     def __init__(self, store: Store) -> None:
         self.store = store
+        self.registry = CollectorRegistry()
         self.bus = Published()
         self.deciding = Deciding(
             store=self.store,
@@ -43,7 +46,7 @@ class Decided:
             seal=lambda assignment: assignment.model_dump_json(by_alias=True).encode(),
             clock=SystemClock(),
             random=Random(1),
-            metrics=Metrics(CollectorRegistry()),
+            metrics=Metrics(self.registry),
             node_timeout=90,
         )
 
@@ -103,3 +106,28 @@ def test_a_revision_that_is_resumed_is_in_force_and_the_newer_one_stays_refused(
     assert again.refused is not None and again.refused.id == "newer"
     assert again.source_error == "the repository is away"
     assert len(decided.store.recent_events(100)) == events
+
+
+def test_a_lost_store_starts_above_what_any_agent_has_taken(decided: Decided) -> None:
+    """Agents refuse what is older than their journal, and so would refuse everything for ever."""
+    decided.deciding.step([RevisionRead("r1", state("1"), [], {})])
+    forgotten = Stamp(7, 40)
+    answer = report("vm1", taken=forgotten)
+    decided.deciding.step([ReportArrived(answer, Received("vm1", b""))])
+    decided.deciding.step([])
+
+    newest = [Assignment.model_validate_json(said) for said in decided.bus.envelopes if b'"node":"vm1"' in said][-1]
+    assert newest.stamp > forgotten
+    assert all(
+        entry.stamp == newest.stamp
+        for fragment in decided.deciding.world.entries["vm1"].values()
+        for entry in fragment.values()
+    )
+    assert decided.deciding.term == 8
+
+
+def test_each_commit_is_timed(decided: Decided) -> None:
+    desired = state("1")
+    decided.deciding.step([])
+    decided.deciding.step([RevisionRead(desired.revision, desired, [], {})])
+    assert decided.registry.get_sample_value("drumbeat_commit_seconds_count") == 1
