@@ -36,6 +36,8 @@ from reconcilers.writes import (
 )
 
 ACTOR = "drumbeat"
+HIGHEST_TERM = 2**48
+"""No controller was started so often: a node that names such a term must not drive ours to where agents refuse it."""
 VALIDITY = timedelta(hours=1)
 """How long a node may start installations and operations under an assignment."""
 _MAX_PASSES = 8
@@ -106,6 +108,8 @@ class Deciding:
         settled, questions = [], []
         self._stamped, self._repeated = set(), set()
         if self._term_above >= self.term:
+            with self.store.transaction(self.term):
+                """Raises Fenced if the higher term is another controller's: the store is not behind, we are."""
             self.term = self.store.take_over(now, self._term_above)
         with ExitStack() as self._stack:
             self._transaction = None
@@ -191,7 +195,7 @@ class Deciding:
             self._repeat(node, now)
         elif (incomplete or expired) and self._may_repeat(node, now):
             self._restamp.add(node)
-        if report.taken > Stamp(self.term, max(ours, report.taken.serial - 1)):
+        if report.taken.term < HIGHEST_TERM and report.taken > Stamp(self.term, max(ours, report.taken.serial - 1)):
             self._ask_again(node, report.taken)
 
     def _ask_again(self, node: str, taken: Stamp) -> None:

@@ -131,3 +131,19 @@ def test_each_commit_is_timed(decided: Decided) -> None:
     decided.deciding.step([])
     decided.deciding.step([RevisionRead(desired.revision, desired, [], {})])
     assert decided.registry.get_sample_value("drumbeat_commit_seconds_count") == 1
+
+
+def test_a_higher_term_that_is_another_controllers_is_no_lost_store(decided: Decided) -> None:
+    """Whoever was taken over must not take over in turn because an agent has heard its successor."""
+    theirs = decided.store.take_over(SystemClock().now())
+    heard = report("vm1", 1, full=False, taken=Stamp(theirs, 1))
+    with pytest.raises(Fenced):
+        for _ in range(2):
+            decided.deciding.step([ReportArrived(heard, Received("vm1", b""))])
+
+
+def test_no_node_drives_the_term_to_where_agents_refuse_it(decided: Decided) -> None:
+    heard = report("vm1", 1, taken=Stamp(2**53 - 1, 1))
+    for _ in range(2):
+        decided.deciding.step([ReportArrived(heard, Received("vm1", b""))])
+    assert decided.deciding.term == 1
