@@ -98,7 +98,9 @@ def marked(tmp_path: Path) -> list[int]:
 def next_agent(tmp_path: Path) -> process.Driver:
     base = {"PATH": os.environ["PATH"]}
     state = tmp_path / "state"
-    return process.Driver(process.Config(), state, PosixProcesses(), SystemClock(), Random(f"next {tmp_path}"), lambda: None, base)
+    return process.Driver(
+        process.Config(), state, PosixProcesses(), SystemClock(), Random(f"next {tmp_path}"), lambda: None, base
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -208,7 +210,9 @@ def test_the_log_stays_bounded_while_the_service_writes(tmp_path: Path) -> None:
     release = release_for(tmp_path).model_copy(update={"run": run})
     base = {"PATH": os.environ["PATH"]}
     config = process.Config(log_bytes=200_000)
-    driver = process.Driver(config, tmp_path / "state", PosixProcesses(), SystemClock(), Random(f"next {tmp_path}"), lambda: None, base)
+    driver = process.Driver(
+        config, tmp_path / "state", PosixProcesses(), SystemClock(), Random(f"next {tmp_path}"), lambda: None, base
+    )
     driver.ensure(TARGET, release, tmp_path, {})
     log = tmp_path / "state/logs" / f"{TARGET}.log"
     eventually(lambda: log.stat().st_size > 200_000)
