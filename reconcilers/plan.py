@@ -12,7 +12,7 @@ from reconcilers.entries import entries_for
 from reconcilers.facts import HostFacts
 from reconcilers.fragments import operation_key, pool_key
 from reconcilers.gates import next_operation
-from reconcilers.journey import Situation, advance, wakes_at
+from reconcilers.journey import Situation, advance, elapsed_of, wakes_at
 from reconcilers.sizes import batch_size
 from reconcilers.supersede import retargeted
 from reconcilers.target import TargetSpec
@@ -38,6 +38,7 @@ def plan(target: TargetSpec, observed: Observed, now: datetime) -> Plan:
     """
     draft = Draft(target, observed, now, observed.status, dict(observed.journeys))
     _notice_spec(draft)
+    _keep_time(draft)
     _advance(draft, [host for host in draft.journeys if draft.concerns(host)])
     _hold_on_failure(draft)
     let_go(draft)
@@ -73,6 +74,20 @@ def _notice_spec(draft: Draft) -> None:
             draft.put(host, retargeted(journey, target, draft.facts(host), draft.now))
     if draft.journeys and not draft.status.batch:
         draft.status = draft.status.model_copy(update={"batch": 1})
+
+
+def _keep_time(draft: Draft) -> None:
+    """Note how long hosts have been on their way. While a balancer or every runner is lost, no host's time runs.
+
+    Losing them must stop a rollout, not fail it. Without a loss it is enough to note it when all hosts are looked at.
+    """
+    observed = draft.observed
+    for host, journey in list(draft.journeys.items()):
+        lost = bool(observed.silent_balancers) or (journey.step is Step.TESTING and not observed.runners)
+        if journey.step in (Step.WAITING, Step.FAILED) or not (lost or observed.changed is None):
+            continue
+        elapsed = journey.elapsed if lost else elapsed_of(journey, draft.now, observed.watching_since)
+        draft.put(host, journey.model_copy(update={"elapsed": elapsed, "accounted": draft.now}))
 
 
 def _advance(draft: Draft, hosts: Iterable[str]) -> None:

@@ -272,3 +272,17 @@ def test_a_failed_host_is_no_longer_claimed_and_is_not_taken_back_while_another_
     site.run(120)
     assert site.condition("Ready", "api@prod")[0] == "True"
     assert site.condition("Ready", "web@prod")[0] == "True"
+
+
+@pytest.mark.parametrize("lost", ["lb2", "run1"])
+def test_losing_a_balancer_node_or_the_runner_for_hours_stops_a_rollout_but_does_not_fail_it(lost: str) -> None:
+    site = converged(target("1", batches=[1], deadline="5m"))
+    site.declare(target("2", batches=[1], deadline="5m"))
+    site.until(lambda site: Step.TESTING in site.steps().values())
+    site.behaviour.silent.add(lost)
+    for _ in range(800):
+        site.run(1)
+    assert Step.FAILED not in site.steps().values()
+    site.behaviour.silent.clear()
+    site.run(100)
+    assert site.condition("Ready")[0] == "True"
