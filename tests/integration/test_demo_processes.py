@@ -47,7 +47,7 @@ def wait_for_output(log: Path) -> None:
 
 def record(layout: Layout, pid: int, started: str) -> None:
     """What the supervisor of the first host's agent would have written down."""
-    folder = layout.node(layout.hosts[0].name) / "state/services"
+    folder = layout.node(layout.hosts[0].name) / "state/services/this-boot"
     folder.mkdir(parents=True)
     identity = {"boot": "any", "pid": pid, "started": started, "executable": sys.executable}
     (folder / "trading-api@prod.json").write_text(json.dumps({"target": "trading-api@prod", "identity": identity}))
