@@ -8,8 +8,8 @@ from crds.service import Probe
 
 _FIRST = 0.05
 """Seconds from the first question after a start to the second."""
-_GROWTH = 1.25
-"""Each further wait is longer by this, until the service was healthy once: it is noticed a quarter late at most."""
+_GROWTH = 1.1
+"""Each further wait is longer by this, until the service was healthy once: it is noticed a tenth late at most."""
 
 
 @dataclass

@@ -33,7 +33,7 @@ class HostSettings(FileModel):
 class RunnerSettings(FileModel):
     """The node runs gates and other operations."""
 
-    concurrency: int = Field(default=8, ge=1, le=256, description="operations at the same time")
+    concurrency: int = Field(default=32, ge=1, le=256, description="operations at the same time")
     scripts: AbsolutePath = Field(default=Path(), description="the folder in which commands of gates are run")
 
 
