@@ -9,7 +9,10 @@ from crds.service import Probe
 _FIRST = 0.05
 """Seconds from the first question after a start to the second."""
 _GROWTH = 1.1
-"""Each further wait is longer by this, until the service was healthy once: it is noticed a tenth late at most."""
+_LATER_GROWTH = 1.5
+_LATER = 0.2
+"""Until the service was healthy once, each wait is longer than the last one: by a tenth at first, so that a quick start is
+noticed a tenth late at most; by half once the waits are longer than this."""
 
 
 @dataclass
@@ -59,7 +62,8 @@ class ProbeState:
         return not self._started and self._quick < self.probe.interval
 
     def _pace(self) -> float:
-        pace, self._quick = self._quick, self._quick * _GROWTH
+        pace = self._quick
+        self._quick *= _GROWTH if pace < _LATER else _LATER_GROWTH
         return pace
 
 
