@@ -11,8 +11,8 @@ _FIRST = 0.05
 _GROWTH = 1.1
 _LATER_GROWTH = 1.5
 _LATER = 0.2
-"""Until the service was healthy once, each wait is longer than the last one: by a tenth at first, so that a quick start is
-noticed a tenth late at most; by half once the waits are longer than this."""
+"""Until the service was healthy once, each wait is longer than the last one: by a tenth at first, so that a quick start
+is noticed a tenth late at most; by half once the waits are longer than this."""
 
 
 @dataclass
