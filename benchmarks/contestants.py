@@ -1,7 +1,7 @@
 """Both contestants on a stage of their own: set up, measured under load, taken down."""
 
+import shutil
 import sys
-import tarfile
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -99,8 +99,7 @@ def _unpack(layout: Layout, version: str) -> list[str]:
     """The command of a version, unpacked once for all hosts."""
     layout.artifacts.mkdir(exist_ok=True)
     folder = layout.root / version
-    with tarfile.open(build_artifact(layout.artifacts, version).path) as archive:
-        archive.extractall(folder, filter="data")
+    shutil.unpack_archive(build_artifact(layout.artifacts, version).path, folder)
     return [str(folder / EXECUTABLE), "--startup", STARTUP]
 
 

@@ -2,10 +2,10 @@
 
 import http.client
 import os
+import shutil
 import signal
 import subprocess
 import sys
-import tarfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -41,8 +41,7 @@ def port() -> int:
 
 def unpacked(folder: Path, version: str = "1.0.0", broken: bool = False) -> str:
     target = folder / f"{version}-{broken}"
-    with tarfile.open(build_artifact(folder, version, broken).path) as archive:
-        archive.extractall(target, filter="data")
+    shutil.unpack_archive(build_artifact(folder, version, broken).path, target)
     return str(target / "trading-api")
 
 
