@@ -68,6 +68,14 @@ def _as_json() -> list[Processor]:
 def hide_passwords(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """Replace the user and password of every URL in the event by ``***``."""
     for key, value in event.items():
-        if isinstance(value, str) and "://" in value:
-            event[key] = _PASSWORD.sub("***@", value)
+        event[key] = _without_password(value)
     return event
+
+
+def _without_password(value: Any) -> Any:
+    """Lists too: the problems of a refused commit are one."""
+    if isinstance(value, str):
+        return _PASSWORD.sub("***@", value) if "://" in value else value
+    if isinstance(value, list | tuple):
+        return [_without_password(each) for each in value]
+    return value
