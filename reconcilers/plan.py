@@ -3,8 +3,6 @@
 from collections.abc import Iterable
 from datetime import datetime
 
-from crds.messages import PoolAssignment
-from crds.release import canonical_json
 from crds.status import Hold, Step
 from reconcilers.batch import let_go, start_batch, start_waiting
 from reconcilers.draft import Draft, Observed
@@ -16,6 +14,7 @@ from reconcilers.journey import Situation, advance, elapsed_of, wakes_at
 from reconcilers.sizes import batch_size
 from reconcilers.supersede import retargeted
 from reconcilers.target import TargetSpec
+from reconcilers.values import pool_value, written
 from reconcilers.verdict import conclude
 from reconcilers.writes import (
     DropEntry,
@@ -154,11 +153,7 @@ def _to_ask_about(draft: Draft, soon: set[str]) -> set[str]:
 
 def _ask_pools(draft: Draft) -> None:
     wanted = {
-        (node.name, pool_key(name)): canonical_json(
-            PoolAssignment(driver=pool.driver, plain="ready" if name == pool.online else "maint").model_dump(
-                mode="json", by_alias=True, exclude={"servers"}
-            )
-        ).decode()
+        (node.name, pool_key(name)): pool_value(pool.driver, "ready" if name == pool.online else "maint")
         for pool in draft.target.pools
         for node in pool.nodes
         for name in pool.names
@@ -188,8 +183,8 @@ def _request_operations(draft: Draft) -> None:
             operation = next_operation(target, draft.facts(host), journey, observed.operations, observed.runners)
             if operation is not None:
                 draft.writes.append(PutOperation(operation))
-                value = canonical_json(operation.spec.model_dump(mode="json", by_alias=True, exclude_defaults=True))
-                draft.writes.append(PutEntry(operation.node, operation_key(operation.id), value.decode()))
+                key, value = operation_key(operation.id), written(operation.spec)
+                draft.writes.append(PutEntry(operation.node, key, value))
         if journey.step in (Step.TESTING, Step.FAILED):
             needed.add(host)
     for operation in observed.operations.values():

@@ -1,9 +1,10 @@
 """Values of entries as canonical JSON, made and read once: a plan compares thousands of them and changes few."""
 
 from functools import lru_cache
+from typing import Literal
 
 from crds.base import WireModel
-from crds.messages import AdminState, ServerAssignment, ServerState, ServiceAssignment
+from crds.messages import AdminState, PoolAssignment, ServerAssignment, ServerState, ServiceAssignment
 from crds.release import Release, canonical_json
 from crds.service import Probe
 
@@ -17,6 +18,13 @@ def written(model: WireModel) -> str:
 def server_value(state: ServerState | AdminState, address: str, close: bool) -> str:
     """What is asked about a server."""
     return written(ServerAssignment(state=state, address=address, close=close))
+
+
+@lru_cache(maxsize=64)
+def pool_value(driver: str, plain: Literal["ready", "maint"]) -> str:
+    """What is asked about a pool; its servers have entries of their own."""
+    asked = PoolAssignment(driver=driver, plain=plain)
+    return canonical_json(asked.model_dump(mode="json", by_alias=True, exclude={"servers"})).decode()
 
 
 @lru_cache(maxsize=65536)
