@@ -128,6 +128,7 @@ class ServerReport(WireModel):
     admin: AdminState
     by: Literal["us", "config", "person"] = Field(default="us", description="who set an admin state that is not ready")
     up: bool = Field(description="a fresh check succeeded and the server takes traffic when admin is ready")
+    routed: bool = Field(default=False, description="requests reach it, perhaps by the verdict of a check from before")
     idle: bool = Field(description="no session, queue entry or connection here, nor in a worker from before a reload")
     address: str
     sessions: int = 0

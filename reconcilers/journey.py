@@ -159,7 +159,9 @@ def _not_deployed(journey: Journey, target: TargetSpec, service: ServiceReport) 
 
 
 def _testing(journey: Journey, at: Situation, elapsed: float) -> Journey:
-    waiting = _unconfirmed(at, list(maintenance_places(at.target)), _is_ready, "to see it up")
+    # A test that told nothing may have met a balancer that had not checked yet: the next one waits for its check.
+    holds = _is_ready if journey.attempt else _is_routed
+    waiting = _unconfirmed(at, list(maintenance_places(at.target)), holds, "to see it up")
     if waiting and at.target.gates:
         return _waits(journey, waiting)
     for gate in at.target.gates:
@@ -211,6 +213,10 @@ def _enabling(journey: Journey, at: Situation, elapsed: float) -> Journey:
     places = [(node, pool.online) for node, pool in online_places(at.target)]
     waiting = _unconfirmed(at, places, _is_ready, "to see it up")
     return _waits(journey, waiting) if waiting else moved(journey, Step.SOAKING, at.now, elapsed)
+
+
+def _is_routed(server: ServerReport) -> bool:
+    return server.admin == "ready" and server.routed
 
 
 def _is_ready(server: ServerReport) -> bool:

@@ -24,7 +24,7 @@ def adds_up(report: PoolReport, target: TargetSpec, pool: PoolSpec, number: int)
 
 def plain_server(report: PoolReport, address: str) -> ServerReport:
     """What an unnamed server of a pool that adds up is."""
-    return ServerReport(read=report.read, admin="ready", up=True, idle=False, address=address, status="UP")
+    return ServerReport(read=report.read, admin="ready", up=True, routed=True, idle=False, address=address, status="UP")
 
 
 def changed_servers(before: PoolReport | None, after: PoolReport) -> Iterable[str]:

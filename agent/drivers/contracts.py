@@ -4,6 +4,7 @@ Every call has a deadline. Errors are Retry (the same call may succeed later) or
 assignment changes); their text is for people and says what to do.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -24,10 +25,10 @@ class ServiceDriver(Protocol):
     """How a release is brought onto a host. Releases lie side by side; nothing here starts a process."""
 
     def fetch(self, target: str, release: Release) -> None:
-        """Have the artifact verified on disk. Idempotent. Raises Retry or Terminal."""
+        """Do whatever can be done while another release runs. Idempotent. Raises Retry or Terminal."""
 
     def install(self, target: str, release: Release) -> Path:
-        """Fetch if needed, unpack safely, and return the release folder. Idempotent; whole or not at all."""
+        """Fetch if needed, and return the release folder. Idempotent; whole or not at all."""
 
     def installed(self, target: str, digest: str) -> Path | None:
         """The release folder if that release is there whole."""
@@ -79,6 +80,8 @@ class Server:
     """The admin state comes from the configuration (``disabled``), nobody set it at run time."""
     up: bool
     """A fresh check succeeded: in MAINT always False."""
+    routed: bool
+    """Requests reach it: in the state ready, and up, perhaps by the verdict of a check from before it left MAINT."""
     fresh_drain: bool
     """In DRAIN, with a check that succeeded after it entered DRAIN: it may be made ready."""
     sessions: int
@@ -101,14 +104,33 @@ class Snapshot:
     """Servers by pool, of the pools that were asked for and exist."""
 
 
+@dataclass(frozen=True)
+class Change:
+    """An admin state that one server in one pool is to have."""
+
+    pool: str
+    server: str
+    state: AdminState
+    close: bool = False
+    """Cut what sessions it still has."""
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """The pool and the server."""
+        return self.pool, self.server
+
+
 class BalancerDriver(Protocol):
     """One load balancer on this node."""
 
     def observe(self, pools: set[str]) -> Snapshot:
         """Read the pools' servers. Raises Retry if the balancer does not answer."""
 
-    def apply(self, pool: str, server: str, state: AdminState, close: bool = False) -> None:
-        """Set one admin state, at once; ``close`` cuts what sessions it still has. Raises Retry or Terminal."""
+    def apply(self, changes: Sequence[Change]) -> dict[tuple[str, str], str]:
+        """Set admin states, at once and in this order. By place, in words: which could not be set, and why.
+
+        Raises Retry if the balancer does not answer; some may have been set then.
+        """
 
     def save(self) -> None:
         """Make what was applied survive a reload and a restart. Raises Retry."""

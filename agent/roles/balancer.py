@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from agent.drivers.contracts import BalancerDriver, Retry, Server, Snapshot, Terminal
+from agent.drivers.contracts import BalancerDriver, Change, Retry, Server, Snapshot, Terminal
 from agent.role import Observed, Steps
 from agent.roles.balancer_report import PoolReports
 from agent.roles.marks import Marks, Place
@@ -131,7 +131,7 @@ class BalancerRole:
     def _assert(self, assignment: Assignment, snapshot: Snapshot, safe: bool) -> _Pass:
         """Set what is not as assigned, as far as it may be; intents are on disk before."""
         done = _Pass()
-        steps: list[tuple[Place, AdminState, ServerAssignment]] = []
+        changes: list[Change] = []
         intents: dict[Place, AdminState] = {}
         for pool, servers in sorted(snapshot.pools.items()):
             for name, wanted in sorted(assignment.pools[pool].servers.items()):
@@ -144,12 +144,13 @@ class BalancerRole:
                     done.note(pool, refusal)
                     continue
                 intents[pool, name] = wanted.state
-                step = next_state(wanted.state, server)
+                step = next_state(wanted.state, server, tests=assignment.pools[pool].plain == "maint")
                 if step or _must_cut(wanted, server):
-                    steps.append(((pool, name), step or "maint", wanted))
+                    state = step or "maint"
+                    changes.append(Change(pool, name, state, wanted.close and state == "maint"))
         self._marks.intend(intents)
-        for place, step, wanted in steps:
-            self._apply(place, step, wanted.close and step == "maint", done)
+        if changes:
+            self._apply(changes, done)
         return done
 
     def _refusal(self, place: Place, server: Server, wanted: ServerAssignment, unsafe: bool) -> str:
@@ -163,13 +164,11 @@ class BalancerRole:
             return f"{name} is not taken out, as a reload would forget it and put it back"
         return ""
 
-    def _apply(self, place: Place, state: AdminState, close: bool, done: _Pass) -> None:
-        pool, name = place
-        try:
-            self._driver.apply(pool, name, state, close)
-            done.changed = True
-        except (Retry, Terminal) as error:
-            done.note(pool, str(error))
+    def _apply(self, changes: list[Change], done: _Pass) -> None:
+        refused = self._driver.apply(changes)
+        done.changed = len(refused) < len(changes)
+        for (pool, _), refusal in sorted(refused.items()):
+            done.note(pool, refusal)
 
     def _plan_next(self, assignment: Assignment, snapshot: Snapshot, done: _Pass, mono: float) -> None:
         """When to look again: soon while something moves, rarely where nothing does."""
@@ -187,18 +186,19 @@ class BalancerRole:
             self._due = self._full_due = mono + min(max(still, self._pace.moving), self._pace.idle)
 
 
-def next_state(wanted: ServerState, server: Server) -> AdminState | None:
+def next_state(wanted: ServerState, server: Server, tests: bool = False) -> AdminState | None:
     """What to set now on the way to ``wanted``; None if nothing is to be set, or not yet.
 
     A server never goes from MAINT to ready at once: it would serve on the verdict of a check from before. It goes
     through DRAIN until a fresh check succeeded. And one in MAINT is drained already: DRAIN would admit some clients.
+    In a pool for ``tests`` nobody is hurt by an old verdict: what the tests find is fresher than any check.
     """
     if wanted == "maint":
         return "maint" if server.admin != "maint" else None
     if wanted == "drain":
         return "drain" if server.admin == "ready" else None
     if wanted == "ready" and server.admin == "maint":
-        return "drain"
+        return "ready" if tests else "drain"
     if wanted == "ready" and server.admin == "drain" and server.fresh_drain:
         return "ready"
     return None

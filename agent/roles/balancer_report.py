@@ -50,6 +50,7 @@ class PoolReports:
             admin=server.admin,
             by=self._marks.by((pool, name), server),
             up=server.up,
+            routed=server.routed,
             idle=server.sessions == 0,
             address=server.address,
             sessions=server.sessions,

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.drivers.contracts import Terminal
+from agent.drivers.contracts import Change
 from agent.role import Observed
 from agent.roles.balancer import BalancerRole
 from bus.clock import SystemClock
@@ -191,7 +191,7 @@ def test_an_old_worker_that_does_not_answer_may_still_send_requests(tmp_path: Pa
         driver = node.driver(timeout=0.5)
         end = hold_request(apps, node)
         eventually(lambda: driver.observe({ONLINE}).pools[ONLINE]["vm1"].sessions)
-        driver.apply(ONLINE, "vm1", "maint")
+        driver.apply([Change(ONLINE, "vm1", "maint")])
         driver.save()
         old = node.worker()
         node.reload()
@@ -336,8 +336,8 @@ def test_servers_that_could_not_come_back_safely_are_refused(
         node.start()
         driver = node.driver()
         for state in ("drain", "maint", "ready"):
-            with pytest.raises(Terminal, match=words):
-                driver.apply(ONLINE, "vm1", state)
+            refused = driver.apply([Change(ONLINE, "vm1", state)])
+            assert words in refused[ONLINE, "vm1"]
     finally:
         node.stop()
         app.stop()

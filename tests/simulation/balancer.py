@@ -4,11 +4,11 @@ Leaving MAINT shows the verdict of an old check until a new one is made. A reloa
 an old worker behind which goes on sending requests for as long as it has sessions. It can be silent.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 
-from agent.drivers.contracts import Retry, Server, Snapshot, Terminal
+from agent.drivers.contracts import Change, Retry, Server, Snapshot
 from bus.clock import Clock
 from crds.messages import AdminState
 
@@ -85,17 +85,21 @@ class SimBalancer:
             pools={pool: self._show(pool) for pool in sorted(pools) if pool in self._worker.pools},
         )
 
-    def apply(self, pool: str, server: str, state: AdminState, close: bool = False) -> None:
+    def apply(self, changes: Sequence[Change]) -> dict[tuple[str, str], str]:
         self._answer()
-        found = self._worker.pools.get(pool, {}).get(server)
+        return {change.place: refusal for change in changes if (refusal := self._apply(change))}
+
+    def _apply(self, change: Change) -> str:
+        found = self._worker.pools.get(change.pool, {}).get(change.server)
         if found is None:
-            raise Terminal(f"there is no server {pool}/{server}; add its line")
+            return f"there is no server {change.pool}/{change.server}; add its line"
         if not found.line.checked:
-            raise Terminal(f"server {server} of {pool} has no health check; add one")
-        self._set(found, state)
-        if close:
+            return f"server {change.server} of {change.pool} has no health check; add one"
+        self._set(found, change.state)
+        if change.close:
             for worker in (self._worker, *self._old):
-                worker.sessions.pop((pool, server), None)
+                worker.sessions.pop(change.place, None)
+        return ""
 
     def save(self) -> None:
         self._answer()
@@ -209,6 +213,7 @@ class SimBalancer:
             admin=server.admin,
             by_config=server.admin == "maint" and server.line.disabled,
             up=status in ("UP", "DRAIN"),
+            routed=status.startswith("UP"),
             fresh_drain=status == "DRAIN",
             sessions=sessions,
             old_workers=sum(there.admin != "maint" for _, there in old),

@@ -1,6 +1,6 @@
 """Simulated nodes: the production agent over drivers without disk or processes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -8,7 +8,7 @@ from random import Random
 from typing import Protocol
 
 from agent.core import Agent
-from agent.drivers.contracts import AdminState, BalancerDriver, Outcome, Running, Snapshot
+from agent.drivers.contracts import BalancerDriver, Change, Outcome, Running, Snapshot
 from agent.journal import Journal
 from agent.probes import Asked
 from agent.reporting import Reporter, Speaker
@@ -45,12 +45,15 @@ class WatchedBalancer:
     def observe(self, pools: set[str]) -> Snapshot:
         return self.driver.observe(pools)
 
-    def apply(self, pool: str, server: str, state: AdminState, close: bool = False) -> None:
-        if state != "ready":
-            self._witness.taken_out(self._node, pool, server)
-        else:
-            self._witness.let_in(self._node, pool, server)
-        self.driver.apply(pool, server, state, close)
+    def apply(self, changes: Sequence[Change]) -> dict[tuple[str, str], str]:
+        refused = {}
+        for change in changes:  # one by one, so that each is judged by what the one before it left
+            if change.state != "ready":
+                self._witness.taken_out(self._node, change.pool, change.server)
+            else:
+                self._witness.let_in(self._node, change.pool, change.server)
+            refused |= self.driver.apply([change])
+        return refused
 
     def save(self) -> None:
         self.driver.save()

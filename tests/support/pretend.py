@@ -117,7 +117,7 @@ class Node:
                 plain[host] = where
             else:
                 up = admin == "ready"
-                named[host] = ServerReport(read=self._stamp, admin=admin, up=up, idle=not up, address=where)
+                named[host] = ServerReport(read=self._stamp, admin=admin, up=up, routed=up, idle=not up, address=where)
         return PoolReport(read=self._stamp, servers=named, plain_count=len(plain), plain_digest=plain_digest(plain))
 
     def _operation(self, spec: OperationSpec) -> OperationReport:

@@ -168,6 +168,7 @@ class Agent:
             admin=admin,
             by="person" if mark else "us" if ours else "config",
             up=admin == "ready" and (self.name, server) not in self._behaviour.down,
+            routed=admin == "ready" and (self.name, server) not in self._behaviour.down,
             idle=admin != "ready" and server not in self._behaviour.busy,
             address=address,
         )

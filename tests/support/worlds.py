@@ -94,7 +94,12 @@ def address(host: str, port: int = PORT) -> str:
 def server(admin: str = "ready", host: str = "vm1", read: Stamp = ASKED, **said: Any) -> ServerReport:
     """What a balancer node says of a server: ready, up and busy; or out and idle."""
     ready = admin == "ready"
-    defaults: dict[str, Any] = {"up": ready, "idle": not ready, "address": address(host)}
+    defaults: dict[str, Any] = {
+        "up": ready,
+        "routed": said.get("up", ready),
+        "idle": not ready,
+        "address": address(host),
+    }
     return ServerReport(read=read, admin=admin, **(defaults | said))
 
 

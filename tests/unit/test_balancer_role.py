@@ -1,9 +1,10 @@
 """The balancer role against a simulated balancer: what it sets, when, and what it says."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 
+from agent.drivers.contracts import Change
 from agent.role import Observed
 from agent.roles.balancer import BalancerRole
 from crds.messages import (
@@ -42,9 +43,10 @@ class Node:
         self.set: list[tuple[str, str, AdminState]] = []
         apply = self.sim.apply
 
-        def recorded(pool: str, server: str, state: AdminState, close: bool = False) -> None:
-            apply(pool, server, state, close)
-            self.set.append((pool, server, state))
+        def recorded(changes: Sequence[Change]) -> dict[tuple[str, str], str]:
+            refused = apply(changes)
+            self.set += [(one.pool, one.server, one.state) for one in changes if one.place not in refused]
+            return refused
 
         self.sim.apply = recorded  # type: ignore[method-assign]
         self.restart_agent()
@@ -242,7 +244,7 @@ def test_nothing_is_disrupted_where_a_reload_would_forget(node: Node) -> None:
     assert not balancer(seen).reload_safe
     assert "mend it" in balancer(seen).message
     assert "vm1" in pool(seen).message
-    assert server(seen, "vm1", SPARE).admin == "drain", "no customer is there"
+    assert server(seen, "vm1", SPARE).admin == "ready", "no customer is there"
     node.sim.safe = True
     node.run(lambda seen: server(seen).admin == "drain" and server(seen, "vm2").admin == "maint", patience=2)
 
@@ -260,9 +262,9 @@ def test_a_state_that_cannot_be_saved_is_as_unsafe(node: Node) -> None:
 def test_the_intent_is_journaled_before_it_is_set(node: Node) -> None:
     apply, journaled = node.sim.apply, []
 
-    def checked(pool: str, server: str, state: AdminState, close: bool = False) -> None:
-        journaled.append(node.steps.load()["intents"][f"{pool} {server}"])
-        apply(pool, server, state, close)
+    def checked(changes: Sequence[Change]) -> dict[tuple[str, str], str]:
+        journaled.extend(node.steps.load()["intents"][" ".join(one.place)] for one in changes)
+        return apply(changes)
 
     node.sim.apply = checked  # type: ignore[method-assign]
     node.ask(vm1="maint")

@@ -194,6 +194,14 @@ def test_gates_count_only_once_every_node_has_the_host_up_in_the_maintenance_poo
     assert node in stays(at.gated("passed"))
 
 
+def test_the_first_test_may_go_by_a_check_from_before_and_those_after_one_that_told_nothing_may_not() -> None:
+    stale = server("ready", up=False, routed=True, status="UP 1/2")
+    at = scene(Step.TESTING).seeing("lb2", TESTS, stale)
+    assert step_after(at.gated("passed")) is Step.ENABLING
+    again = at.but(journey=at.journey.model_copy(update={"attempt": 1}))
+    assert "UP 1/2" in stays(again)
+
+
 def test_all_gates_must_pass() -> None:
     spec = target(gates=(gate("smoke"), gate("contract")))
     at = scene(Step.TESTING, spec)

@@ -10,7 +10,7 @@ from typing import Protocol
 import pytest
 
 import agent.drivers.balancers
-from agent.drivers.contracts import BalancerDriver, Retry, Server, Terminal
+from agent.drivers.contracts import BalancerDriver, Change, Retry, Server
 from agent.drivers.find import NoSuchDriver, find_driver
 from crds.messages import AdminState
 from tests.simulation.balancer import Line, SimBalancer
@@ -198,7 +198,7 @@ def see(shop: Shop, name: str = "vm1", pool: str = ONLINE) -> Server:
 
 
 def put(shop: Shop, state: AdminState, name: str = "vm1", pool: str = ONLINE) -> None:
-    shop.driver.apply(pool, name, state)
+    assert shop.driver.apply([Change(pool, name, state)]) == {}
 
 
 def test_pools_are_shown_as_they_are(shop: Shop) -> None:
@@ -271,8 +271,7 @@ def test_a_session_is_counted_until_it_ends(shop: Shop) -> None:
 def test_close_cuts_what_holds_on(shop: Shop) -> None:
     end = shop.hold()
     shop.wait(lambda: holding(shop) != [])
-    for name in ("vm1", "vm2"):
-        shop.driver.apply(ONLINE, name, "maint", close=True)
+    assert shop.driver.apply([Change(ONLINE, name, "maint", close=True) for name in ("vm1", "vm2")]) == {}
     shop.wait(lambda: holding(shop) == [])
     end()
 
@@ -330,8 +329,23 @@ def test_silence_is_an_error_that_may_pass(shop: Shop) -> None:
 
 def test_what_is_not_there_cannot_be_set(shop: Shop) -> None:
     more = f"{ONLINE};set server {ONLINE}/vm1 state maint"
-    for pool, name in ((ONLINE, "vm9"), ("nobody", "vm1"), (more, "vm1"), (ONLINE, f"vm9 state maint;{more}")):
-        with pytest.raises(Terminal):
-            put(shop, "drain", name, pool)
+    wrong = [(ONLINE, "vm9"), ("nobody", "vm1"), (more, "vm1"), (ONLINE, f"vm9 state maint;{more}")]
+    for place in wrong:
+        assert shop.driver.apply([Change(*place, "drain")]).keys() == {place}
     assert shop.driver.observe({more}).pools == {}
     assert see(shop).admin == "ready"
+
+
+def test_what_cannot_be_set_does_not_keep_the_others(shop: Shop) -> None:
+    refused = shop.driver.apply(
+        [Change(ONLINE, "vm9", "maint"), Change(ONLINE, "vm1", "drain"), Change(MAINTENANCE, "vm2", "drain")]
+    )
+    assert refused.keys() == {(ONLINE, "vm9")}
+    assert (see(shop).admin, see(shop, "vm2", MAINTENANCE).admin) == ("drain", "drain")
+    assert shop.driver.apply([]) == {}
+
+
+def test_more_changes_than_one_question_holds(shop: Shop) -> None:
+    states: list[AdminState] = ["drain", "maint"] * 300
+    assert shop.driver.apply([Change(ONLINE, name, state) for state in states for name in ("vm1", "vm2")]) == {}
+    assert (see(shop).admin, see(shop, "vm2").admin) == ("maint", "maint")

@@ -18,16 +18,15 @@ from agent.drivers.balancers.haproxy.tables import (
     StatRow,
     Workers,
     read_connections,
-    read_fall,
+    read_falls,
     read_info,
     read_stat,
     read_state,
     read_workers,
 )
-from agent.drivers.contracts import Retry, Server, Snapshot, Terminal
+from agent.drivers.contracts import Change, Retry, Server, Snapshot
 from agent.files import write_durably
 from crds.base import FileModel
-from crds.messages import AdminState
 
 _NAME = re.compile(r"[A-Za-z0-9_.:-]{1,253}")
 """What HAProxy takes for a name, and nothing that would end a command."""
@@ -73,6 +72,8 @@ class _Table:
         return stat.queued + max(stat.sessions, self.used[server])
 
 
+_Command = tuple[tuple[str, str], str]
+"""What the worker is told, and about which pool and server."""
 _Tables = dict[str, _Table]
 """By pool; a pool that the worker does not have is missing."""
 
@@ -99,11 +100,11 @@ class Driver:
             pools={pool: _servers(pool, table, old) for pool, table in tables.items()},
         )
 
-    def apply(self, pool: str, server: str, state: AdminState, close: bool = False) -> None:
-        self._refuse(pool, server)
-        self._tell(f"set server {pool}/{server} state {state}", f"{server} in {pool}")
-        if close:
-            self._cut(pool, server)
+    def apply(self, changes: Sequence[Change]) -> dict[tuple[str, str], str]:
+        refused = self._refusals(changes)
+        refused |= self._tell([(change.place, _set(change)) for change in changes if change.place not in refused])
+        cut = [change.place for change in changes if change.close and change.place not in refused]
+        return refused | self._cut([(place, f"shutdown sessions server {'/'.join(place)}") for place in cut])
 
     def save(self) -> None:
         state = self._worker.ask(["show servers state"])[0]
@@ -149,39 +150,58 @@ class Driver:
         except Retry:
             return None if pid in read_workers(self._master.ask(["show proc"])[0]).old else {}
 
-    def _refuse(self, pool: str, server: str) -> None:
-        """Raise Terminal where a server could not be brought back safely."""
+    def _refusals(self, changes: Iterable[Change]) -> dict[tuple[str, str], str]:
+        """Servers that could not be brought back safely, and why."""
+        rows: dict[tuple[str, str], tuple[StateRow, int | None]] = {}
+        for pool in sorted({change.pool for change in changes if _NAME.fullmatch(change.pool)}):
+            state, stat = self._worker.ask([f"show servers state {pool}", f"show stat {pool} 4 -1"])
+            if states := read_state(state, pool):
+                falls = read_falls(stat)
+                rows |= {(pool, name): (row, falls.get(name)) for name, row in states.items()}
+        refusals = {change.place: self._refusal(change, rows.get(change.place)) for change in changes}
+        return {place: refusal for place, refusal in refusals.items() if refusal}
+
+    def _refusal(self, change: Change, there: tuple[StateRow, int | None] | None) -> str:
+        pool, server = change.place
         if not _NAME.fullmatch(pool) or not _NAME.fullmatch(server):
-            raise Terminal(f"{pool}/{server} is no name that HAProxy can have")
-        state_answer, stat_answer = self._worker.ask([f"show servers state {pool}", f"show stat {pool} 4 -1"])
-        row = (read_state(state_answer, pool) or {}).get(server)
-        if row is None:
-            raise Terminal(f"HAProxy has no server {pool}/{server}; add its line to {self._config.config_file}")
-        fall = read_fall(stat_answer, server)
+            return f"{pool}/{server} is no name that HAProxy can have"
+        if there is None:
+            return f"HAProxy has no server {pool}/{server}; add its line to {self._config.config_file}"
+        row, fall = there
         line = f"server {server} of {pool} in {self._config.config_file}"
         if not row.checked:
-            raise Terminal(
+            return (
                 f"{line} has no health check of its own: nobody could tell when it may serve again; write 'check', and "
                 "no 'track'"
             )
         if fall is not None and fall < _MIN_FALL:
-            raise Terminal(f"{line} has 'fall {fall}': it would be up before its first check; write 'fall 2' or more")
+            return f"{line} has 'fall {fall}': it would be up before its first check; write 'fall 2' or more"
+        return ""
 
-    def _tell(self, command: str, what: str) -> None:
-        answer = self._worker.send(command).strip()
-        if answer in _UNKNOWN:
-            raise Terminal(f"HAProxy says of {what}: {answer}")
-        if answer:
-            raise Retry(f"HAProxy answered {command!r} with: {answer[:200]}")
+    def _tell(self, commands: Sequence[_Command]) -> dict[tuple[str, str], str]:
+        """Have the worker do something about each place; what it objects to."""
+        answers = self._worker.tell([command for _, command in commands])
+        return {
+            place: f"HAProxy answered {command!r} with: {answer[:200]}"
+            for (place, command), answer in zip(commands, answers, strict=True)
+            if answer
+        }
 
-    def _cut(self, pool: str, server: str) -> None:
+    def _cut(self, commands: Sequence[_Command]) -> dict[tuple[str, str], str]:
         """End the sessions, in workers from before a reload too."""
-        command = f"shutdown sessions server {pool}/{server}"
-        self._tell(command, f"{server} in {pool}")
+        if not commands:
+            return {}
+        refused = self._tell(commands)
         for pid in read_workers(self._master.ask(["show proc"])[0]).old:
-            answer = self._master.send(f"@!{pid} {command}").strip()
-            if answer and answer not in _UNKNOWN and not answer.startswith(_GONE):
-                raise Retry(f"worker {pid} from before a reload answered {command!r} with: {answer[:200]}")
+            for place, command in commands:
+                answer = self._master.send(f"@!{pid} {command}").strip()
+                if answer and answer not in _UNKNOWN and not answer.startswith(_GONE):
+                    refused[place] = f"worker {pid} from before a reload answered {command!r} with: {answer[:200]}"
+        return refused
+
+
+def _set(change: Change) -> str:
+    return f"set server {change.pool}/{change.server} state {change.state}"
 
 
 def _questions(pools: Iterable[str]) -> list[str]:
@@ -234,6 +254,7 @@ def _server(row: StateRow, stat: StatRow, sessions: int, old_workers: int) -> Se
         by_config=row.admin == "maint" and bool(row.mask & CONFIG_MAINT),
         # "UP 1/2" is the old verdict of a server that just left MAINT, or one whose newest check failed.
         up=stat.status == "UP" or fresh_drain,
+        routed=row.admin == "ready" and stat.status.startswith("UP"),
         fresh_drain=fresh_drain,
         sessions=sessions,
         old_workers=old_workers,

@@ -1,7 +1,7 @@
 """Asking HAProxy: commands go to a socket of the runtime API, answers come as text (management guide, section 9.3)."""
 
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from agent.drivers.contracts import Retry
@@ -9,6 +9,8 @@ from agent.drivers.contracts import Retry
 Monotonic = Callable[[], float]
 
 _CHUNK = 262_144
+_LINE = 8192
+"""Bytes of a line of commands; HAProxy takes as many as its buffer has, 16 KiB unless configured otherwise."""
 _LARGEST = 64 * 1024 * 1024
 """Bytes after which an answer is not one of ours: 20,000 servers would stay below."""
 
@@ -31,6 +33,25 @@ class Runtime:
         if len(answers) != len(commands) + 1 or answers.pop().strip():
             raise Retry(f"{self._path}: the answer to {commands[0]!r} is cut off or in a form that is not known")
         return [answer.removeprefix("\n") for answer in answers]
+
+    def tell(self, commands: Sequence[str]) -> list[str]:
+        """Send commands that answer with nothing or with one paragraph of objection; an answer to each.
+
+        Raises Retry.
+        """
+        answers: list[str] = []
+        for some in _lines(commands):
+            said, paragraph = list[str](), list[str]()
+            for line in self.send(";".join(some)).split("\n")[:-1]:
+                if line:
+                    paragraph.append(line)
+                else:  # an empty line ends each answer
+                    said.append(" ".join(paragraph).strip())
+                    paragraph = []
+            if len(said) != len(some) or paragraph:
+                raise Retry(f"{self._path}: the answer to {some[0]!r} is cut off or in a form that is not known")
+            answers += said
+        return answers
 
     def send(self, line: str) -> str:
         """Send one line and return everything that comes back. Raises Retry."""
@@ -57,3 +78,15 @@ class Runtime:
                 raise Retry(f"{self._path}: the answer to {line[:80]!r} does not end")
             connection.settimeout(max(0.001, deadline - self._monotonic()))
         return b"".join(parts).decode(errors="replace")
+
+
+def _lines(commands: Sequence[str]) -> Iterator[Sequence[str]]:
+    """As many commands at a time as HAProxy takes in one line."""
+    start = size = 0
+    for number, command in enumerate(commands):
+        if size + len(command) + 1 > _LINE and number > start:
+            yield commands[start:number]
+            start, size = number, 0
+        size += len(command) + 1
+    if commands:
+        yield commands[start:]

@@ -121,12 +121,11 @@ def read_stat(answer: str) -> dict[str, StatRow]:
     return found
 
 
-def read_fall(answer: str, server: str) -> int | None:
+def read_falls(answer: str) -> dict[str, int | None]:
     """From the same answer: failed checks that take a server down; None while checks are paused, or there are none."""
     header, lines = _split(answer)
     name, fall = _places(header, ("svname", "check_fall"), ",")
-    rows = (cells for line in lines if (cells := _full(line))[name] == server)
-    return next((_number(cells, fall) for cells in rows), None)
+    return {cells[name]: _number(cells, fall) for cells in map(_full, lines)}
 
 
 def _full(line: str) -> list[str]:
