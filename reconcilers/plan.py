@@ -127,15 +127,25 @@ def _ask(draft: Draft) -> None:
     _ask_pools(draft)
     soon = _soon(draft)
     for host in sorted(_to_ask_about(draft, soon)):
-        journey = draft.journeys.get(host)
-        fetch = host in soon or (journey is not None and journey.step in (Step.WAITING, Step.DRAINING, Step.LEAVING))
-        _ask_about(draft, draft.facts(host), fetch)
+        _ask_about(draft, draft.facts(host), _may_fetch(draft, host, soon))
     _request_operations(draft)
 
 
+def _may_fetch(draft: Draft, host: str, soon: set[str]) -> bool:
+    """Whether the host may fetch the release now; one that has begun goes on."""
+    journey = draft.journeys.get(host)
+    if journey is not None:
+        return journey.step in (Step.WAITING, Step.DRAINING, Step.LEAVING)
+    return host in soon or (draft.status.hold is None and _fetches(draft, host))
+
+
 def _soon(draft: Draft) -> set[str]:
-    """Hosts of the batch after this one: they fetch their artifact already."""
-    if not draft.status.batch or draft.status.hold:
+    """Hosts of the batch after this one: they fetch their artifact already, once this batch is out.
+
+    Before that they would take the network from hosts on which customers' requests wait to end.
+    """
+    leaving = any(journey.step in (Step.DRAINING, Step.LEAVING) for journey in draft.journeys.values())
+    if not draft.status.batch or draft.status.hold or leaving:
         return set()
     size = batch_size(draft.target.rollout.batches, draft.status.batch + 1, len(draft.target.hosts))
     following = draft.observed.index.next_hosts(size + len(draft.journeys))
@@ -144,11 +154,17 @@ def _soon(draft: Draft) -> set[str]:
 
 def _to_ask_about(draft: Draft, soon: set[str]) -> set[str]:
     """Hosts of which what is asked may have to change."""
-    observed, status = draft.observed, draft.observed.status
+    observed = draft.observed
     if observed.changed is None:
         return (observed.index.unsettled | draft.journeys.keys() | draft.moved | soon) & draft.target.hosts.keys()
-    next_ones = soon if (draft.status.batch, draft.status.hold) != (status.batch, status.hold) else set()
+    next_ones = {host for host in soon if not _fetches(draft, host)} if draft.moved else set()
     return (observed.changed & draft.target.hosts.keys()) | (draft.moved & draft.target.hosts.keys()) | next_ones
+
+
+def _fetches(draft: Draft, host: str) -> bool:
+    """Whether the host was asked to fetch the release already, or runs it."""
+    asked = draft.observed.facts(host).assigned_service()
+    return asked is not None and draft.target.release in (asked.release, asked.next)
 
 
 def _ask_pools(draft: Draft) -> None:

@@ -94,7 +94,8 @@ def test_a_larger_artifact_than_allowed_is_refused(tmp_path: Path) -> None:
 def test_an_artifact_changed_on_disk_is_fetched_again(tmp_path: Path) -> None:
     with serving(tmp_path) as server:
         release = published(tmp_path, server.url("api.tar.gz"))
-        driver(tmp_path).fetch(TARGET, release)
+        driver(tmp_path).fetch("other@prod", release)
+        (tmp_path / "state/artifacts/other@prod").rename(tmp_path / "state/artifacts" / TARGET)
         (artifact,) = (tmp_path / "state/artifacts" / TARGET).iterdir()
         artifact.write_bytes(b"changed")
         with pytest.raises(Retry, match="changed on disk"):
@@ -135,7 +136,6 @@ def test_a_full_disk_is_tried_again_and_says_so(tmp_path: Path, monkeypatch: pyt
     def full(handle: int) -> None:
         raise OSError(28, "No space left on device")
 
-    driver(tmp_path).fetch(TARGET, release)
     with monkeypatch.context() as planted:
         planted.setattr("agent.drivers.services.archive.unpack.os.fsync", full)
         with pytest.raises(Retry, match="No space left"):

@@ -227,6 +227,11 @@ def test_a_host_shipped_disabled_is_asked_into_maint_before_it_is_deployed_to() 
 def test_the_first_drain_does_not_wait_for_the_artifact_but_later_batches_fetch_ahead() -> None:
     site = converged(target("1", batches=[1], max_unavailable=1, soak="5s"))
     site.declare(target("2", batches=[1], max_unavailable=1, soak="5s"))
+    site.behaviour.busy.add("vm1")
+    site.run(3)
+    assert '"next":' in site.world.entries["vm1"]["api@prod"]["service"].value
+    assert '"next":' not in site.world.entries["vm2"]["api@prod"]["service"].value, "customers still wait on vm1"
+    site.behaviour.busy.clear()
     site.run(3)
     asked = site.world.entries["vm2"]["api@prod"]["service"].value
     assert '"next":' in asked

@@ -53,6 +53,10 @@ class ArchiveWorkshop:
     def trouble_passes(self) -> None:
         self._arrive()
 
+    def lose_artifacts(self) -> None:
+        for path in self._folder.glob("*.tar.gz"):
+            path.unlink()
+
 
 class SimWorkshop:
     def __init__(self, tmp_path: Path) -> None:
@@ -72,6 +76,8 @@ class SimWorkshop:
         return self.release("late")
 
     def trouble_passes(self) -> None: ...
+
+    def lose_artifacts(self) -> None: ...
 
 
 WORKSHOPS: dict[str, Callable[[Path], ArchiveWorkshop | SimWorkshop]] = {
@@ -93,11 +99,14 @@ def test_nothing_is_installed_at_first(shop: Shop) -> None:
     assert shop.driver.installed(TARGET, shop.release("1").digest) is None
 
 
-def test_fetching_installs_nothing(shop: Shop) -> None:
-    release = shop.release("1")
+def test_what_was_fetched_can_be_installed_though_its_source_is_gone(shop: Shop) -> None:
+    before, release = shop.release("1"), shop.release("2")
+    folder = shop.driver.install(TARGET, before)
     shop.driver.fetch(TARGET, release)
     shop.driver.fetch(TARGET, release)
-    assert shop.driver.installed(TARGET, release.digest) is None
+    assert shop.driver.installed(TARGET, before.digest) == folder, "what runs is left alone"
+    shop.lose_artifacts()
+    assert shop.driver.install(TARGET, release) == shop.driver.installed(TARGET, release.digest)
 
 
 def test_installs_and_finds_it_again(shop: Shop) -> None:
