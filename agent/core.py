@@ -87,9 +87,9 @@ class Agent:
             waits += [self._converge(role, self._assignment, now) for role in self._roles]
         entries = Entries.gather(list(self._observed.values()))
         problem = "; ".join(self._problems.values())
-        self._reporter.tell(entries, self._journal.stamp, problem, now, anyway=self._asked_again)
+        held = self._reporter.tell(entries, self._journal.stamp, problem, now, anyway=self._asked_again)
         self._asked_again = False
-        return max(0.0, min(waits))
+        return max(0.0, min(waits if held is None else [*waits, held]))
 
     def close(self) -> None:
         """Let go of what the roles hold. Services run on."""

@@ -1,6 +1,6 @@
 """Reports: one in full when something changed, short ones otherwise."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from threading import Lock
@@ -9,6 +9,11 @@ from typing import Any
 from agent.journal import Journal
 from agent.role import Observed
 from crds.messages import BalancerReport, OperationReport, PoolReport, Report, ServiceReport, Stamp
+
+Entry = ServiceReport | PoolReport | OperationReport
+
+_HELD = timedelta(seconds=1)
+"""For which news that answers nothing is held back: a quick start is one piece of news then, and not five."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,15 @@ class Entries:
             balancer=next((one.balancer for one in observed if one.balancer is not None), None),
         )
 
+    def by_place(self) -> dict[tuple[str, str], Entry]:
+        """Every entry under a name of its own."""
+        kinds: dict[str, Mapping[str, Entry]] = {
+            "services": self.services,
+            "pools": self.pools,
+            "operations": self.operations,
+        }
+        return {(kind, name): entry for kind, entries in kinds.items() for name, entry in entries.items()}
+
     def steady(self) -> "Entries":
         """The entries without what moves all the time and decides nothing."""
         return Entries(
@@ -44,6 +58,21 @@ def _steady_pool(pool: PoolReport) -> PoolReport:
     still = {"sessions": 0, "status": ""}
     servers = {name: server.model_copy(update=still) for name, server in pool.servers.items()}
     return pool.model_copy(update={"servers": servers})
+
+
+def _answers(news: Entries, told: Entries, taken: Stamp) -> bool:
+    """Whether there is an answer in the news that somebody may wait for: all is done, or a part of it just now."""
+    before, now = told.by_place(), news.by_place()
+    done = {place for place, entry in now.items() if entry.read >= taken and _is_done(entry)}
+    if done == now.keys() or news.balancer != told.balancer:
+        return True
+    return any(now[place] != before.get(place) for place in done)
+
+
+def _is_done(entry: Entry) -> bool:
+    if isinstance(entry, ServiceReport):
+        return entry.state not in ("installing", "starting")
+    return not isinstance(entry, OperationReport) or entry.state == "finished"
 
 
 @dataclass(frozen=True)
@@ -74,6 +103,7 @@ class Reporter:
         self._lock = Lock()
         self._told: Entries | None = None
         self._told_at: datetime | None = None
+        self._held_since: datetime | None = None
         self._newest = Report(
             node=speaker.node,
             incarnation=journal.incarnation,
@@ -86,11 +116,22 @@ class Reporter:
             roles=speaker.roles,
         )
 
-    def tell(self, entries: Entries, taken: Stamp, problem: str, now: datetime, anyway: bool = False) -> None:
-        """Send a full report if something changed that matters, or something that does not a whole interval ago."""
-        if anyway or self._is_news(entries, taken, problem, now):
-            self._told, self._told_at = entries, now
-            self._send(self._seal(self._in_full(entries, taken, problem)))
+    def tell(self, entries: Entries, taken: Stamp, problem: str, now: datetime, anyway: bool = False) -> float | None:
+        """Send a full report if something changed that matters, or something that does not a whole interval ago.
+
+        News of what is still under way is held back for a moment, as more of it will follow; then the seconds are
+        returned after which it is due.
+        """
+        if not anyway and not self._is_news(entries, taken, problem, now):
+            self._held_since = None
+            return None
+        held = timedelta(0) if self._held_since is None else now - self._held_since
+        if not anyway and timedelta(0) <= held < _HELD and self._may_wait(entries, taken, problem, now):
+            self._held_since = self._held_since or now
+            return (_HELD - held).total_seconds()
+        self._told, self._told_at, self._held_since = entries, now, None
+        self._send(self._seal(self._in_full(entries, taken, problem)))
+        return None
 
     def heartbeat(self) -> bytes:
         """A short report, sealed."""
@@ -106,6 +147,11 @@ class Reporter:
         if entries == self._told:
             return False
         return entries.steady() != self._told.steady() or now - self._told_at >= self._interval
+
+    def _may_wait(self, entries: Entries, taken: Stamp, problem: str, now: datetime) -> bool:
+        if self._told is None or self._told_at is None or problem != self._newest.problem:
+            return False
+        return now - self._told_at < self._interval and not _answers(entries, self._told, taken)
 
     def _in_full(self, entries: Entries, taken: Stamp, problem: str) -> Report:
         with self._lock:

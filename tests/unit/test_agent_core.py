@@ -162,6 +162,45 @@ def test_what_moves_all_the_time_is_reported_once_an_interval(node: Node) -> Non
     assert len(node.sent) == sent + 1
 
 
+def test_news_of_what_is_under_way_is_told_together_and_the_end_of_it_at_once(node: Node) -> None:
+    node.role.observed = Observed(services={"api@prod": entry()})
+    node.step(node.envelope(1, 1))
+    sent = len(node.sent)
+    envelopes = [node.envelope(1, 2)]
+    for message in ("stopping", "started", "connection refused"):
+        node.role.observed = Observed(
+            services={"api@prod": entry("starting", 2).model_copy(update={"message": message})}
+        )
+        assert node.step(*envelopes) <= 1.0
+        envelopes.clear()
+        node.clock.advance(0.2)
+    assert len(node.sent) == sent
+    node.role.observed = Observed(services={"api@prod": entry("running", 2)})
+    node.step()
+    assert [report.services["api@prod"].state for report in node.sent[sent:]] == ["running"]
+    assert node.sent[-1].taken == Stamp(1, 2)
+
+
+def test_news_of_what_stays_under_way_waits_a_second(node: Node) -> None:
+    node.role.observed = Observed(services={"api@prod": entry()})
+    node.step(node.envelope(1, 1))
+    sent = len(node.sent)
+    node.role.observed = Observed(services={"api@prod": entry("installing", 2)})
+    wait = node.step(node.envelope(1, 2))
+    node.clock.advance(wait)
+    assert node.step() == 30.0
+    assert [report.services["api@prod"].state for report in node.sent[sent:]] == ["installing"]
+
+
+def test_what_one_service_does_holds_back_no_answer_of_another(node: Node) -> None:
+    node.role.observed = Observed(services={"api@prod": entry(), "web@prod": entry()})
+    node.step(node.envelope(1, 1))
+    sent = len(node.sent)
+    node.role.observed = Observed(services={"api@prod": entry("starting", 2), "web@prod": entry("crashing", 2)})
+    node.step(node.envelope(1, 2))
+    assert [report.services["web@prod"].state for report in node.sent[sent:]] == ["crashing"]
+
+
 def test_heartbeats_name_the_newest_full_report(node: Node) -> None:
     node.role.observed = Observed(services={"api@prod": entry()})
     node.step(node.envelope(1, 1))
