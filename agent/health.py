@@ -8,11 +8,10 @@ from crds.service import Probe
 
 _FIRST = 0.05
 """Seconds from the first question after a start to the second."""
-_GROWTH = 1.1
-_LATER_GROWTH = 1.5
-_LATER = 0.2
-"""Until the service was healthy once, each wait is longer than the last one: by a tenth at first, so that a quick start
-is noticed a tenth late at most; by half once the waits are longer than this."""
+_GROWTH = 1.2
+"""Until the service was healthy once, each wait is longer than the last: a start is noticed a fifth late at most."""
+_PATIENCE = 0.2
+"""Seconds that each of these questions waits for a service that does not listen yet."""
 
 
 @dataclass
@@ -31,6 +30,11 @@ class ProbeState:
     _successes: int = 0
     _failures: int = 0
     _started: bool = False
+
+    @property
+    def patience(self) -> float:
+        """Seconds for which a refused connection is no answer yet."""
+        return _PATIENCE if self._waiting() else 0.0
 
     def answer(self, reason: str, read: Stamp, now: float, random: Random) -> None:
         """Take an answer to a question that was asked under ``read``."""
@@ -63,7 +67,7 @@ class ProbeState:
 
     def _pace(self) -> float:
         pace = self._quick
-        self._quick *= _GROWTH if pace < _LATER else _LATER_GROWTH
+        self._quick *= _GROWTH
         return pace
 
 

@@ -2,14 +2,21 @@
 
 import http.client
 import socket
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from agent.drivers.contracts import Retry, Terminal
 from agent.environment import fill
 from agent.processes import Processes, Start
 from crds.service import ExecCheck, HttpCheck, Probe, TcpCheck
+
+T = TypeVar("T")
+
+_LISTENS_YET = 0.04
+"""Seconds between two tries to connect."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +28,8 @@ class Asked:
     environment: dict[str, str]
     values: Mapping[str, str]
     user: str | None = None
+    patience: float = 0.0
+    """Seconds for which a refused connection is tried again: the service may be about to listen."""
 
 
 class Prober:
@@ -30,11 +39,14 @@ class Prober:
         self._processes = processes
 
     def ask(self, probe: Probe, asked: Asked) -> str:
-        """Empty if the service is healthy by this probe, else why not. Takes at most about the probe's timeout."""
+        """Empty if the service is healthy by this probe, else why not.
+
+        Takes at most about the probe's timeout, and the patience that ``asked`` has.
+        """
         if probe.http:
-            return _ask_http(probe.http, asked.address, probe.timeout)
+            return _ask_http(probe.http, asked, probe.timeout)
         if probe.tcp:
-            return _ask_tcp(probe.tcp, asked.address, probe.timeout)
+            return _ask_tcp(probe.tcp, asked, probe.timeout)
         assert probe.exec is not None
         return self._ask_exec(probe.exec, asked, probe.timeout)
 
@@ -51,11 +63,12 @@ class Prober:
         return f"probe {command[0]}: {how}" + (f": {last}" if last else "")
 
 
-def _ask_http(check: HttpCheck, address: str, timeout: float) -> str:
+def _ask_http(check: HttpCheck, asked: Asked, timeout: float) -> str:
     """A GET whose body is not read and whose redirects are not followed: another page's health proves nothing."""
     where = f"probe http :{check.port}{check.path}"
-    connection = http.client.HTTPConnection(address, check.port, timeout=timeout)
+    connection = http.client.HTTPConnection(asked.address, check.port, timeout=timeout)
     try:
+        _connected(connection.connect, asked.patience)
         connection.request("GET", check.path, headers={"User-Agent": "drumbeat-agent", "Connection": "close"})
         status = connection.getresponse().status
     except (OSError, http.client.HTTPException) as error:
@@ -65,12 +78,22 @@ def _ask_http(check: HttpCheck, address: str, timeout: float) -> str:
     return "" if status in check.status else f"{where}: HTTP {status}, expected {', '.join(map(str, check.status))}"
 
 
-def _ask_tcp(check: TcpCheck, address: str, timeout: float) -> str:
+def _ask_tcp(check: TcpCheck, asked: Asked, timeout: float) -> str:
     try:
-        socket.create_connection((address, check.port), timeout).close()
+        _connected(lambda: socket.create_connection((asked.address, check.port), timeout), asked.patience).close()
     except OSError as error:
         return f"probe tcp :{check.port}: {_words(error, timeout)}"
     return ""
+
+
+def _connected(connect: Callable[[], T], patience: float) -> T:
+    """What ``connect`` returns, refused or not: that nobody listens yet costs next to nothing to find out."""
+    for _ in range(int(patience / _LISTENS_YET)):
+        try:
+            return connect()
+        except ConnectionRefusedError:
+            time.sleep(_LISTENS_YET)
+    return connect()
 
 
 def _words(error: Exception, timeout: float) -> str:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 from random import Random
@@ -283,7 +283,7 @@ class HostedService:
         return Asked(kept.address, folder, environment, values, release.user)
 
     def _do_ask(self, state: ProbeState, asked: Asked, stamp: Stamp) -> _Answer:
-        return _Answer(state, stamp, self._means.ask(state.probe, asked))
+        return _Answer(state, stamp, self._means.ask(state.probe, replace(asked, patience=state.patience)))
 
     def _wait(self, running: Running, now: float) -> float | None:
         waits = [effort.wait(now) for effort in (self._install, self._fetch, self._start, self._tidy)]
