@@ -1,8 +1,8 @@
 """The controller's end of the embedded bus: nodes post reports and long-poll for their newest assignment.
 
     POST /bus/v1/nodes/NODE/report            body: envelope of a full report     -> 202
-    POST /bus/v1/nodes/NODE/poll?have=&wait=  body: envelope of a short report    -> 200 an assignment's envelope
-                                                                                     204 none within ``wait`` seconds
+    POST /bus/v1/nodes/NODE/poll?have=&wait=  body: envelope of a short report,   -> 200 an assignment's envelope
+                                                    or nothing: none is due yet      204 none within ``wait`` seconds
 
 ``have`` is the tag that came with the last assignment (header ``Drumbeat-Tag``). Each publishing gets a tag of its own,
 so that the transport need not look into an envelope, and what is published again is delivered again. The transport
@@ -130,7 +130,10 @@ class HttpControllerBus:
     async def _report(self, request: Request) -> Response:
         try:
             node = self._authenticate(request)
-            self._hand_over(node, await self._body(request))
+            report = await self._body(request)
+            if not report:
+                raise _Denied(400, "The body is empty; send the envelope of a report.")
+            self._hand_over(node, report)
         except _Denied as denied:
             return denied.response
         return Response(status_code=202)
@@ -139,7 +142,9 @@ class HttpControllerBus:
         try:
             node = self._authenticate(request)
             wait = _seconds(request.query_params.get("wait", "0"))
-            self._hand_over(node, await self._body(request))
+            short = await self._body(request)
+            if short or self._receive is None:
+                self._hand_over(node, short)
             offer = await self._next_offer(node, request.query_params.get("have", ""), wait)
         except _Denied as denied:
             return denied.response
@@ -178,8 +183,6 @@ class HttpControllerBus:
         return bytes(body)
 
     def _hand_over(self, node: str, envelope: bytes) -> None:
-        if not envelope:
-            raise _Denied(400, "The body is empty; send the envelope of a report.")
         receive, size = self._receive, len(envelope) + _OVERHEAD
         with self._lock:
             if receive is None or self._unsettled + size > self._max_unsettled:

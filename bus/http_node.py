@@ -44,9 +44,10 @@ class _Away(Exception):
 class HttpNodeBus:
     """A NodeBus over http(s)://.
 
-    ``ca`` is a file of certificates to trust instead of the system's. Each poll carries a heartbeat, so ``interval``
-    (seconds) bounds both. While the controller is away, each try waits a random time of up to half of how long it has
-    been away, ``retry_cap`` seconds at most: short absences are noticed soon, long ones cost little.
+    ``ca`` is a file of certificates to trust instead of the system's. A poll lasts until the next heartbeat is due, at
+    most ``interval`` seconds, and the poll after it carries that heartbeat. While the controller is away, each try
+    waits a random time of up to half of how long it has been away, ``retry_cap`` seconds at most: short absences are
+    noticed soon, long ones cost little.
     """
 
     def __init__(
@@ -62,15 +63,15 @@ class HttpNodeBus:
         random: Random | None = None,
         logger: FilteringBoundLogger | None = None,
     ) -> None:
-        self._base = f"{url.rstrip('/')}/bus/v1/nodes/{quote(node, safe='')}"
+        base = f"{url.rstrip('/')}/bus/v1/nodes/{quote(node, safe='')}"
         self._interval = interval
         self._retry_cap = retry_cap
         self._clock = clock or SystemClock()
         self._random = random or Random()
         self._logger: FilteringBoundLogger = logger or structlog.get_logger("bus")
         self._sockets = Sockets()
-        self._polls = self._session(url, token, ca)
-        self._reports = self._session(url, token, ca)
+        self._polls = _Door(f"{base}/poll", token, ca, self._sockets)
+        self._reports = _Door(f"{base}/report", token, ca, self._sockets)
         self._threads: list[threading.Thread] = []
         self._changed = threading.Condition()
         self._stopping = False
@@ -79,6 +80,8 @@ class HttpNodeBus:
         self._away_kind = ""
         self._returns = 0
         self._have = ""
+        self._beat_at = 0.0
+        """When the next heartbeat is due, on the monotonic clock."""
 
     def start(self, receive: Callable[[bytes], None], heartbeat: Callable[[], bytes]) -> None:
         self._threads = [
@@ -105,23 +108,6 @@ class HttpNodeBus:
         self._polls.close()
         self._reports.close()
 
-    def _session(self, url: str, token: str, ca: str | None) -> requests.Session:
-        session = requests.Session()
-        # The environment is read once: requests would look for proxies and .netrc again with each message.
-        session.proxies.update(get_environ_proxies(url))
-        session.trust_env = False
-        session.verify = ca or True
-        session.headers.update(
-            {
-                "Authorization": f"Bearer {token}",
-                "Content-Type": "application/json",
-                "Accept-Encoding": "identity",
-            }
-        )
-        for scheme in ("http://", "https://"):
-            session.mount(scheme, CuttableAdapter(self._sockets))
-        return session
-
     def _repeat(self, step: Callable[[], None]) -> None:
         while not self._stopping:
             try:
@@ -134,10 +120,18 @@ class HttpNodeBus:
                 self._pause(1.0)
 
     def _poll(self, receive: Callable[[bytes], None], heartbeat: Callable[[], bytes]) -> None:
-        # Not always the whole interval, so that nodes that came back together do not poll together for ever.
-        wait = self._interval * self._random.uniform(0.8, 1.0)
-        asked, began = {"have": self._have, "wait": f"{wait:.3f}"}, self._clock.monotonic()
-        answer = self._post(self._polls, "poll", heartbeat(), wait + ANSWER_TIMEOUT, asked)
+        began = self._clock.monotonic()
+        beats = began >= self._beat_at
+        if beats:
+            # Not always the whole interval, so that nodes that came back together do not poll together for ever.
+            self._beat_at = began + self._interval * self._random.uniform(0.8, 1.0)
+        wait = self._beat_at - began
+        asked = f"?have={quote(self._have)}&wait={wait:.3f}"
+        try:
+            answer = self._post(self._polls, heartbeat() if beats else b"", wait + ANSWER_TIMEOUT, asked)
+        except _Away:
+            self._beat_at = began  # whoever answers next has not heard of us
+            raise
         if answer.status != 200 or self._stopping:
             if self._clock.monotonic() - began < wait / 2:
                 self._pause(1.0)  # something between the ends does not let polls wait; it is not to be flooded
@@ -155,7 +149,7 @@ class HttpNodeBus:
         if report is None or self._stopping:
             return
         try:
-            self._post(self._reports, "report", report, ANSWER_TIMEOUT)
+            self._post(self._reports, report, ANSWER_TIMEOUT)
         except _Away as away:
             if not away.for_good:
                 self._put_back(report)
@@ -166,18 +160,9 @@ class HttpNodeBus:
             if self._waiting is None:
                 self._waiting = report
 
-    def _post(
-        self, session: requests.Session, path: str, body: bytes, timeout: float, asked: dict[str, str] | None = None
-    ) -> _Answer:
+    def _post(self, door: "_Door", body: bytes, timeout: float, asked: str = "") -> _Answer:
         try:
-            with session.post(
-                f"{self._base}/{path}",
-                data=body,
-                params=asked,
-                timeout=(CONNECT_TIMEOUT, timeout),
-                allow_redirects=False,
-                stream=True,
-            ) as response:
+            with door.post(body, asked, timeout) as response:
                 answer = _Answer(response.status_code, _read(response), response.headers.get(_TAG_HEADER, ""))
                 retry_after = response.headers.get("Retry-After", "")
         except (requests.RequestException, HTTPError, OSError) as error:
@@ -213,6 +198,38 @@ class HttpNodeBus:
             at_most = min(self._retry_cap, max(FIRST_RETRY, away / 2))
             delay = min(at_least, self._retry_cap) + self._random.uniform(0, at_most)
             self._changed.wait_for(lambda: self._stopping or self._returns != returns, delay)
+
+
+class _Door:
+    """One place at the controller, and one connection to it."""
+
+    def __init__(self, url: str, token: str, ca: str | None, sockets: Sockets) -> None:
+        self._session = requests.Session()
+        # The environment is read once: requests would look for proxies and .netrc again with each message.
+        self._session.proxies.update(get_environ_proxies(url))
+        self._session.trust_env = False
+        self._session.verify = ca or True
+        for scheme in ("http://", "https://"):
+            self._session.mount(scheme, CuttableAdapter(sockets))
+        headers = {
+            "Authorization": f"Bearer {token}",
+            "Content-Type": "application/json",
+            "Accept-Encoding": "identity",
+        }
+        self._url = url
+        # Prepared once: that costs as much again as everything else about a message.
+        self._request = self._session.prepare_request(requests.Request("POST", url, headers))
+
+    def post(self, body: bytes, query: str, timeout: float) -> requests.Response:
+        """Send it; the answer's body is still to be read. Raises what requests raises."""
+        request = self._request.copy()
+        request.url, request.body = f"{self._url}{query}", body
+        request.headers["Content-Length"] = str(len(body))
+        return self._session.send(request, timeout=(CONNECT_TIMEOUT, timeout), allow_redirects=False, stream=True)
+
+    def close(self) -> None:
+        """End the connection."""
+        self._session.close()
 
 
 def _read(response: requests.Response) -> bytes:

@@ -152,6 +152,20 @@ def test_heartbeats_arrive_when_due_and_are_made_anew(way: Transport, inbox: Inb
     assert len(set(inbox.beats("host-1"))) == len(inbox.beats("host-1"))
 
 
+def test_assignments_neither_cost_heartbeats_nor_keep_them_away(way: Transport, inbox: Inbox) -> None:
+    controller, node, got = way.start_controller(inbox), way.node("host-1"), []
+    node.start(got.append, Beats())
+    eventually(way, lambda: len(inbox.beats("host-1")) >= 1)
+    began, seen = time.monotonic(), len(inbox.beats("host-1"))
+    for number in range(1000):
+        controller.publish("host-1", b"%d" % number)
+        eventually(way, lambda: got[-1:] == [b"%d" % number])  # noqa: B023  called at once
+        if len(inbox.beats("host-1")) >= seen + 3:
+            break
+    assert len(inbox.beats("host-1")) >= seen + 3
+    assert time.monotonic() - began >= 2 * INTERVAL * 0.8
+
+
 def test_a_node_that_restarts_is_given_the_newest_assignment(way: Transport, inbox: Inbox) -> None:
     """A transport that forgets it (a queue of the node's own) has it published anew, as the report then shows."""
     controller, got = way.start_controller(inbox), []
