@@ -2,6 +2,7 @@
 
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -26,6 +27,8 @@ from controller.source.mirror import Mirror
 from controller.source.watch import SourceWatcher
 from controller.store import Store
 
+_SWITCH = 0.0005
+"""Seconds for which one thread may keep the others from going on."""
 _PATIENCE = 5.0
 """Seconds that the source thread waits for the deciding thread's word, which it asks for again."""
 
@@ -151,6 +154,8 @@ def _listen(address: str) -> socket.socket:
 def run_controller(settings: Settings) -> int:
     """Run the controller until SIGTERM or SIGINT, and return its exit code. Raises BadKey and OSError."""
     settings.data_directory.mkdir(parents=True, exist_ok=True)
+    # The deciding thread gives way at each call of the database, and would get the interpreter back only after this.
+    sys.setswitchinterval(_SWITCH)
     controller = Controller(settings, SystemClock(), Random())
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: controller.stop())

@@ -65,8 +65,8 @@ class Fleet:
         self.bump(version)
         commit_all(layout, f"Run {SERVICE} {version}")
         agents = self._enrol()
-        artifacts = ["-m", "http.server", "--bind", "127.0.0.1", "--directory", str(layout.artifacts)]
-        self.processes.start("artifacts", [sys.executable, *artifacts, str(layout.ports.artifacts)])
+        artifacts = ["-m", "controller.demo.artifact_server", str(layout.ports.artifacts), str(layout.artifacts)]
+        self.processes.start("artifacts", [sys.executable, *artifacts])
         self.balancers = [start_balancer(self.processes, layout, place) for place in layout.balancers]
         self.processes.start(
             "controller", [script("drumbeat"), "controller", "--config", layout.root / "controller.yaml"]
