@@ -43,5 +43,14 @@ def service_value(
     before: str | None, release: Release | None, following: Release | None, probes: list[Probe], address: str
 ) -> str:
     """What is asked of a host about its service; ``before`` as it is, where it says the same already."""
-    asked = ServiceAssignment(release=release, next=following, probes=probes, address=address)
-    return before if before is not None and service_of(before) == asked else written(asked)
+    if before is not None:
+        known = service_of(before)
+        same = (_digest(known.release), _digest(known.next)) == (_digest(release), _digest(following))
+        if same and known.address == address and known.probes == probes:
+            return before
+    return written(ServiceAssignment(release=release, next=following, probes=probes, address=address))
+
+
+def _digest(release: Release | None) -> str:
+    """Compared in its place: it names all that a release is, and is worked out once."""
+    return release.digest if release else ""
