@@ -23,6 +23,7 @@ from controller.intake import Intake
 from controller.mailbox import Ask, Mailbox, Stop
 from controller.metrics import Metrics
 from controller.settings import Settings
+from controller.source.commit_rule import CommitRule
 from controller.source.mirror import Mirror
 from controller.source.watch import SourceWatcher
 from controller.store import Store
@@ -129,7 +130,8 @@ class Controller:
     def _watch(self) -> None:
         settings = self._settings
         mirror = Mirror(settings.repository, settings.branch, settings.folder, settings.data_directory / "mirror.git")
-        watcher = SourceWatcher(mirror, settings.poll_interval, self._mailbox.put, self._random, self._in_force)
+        rule = CommitRule(settings.keys_directory)
+        watcher = SourceWatcher(mirror, settings.poll_interval, self._mailbox.put, self._random, self._in_force, rule)
         while not self._stop.is_set():
             watcher.wait(watcher.step(), self._stop)
 

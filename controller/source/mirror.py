@@ -52,7 +52,7 @@ class Mirror:
             self._create()
             self._fetch()
             revision = self._git.text("rev-parse", "--verify", self._ref)
-            return Fetched(revision, forced=self._was_forced(last, revision))
+            return Fetched(revision, forced=last is not None and self._was_forced(last, revision))
         except GitError as error:
             raise SourceError(self._explained(error)) from error
         except OSError as error:
@@ -70,6 +70,23 @@ class Mirror:
         try:
             return commit_of(self._git, revision)
         except GitError as error:
+            raise SourceError(self._explained(error)) from error
+
+    def raw_commit(self, revision: str) -> bytes:
+        """A fetched commit as git stores it, with its signature. Raises SourceError."""
+        try:
+            return self._git.run(["cat-file", "commit", revision])
+        except GitError as error:
+            raise SourceError(self._explained(error)) from error
+
+    def follows(self, old: str, new: str) -> bool:
+        """Whether a fetched commit is the older one, or has it in its past. Raises SourceError."""
+        try:
+            known = self._git.succeeds("cat-file", "-e", f"{old}^{{commit}}")
+            return known and self._git.succeeds("merge-base", "--is-ancestor", old, new)
+        except GitError as error:
+            if error.status == 128 and "Not a valid object name" in error.output:
+                return False
             raise SourceError(self._explained(error)) from error
 
     def changed(self, old: str, new: str) -> list[str]:
@@ -114,8 +131,8 @@ class Mirror:
         path = Path(self._url)
         return str(path.absolute()) if "://" not in self._url and path.exists() else self._url
 
-    def _was_forced(self, last: str | None, revision: str) -> bool:
-        if last is None or not self._git.succeeds("cat-file", "-e", f"{last}^{{commit}}"):
+    def _was_forced(self, last: str, revision: str) -> bool:
+        if not self._git.succeeds("cat-file", "-e", f"{last}^{{commit}}"):
             return False
         return not self._git.succeeds("merge-base", "--is-ancestor", last, revision)
 

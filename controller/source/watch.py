@@ -11,6 +11,7 @@ import structlog
 from watchfiles import Change, watch
 
 from controller.mailbox import RevisionRead, SourceFailed
+from controller.source.commit_rule import CommitRule
 from controller.source.mirror import Fetched, Mirror, SourceError
 from controller.source.problems import Problem, errors
 from controller.source.reader import read_state
@@ -33,15 +34,16 @@ class SourceWatcher:
         hand_over: HandOver,
         random: Random,
         in_force: Callable[[], str | None],
+        rule: CommitRule,
     ) -> None:
         """``poll_interval`` in seconds; ``hand_over`` gets each new revision once, and every failure.
 
-        ``in_force`` names the revision that was in force before; asked only where the newest cannot take its place.
+        ``in_force`` names the revision that was in force before this start.
         """
         self._mirror, self._interval, self._hand_over, self._random = mirror, poll_interval, hand_over, random
-        self._in_force = in_force
-        self._good = False
-        """A revision was handed over that can be in force."""
+        self._in_force, self._rule = in_force, rule
+        self._good: str | None = None
+        """The newest revision that was handed over and can be in force."""
         self._read: RevisionRead | None = None
         self._failures = 0
         self._hints: Iterator[object] | None = None
@@ -88,7 +90,8 @@ class SourceWatcher:
     def _take(self, read: RevisionRead) -> None:
         if read.state is None:
             self._resume()
-        self._good = self._good or read.state is not None
+        else:
+            self._good = read.revision
         self._read = read
         self._hand_over(read)
 
@@ -98,12 +101,12 @@ class SourceWatcher:
         if before is None:
             return
         try:
-            read = self._revision(Fetched(before))
+            read = self._read_revision(Fetched(before))
         except SourceError as error:
             self._log.warning("source.not_resumed", revision=before, error=str(error))
             return
         if read.state is not None:
-            self._good = True
+            self._good = before
             self._hand_over(replace(read, resumed=True))
 
     def _retry_in(self) -> float:
@@ -112,6 +115,12 @@ class SourceWatcher:
         return whole * self._random.uniform(0.5, 1.0)
 
     def _revision(self, fetched: Fetched) -> RevisionRead:
+        refusal = self._rule.refusal(self._mirror, fetched.revision, lambda: self._good or self._in_force())
+        if not refusal:
+            return self._read_revision(fetched)
+        return RevisionRead(fetched.revision, None, [refusal], targets_warned={}, forced=fetched.forced)
+
+    def _read_revision(self, fetched: Fetched) -> RevisionRead:
         result = read_state(self._mirror.read(fetched.revision), fetched.revision)
         commit = self._mirror.commit(fetched.revision)
         if fetched.forced:

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Make .venv as the lock file says, on a Debian that has git, make and python3; done at once when nothing changed.
-# Programs that are needed beside Python are named as arguments: setup.sh haproxy
+# Programs that are needed beside Python are named as arguments, with their package where it has another name:
+# setup.sh haproxy openssh-client:ssh-keygen
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -58,8 +59,9 @@ make_venv() {
 
 fingerprint() { cat uv.lock pyproject.toml deploy/dev/uv.txt deploy/dev/setup.sh | sha256sum; }
 
-for program in "$@"; do
-    has "$program" || apt_install "$program" || fail "$program is missing; as root, run: apt-get install $program"
+for needed in "$@"; do
+    package=${needed%%:*} program=${needed#*:}
+    has "$program" || apt_install "$package" || fail "$program is missing; as root, run: apt-get install $package"
 done
 
 wanted=$(fingerprint)

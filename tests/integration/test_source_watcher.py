@@ -10,6 +10,7 @@ from random import Random
 import pytest
 
 from controller.mailbox import RevisionRead, SourceFailed
+from controller.source.commit_rule import CommitRule
 from controller.source.mirror import Mirror
 from controller.source.watch import SourceWatcher
 from tests.support.git import commit_all, git, repository
@@ -28,9 +29,10 @@ class Following:
         self.first = commit_all(self.origin, "Begin")
         self.handed: Handed = queue.SimpleQueue()
         mirror = Mirror(str(self.origin), "main", ".", folder / "mirror.git")
+        rule = CommitRule(folder / "keys")
         self.in_force: str | None = None
-        self.watcher = SourceWatcher(mirror, INTERVAL, self.handed.put, Random(1), lambda: self.in_force)
-        self.again = SourceWatcher(mirror, INTERVAL, self.handed.put, Random(1), lambda: self.in_force)
+        self.watcher = SourceWatcher(mirror, INTERVAL, self.handed.put, Random(1), lambda: self.in_force, rule)
+        self.again = SourceWatcher(mirror, INTERVAL, self.handed.put, Random(1), lambda: self.in_force, rule)
         """Another life of the watcher, with the mirror of the one before."""
 
     def next(self) -> RevisionRead:
