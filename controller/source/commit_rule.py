@@ -10,7 +10,7 @@ from controller.source.commit_signatures import NotSigned, Signer, signer_of
 from controller.source.mirror import Mirror
 
 FOLDER = "commit-signers"
-"""In the keys directory: NAME.pub for an SSH key, NAME.asc for an OpenPGP key. Without any, no commit must be signed."""
+"""In the keys directory: NAME.pub for SSH keys, NAME.asc for OpenPGP keys. Without one, no commit need be signed."""
 
 
 class CommitRule:
