@@ -12,10 +12,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bus.amqp_topology import controller_permissions, node_permissions
 from controller.demo.processes import Process, Processes, free_ports
 from controller.demo.programs import need_program
+from controller.transport import ACCOUNT
 
+RABBITMQ = "rabbitmq"
+"""The process, and its folder."""
 PACKAGE = "rabbitmq-server"
+VHOST = "drumbeat"
 # Debian's /usr/sbin/rabbitmq-server insists on root or on the package's account; what it wraps does not.
 _SCRIPTS = Path("/usr/lib/rabbitmq/bin")
 _LOOPBACK = "127.0.0.1"
@@ -63,6 +68,11 @@ class Broker:
     def address(self) -> str:
         """HOST:PORT for clients."""
         return f"{_LOOPBACK}:{self.ports.amqp}"
+
+    @property
+    def url(self) -> str:
+        """As settings of controller and agents name the bus."""
+        return f"amqp://{self.address}/{VHOST}"
 
     def write(self) -> None:
         """Lay out the folder, which holds secrets and is nobody else's to read."""
@@ -133,7 +143,7 @@ class Broker:
         return False
 
 
-def start_broker(processes: Processes, broker: Broker, name: str = "rabbitmq", names: bool = True) -> Process:
+def start_broker(processes: Processes, broker: Broker, name: str = RABBITMQ, names: bool = True) -> Process:
     """Lay out a node and start it; it takes seconds until it ``accepts``. Raises DemoError.
 
     ``names``: start epmd too, which nodes of one cluster share.
@@ -148,6 +158,18 @@ def start_broker(processes: Processes, broker: Broker, name: str = "rabbitmq", n
 def is_installed() -> bool:
     """Whether RabbitMQ can be started here."""
     return os.name == "posix" and _SCRIPTS.is_dir()
+
+
+def fleet_definitions(controller: str, nodes: Mapping[str, str]) -> dict[str, Any]:
+    """One account for the controller and one for each node, by password: each may do what its end of the bus must."""
+    return {
+        "vhosts": [{"name": VHOST}],
+        "users": [user(ACCOUNT, controller), *(user(node, password) for node, password in nodes.items())],
+        "permissions": [
+            permission(ACCOUNT, VHOST, **controller_permissions()),
+            *(permission(node, VHOST, **node_permissions(node)) for node in nodes),
+        ],
+    }
 
 
 def password_hash(password: str, salt: bytes | None = None) -> str:
