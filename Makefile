@@ -19,11 +19,11 @@ setup: ## set up .venv, as uv.lock says
 	@$(SETUP)
 
 demo: ## run a fleet on this machine and roll a release out over it
-	@$(SETUP) haproxy
+	@$(SETUP) haproxy $(if $(findstring amqp,$(ARGS)),rabbitmq-server)
 	@$(BIN)/drumbeat demo $(ARGS)
 
 test: ## run every test
-	@$(SETUP) haproxy socat gpg openssh-client:ssh-keygen
+	@$(SETUP) haproxy socat gpg openssh-client:ssh-keygen rabbitmq-server
 	@$(BIN)/pytest -n $(WORKERS) $(ARGS)
 
 lint: ## check style, types and the direction of imports

@@ -19,6 +19,8 @@ CONTROLLER_KEY_FILE = "controller.key"
 NODE_KEY_FILE = "node.key"
 TOKEN_FILE = "token"
 CONTROLLER_KEYS_FILE = "controller.pub"
+CERTIFICATE_FILE, CERTIFICATE_KEY_FILE = "certificate", "key"
+"""What a node shows to a broker that asks for it."""
 
 _PUBLIC_TEXT = re.compile(r"ed25519:([0-9a-f]{64})")
 

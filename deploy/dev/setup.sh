@@ -34,6 +34,20 @@ apt_install() {
     as_root apt-get update -qq >&2 && as_root "${install[@]}" >&2
 }
 
+# Debian starts a server once it is installed, and again with the machine. We need the program, not that.
+leave_idle() {
+    if [ -d /run/systemd/system ]; then
+        as_root systemctl disable --now --quiet "$1" 2>/dev/null || true
+    elif [ -x "/etc/init.d/$1" ]; then
+        as_root "/etc/init.d/$1" stop >/dev/null 2>&1 || true
+    fi
+}
+
+install_package() {
+    apt_install "$1" || fail "$1 is missing; as root, run: apt-get install $1"
+    leave_idle "$1"
+}
+
 # Debian puts servers where users have no path to.
 has() { PATH="$PATH:/usr/sbin:/sbin" command -v "$1" >/dev/null; }
 
@@ -61,7 +75,7 @@ fingerprint() { cat uv.lock pyproject.toml deploy/dev/uv.txt deploy/dev/setup.sh
 
 for needed in "$@"; do
     package=${needed%%:*} program=${needed#*:}
-    has "$program" || apt_install "$package" || fail "$program is missing; as root, run: apt-get install $package"
+    has "$program" || install_package "$package"
 done
 
 wanted=$(fingerprint)
