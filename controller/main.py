@@ -14,13 +14,17 @@ from prometheus_client import CollectorRegistry
 
 from bus.clock import Clock, SystemClock
 from bus.envelope import seal_assignment
+from bus.history import History
 from bus.http_controller import HttpControllerBus
+from bus.http_join import JoinDesk
+from bus.invitations import Invitations
+from bus.joining import JoinAnswer
 from bus.keyring import KeyRing
 from bus.keys import CONTROLLER_KEY_FILE, SigningKey, load_private_key
 from controller.deciding import Deciding
 from controller.http.api import create_app
 from controller.intake import Intake
-from controller.mailbox import Ask, Mailbox, Stop
+from controller.mailbox import Ask, Mailbox, NodeJoined, Stop
 from controller.metrics import Metrics
 from controller.settings import Settings
 from controller.source.mirror import Mirror
@@ -47,10 +51,13 @@ class Controller:
         self._signer: SigningKey = load_private_key(settings.keys_directory / CONTROLLER_KEY_FILE)
         self._ring = KeyRing(settings.keys_directory)
         self._bus = HttpControllerBus(self._ring)
+        desk = JoinDesk(
+            self._ring, Invitations(settings.keys_directory), [self._signer.public_key], clock, self._joined
+        )
         self._socket = _listen(settings.listen)
         self._server = uvicorn.Server(
             uvicorn.Config(
-                create_app(self._mailbox, self._metrics, [self._bus.router()], clock=clock),
+                create_app(self._mailbox, self._metrics, [self._bus.router(), desk.router()], clock=clock),
                 log_config=None,
                 access_log=False,
                 timeout_graceful_shutdown=1,
@@ -90,6 +97,15 @@ class Controller:
         thread.start()
         return thread
 
+    def _joined(self, answer: JoinAnswer) -> None:
+        roles = ", ".join(answer.roles)
+        try:
+            history = History(self._settings.keys_directory, by="controller")
+            history.write("joined", answer.node, f"as {roles}", self._clock.now())
+        except OSError as error:
+            self._log.error("history.failed", node=answer.node, error=str(error))
+        self._mailbox.put(NodeJoined(answer.node, f"as {roles}, with a key of its own"))
+
     def _guard(self, name: str, work: Callable[[], None]) -> None:
         """A thread that ends ends the process: better started anew from the store than half alive."""
         try:
@@ -116,6 +132,7 @@ class Controller:
             random=self._random,
             metrics=self._metrics,
             node_timeout=self._settings.node_timeout,
+            ring=self._ring,
         )
         wake = deciding.step([])
         while True:
