@@ -51,15 +51,14 @@ def build_agent(parts: Parts, send: Callable[[bytes], None]) -> Agent | Halted:
     """The agent; or what stands in for it, if the journal cannot be used."""
     settings = parts.settings
     interval = settings.report_interval
+    speaker = _speaker(settings, f"{parts.random.getrandbits(64):016x}")
     seal = partial(seal_report, signer=parts.keys.signer)
     try:
         settings.state.mkdir(parents=True, exist_ok=True, mode=0o755)
         journal = Journal.open(settings.state / "journal", parts.clock, parts.random)
     except (JournalProblem, OSError) as problem:
-        return Halted(
-            str(problem), f"halted-{parts.random.getrandbits(64):016x}", _speaker(settings), seal, send, interval
-        )
-    reporter = Reporter(_speaker(settings), journal, seal, send, timedelta(seconds=interval))
+        return Halted(str(problem), f"halted-{parts.random.getrandbits(64):016x}", speaker, seal, send, interval)
+    reporter = Reporter(speaker, journal, seal, send, timedelta(seconds=interval))
     verify = partial(open_assignment, controller_keys=parts.keys.controller_keys, node=settings.node)
     return Agent(journal, build_roles(parts, journal.steps), verify, reporter, parts.wake, interval)
 
@@ -135,10 +134,10 @@ def agent_version() -> str:
         return "unknown"
 
 
-def _speaker(settings: Settings) -> Speaker:
+def _speaker(settings: Settings, life: str) -> Speaker:
     named = {"host": settings.host, "balancer": settings.balancer, "runner": settings.runner}
     roles = [name for name, role in named.items() if role is not None]
-    return Speaker(settings.node, agent_version(), platform.system().lower(), roles)
+    return Speaker(settings.node, agent_version(), platform.system().lower(), roles, life)
 
 
 def _host(parts: Parts, steps: Steps) -> HostRole:

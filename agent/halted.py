@@ -31,6 +31,7 @@ class Halted:
         self._report = Report(
             node=speaker.node,
             incarnation=incarnation,
+            life=speaker.life,
             seq=0,
             full=False,
             full_seq=0,

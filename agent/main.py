@@ -7,12 +7,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from agent.build import agent_version, broker_account, check_drivers
+from agent.join import JoinFailed, Joining, join
 from agent.run import Pulse, run
 from agent.settings import BadSettings, Settings, read_settings
 from bus.amqp_url import is_broker_url
 from bus.clock import SystemClock
 from bus.keys import BadKey, NodeKeys
 from bus.logs import configure_logging
+
+_JOIN = "become a node, with the token that 'drumbeat nodes invite' printed on the controller"
 
 
 def main() -> None:
@@ -27,6 +30,8 @@ def command(arguments: Sequence[str]) -> int:
     """Run a command line; exit status 0, 1 if something cannot be used, 2 for a wrong command line."""
     said = _parser().parse_args(arguments)
     try:
+        if said.command == "join":
+            return _join(said)
         settings = read_settings(said.config)
         if said.command == "check":
             return _check(settings)
@@ -34,7 +39,7 @@ def command(arguments: Sequence[str]) -> int:
         pulse = Pulse()
         pulse.stop_on_signals()
         run(settings, SystemClock(), pulse)
-    except (BadSettings, BadKey) as error:
+    except (BadSettings, BadKey, JoinFailed) as error:
         sys.stderr.write(f"{error}\n")
         return 1
     return 0
@@ -49,6 +54,20 @@ def _check(settings: Settings) -> int:
     return 0
 
 
+def _join(said: argparse.Namespace) -> int:
+    token = sys.stdin.readline() if said.token_file is None else _token(said.token_file)
+    answer = join(Joining(said.controller, said.name, token, said.credentials, said.ca))
+    sys.stdout.write(f"{answer.node}: joined as {', '.join(answer.roles)}; credentials are in {said.credentials}\n")
+    return 0
+
+
+def _token(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise JoinFailed(f"{path}: cannot be read: {error}") from error
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="drumbeat-agent", description="Runs what Drumbeat assigns to this machine.")
     parser.add_argument("--version", action="version", version=f"drumbeat-agent {agent_version()}")
@@ -61,7 +80,18 @@ def _parser() -> argparse.ArgumentParser:
         sub.add_argument(
             "--config", type=Path, required=True, metavar="FILE", help="settings, see deploy/agent/agent.yaml"
         )
+    _add_join(commands.add_parser("join", help=_JOIN, description=_JOIN))
     return parser
+
+
+def _add_join(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--controller", required=True, metavar="URL", help="https://..., as bus: in agent.yaml")
+    sub.add_argument("--name", required=True, help="this node's name, as in the invitation and in the fleet's file")
+    sub.add_argument("--credentials", type=Path, required=True, metavar="DIR", help="as credentials: in agent.yaml")
+    sub.add_argument(
+        "--token-file", type=Path, metavar="FILE", help="the invitation's token; read from stdin if left out"
+    )
+    sub.add_argument("--ca", type=Path, metavar="FILE", help="trust the certificates of this file only")
 
 
 if __name__ == "__main__":

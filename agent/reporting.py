@@ -83,6 +83,8 @@ class Speaker:
     agent_version: str
     platform: str
     roles: list[str]
+    life: str = ""
+    """Of the agent: new with each start, so that the controller notices when two speak as one node."""
 
 
 class Reporter:
@@ -107,6 +109,7 @@ class Reporter:
         self._newest = Report(
             node=speaker.node,
             incarnation=journal.incarnation,
+            life=speaker.life,
             seq=0,
             full=False,
             full_seq=0,

@@ -18,7 +18,9 @@ from crds.messages import ASSIGNMENT_TYPE, REPORT_TYPE, Assignment, Report
 MAX_ENVELOPE = 1024 * 1024
 """Bytes; about 2 kB is usual."""
 
-Reason = Literal["too_large", "truncated", "unknown_format", "wrong_type", "wrong_key", "wrong_node"]
+Reason = Literal[
+    "too_large", "truncated", "unknown_format", "wrong_type", "wrong_key", "wrong_node", "wrong_role", "disputed"
+]
 
 _Model = TypeVar("_Model", bound=BaseModel)
 

@@ -159,9 +159,12 @@ class HttpControllerBus:
             raise _Denied(401, "Send the node's token: 'Authorization: Bearer TOKEN'.", {"WWW-Authenticate": "Bearer"})
         try:
             if not self._ring.token_matches(node, token):
-                raise _Denied(403, f"No node {node!r} with this token is known; let the controller issue credentials.")
-            if self._ring.public_key(node) is None:
-                raise _Denied(403, f"The credentials of node {node!r} were revoked; let the controller issue new ones.")
+                raise _Denied(403, f"No node {node!r} with this token is known; join with an invitation.")
+            entry = self._ring.entry(node)
+            if entry is None or entry.revoked:
+                raise _Denied(403, f"The credentials of node {node!r} were revoked; join anew with a new invitation.")
+            if entry.disputed:
+                raise _Denied(403, f"Node {node!r} is disputed, and waits for a person: {entry.disputed}.")
         except BadKey as error:
             self._logger.error("a node is shut out by its damaged entry", node=node, error=str(error))
             raise _Denied(403, f"The controller's entry of node {node!r} is damaged; its log says more.") from error

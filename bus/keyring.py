@@ -1,12 +1,12 @@
 """The controller's ring of nodes: whose reports it believes, and who may connect."""
 
-import hashlib
+import contextlib
 import hmac
-import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
 from errno import ENAMETOOLONG, ENOENT
 from pathlib import Path
+from typing import Literal, get_args
 
 from pydantic import Field, TypeAdapter, ValidationError
 
@@ -21,10 +21,16 @@ from bus.keys import (
     generate_token,
     parse_public,
     public_text,
+    replace_secret,
     save_private_key,
+    token_digest,
     write_secret,
 )
 from crds.base import FileModel, HostName, Sha256
+
+NodeRole = Literal["host", "balancer", "runner"]
+"""What a node may be there for."""
+ALL_ROLES: tuple[NodeRole, ...] = get_args(NodeRole)
 
 
 class NodeEntry(FileModel):
@@ -32,7 +38,16 @@ class NodeEntry(FileModel):
 
     public_key: str = Field(description="'ed25519:' and 64 hexadecimal digits")
     token_sha256: Sha256
+    roles: list[NodeRole] = Field(min_length=1, description="a report that goes beyond them is refused")
     revoked: bool = Field(default=False, description="true: nothing of this node is believed, and it may not connect")
+    disputed: str = Field(
+        default="", description="why two machines seem to use these credentials; nothing is believed until it is empty"
+    )
+
+    @property
+    def trusted(self) -> bool:
+        """Whether anything of the node is believed."""
+        return not self.revoked and not self.disputed
 
 
 @dataclass(frozen=True)
@@ -56,9 +71,9 @@ class KeyRing:
         return known.entry if known else None
 
     def public_key(self, node: str) -> PublicKey | None:
-        """The key that a node's reports must be signed with; None if unknown or revoked. Raises BadKey."""
+        """The key that a node's reports must be signed with; None if unknown, revoked or disputed. Raises BadKey."""
         known = self._read(node)
-        return known.public_key if known and not known.entry.revoked else None
+        return known.public_key if known and known.entry.trusted else None
 
     def token_matches(self, node: str, token: str) -> bool:
         """Whether this is the token of a known node, in a time that does not depend on the token. Raises BadKey.
@@ -66,7 +81,7 @@ class KeyRing:
         Revoked nodes are looked at apart, see ``entry``.
         """
         known = self._read(node)
-        said = hashlib.sha256(token.encode()).hexdigest()
+        said = token_digest(token)
         return hmac.compare_digest(said, known.entry.token_sha256 if known else "") and known is not None
 
     def nodes(self) -> list[str]:
@@ -80,14 +95,39 @@ class KeyRing:
         if path is None:
             raise BadKey(f"{node!r} is not a node's name: lower-case letters, digits, dashes and dots")
         path.parent.mkdir(parents=True, exist_ok=True)
-        _replace(path, entry.model_dump_json(by_alias=True, indent=2).encode() + b"\n")
+        replace_secret(path, entry.model_dump_json(by_alias=True, indent=2).encode() + b"\n")
 
     def revoke(self, node: str) -> None:
         """Believe nothing of this node any more. Raises BadKey if it is not known."""
+        self._change(node, revoked=True)
+
+    def restore(self, node: str) -> None:
+        """Take a revocation back. Raises BadKey if the node is not known."""
+        self._change(node, revoked=False)
+
+    def dispute(self, node: str, why: str) -> None:
+        """Believe nothing of this node until a person says which machine it is. Raises BadKey if it is not known."""
+        self._change(node, disputed=why)
+
+    def trust(self, node: str) -> None:
+        """End a dispute: a person has looked. Raises BadKey if the node is not known."""
+        self._change(node, disputed="")
+
+    def disputed(self) -> dict[str, str]:
+        """Why each disputed node is; entries that cannot be used are left out."""
+        found = {}
+        for node in self.nodes():
+            with contextlib.suppress(BadKey):
+                entry = self.entry(node)
+                if entry is not None and entry.disputed:
+                    found[node] = entry.disputed
+        return found
+
+    def _change(self, node: str, **changes: object) -> None:
         entry = self.entry(node)
         if entry is None:
             raise BadKey(f"no node {node!r} is known in {self._nodes}")
-        self.register(node, entry.model_copy(update={"revoked": True}))
+        self.register(node, entry.model_copy(update=changes))
 
     def _path(self, node: str) -> Path | None:
         try:
@@ -122,14 +162,16 @@ def _load(path: Path, version: tuple[int, int, int]) -> _Known:
         raise BadKey(f"{path}: cannot be used: {error}; register the node anew") from error
 
 
-def _replace(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    write_secret(temporary, content)
-    temporary.replace(path)
-
-
-def write_node_keys(folder: Path, node: str, ring: KeyRing, controller_keys: Iterable[PublicKey]) -> NodeKeys:
+def write_node_keys(
+    folder: Path,
+    node: str,
+    ring: KeyRing,
+    controller_keys: Iterable[PublicKey],
+    roles: Iterable[NodeRole] = ALL_ROLES,
+) -> NodeKeys:
     """Make a node's credentials in a new folder and register the node, in place of its former credentials.
+
+    For a demo or a test, where both ends are one machine; other nodes make their own key and join.
 
     The folder is what goes to the node: its private key, its token and the controller's public keys. Raises BadKey if
     the folder holds credentials already or the name is bad.
@@ -140,6 +182,6 @@ def write_node_keys(folder: Path, node: str, ring: KeyRing, controller_keys: Ite
     write_secret(folder / TOKEN_FILE, keys.token.encode() + b"\n")
     pinned = "".join(f"{public_text(key)}\n" for key in keys.controller_keys)
     (folder / CONTROLLER_KEYS_FILE).write_text(pinned, encoding="utf-8")
-    token_sha256 = hashlib.sha256(keys.token.encode()).hexdigest()
-    ring.register(node, NodeEntry(public_key=public_text(keys.signer.public_key), token_sha256=token_sha256))
+    public, digest = public_text(keys.signer.public_key), token_digest(keys.token)
+    ring.register(node, NodeEntry(public_key=public, token_sha256=digest, roles=list(roles)))
     return keys

@@ -1,5 +1,6 @@
 """Ed25519 keys and tokens: how they lie on disk, and how they are written down."""
 
+import hashlib
 import os
 import re
 import secrets
@@ -32,6 +33,11 @@ class BadKey(Exception):
 def generate_key() -> SigningKey:
     """Make a new Ed25519 key from the system's randomness."""
     return CryptoSigner.generate_ed25519()
+
+
+def token_digest(token: str) -> str:
+    """What the controller keeps of a token: its SHA-256 in hexadecimal digits."""
+    return hashlib.sha256(token.encode()).hexdigest()
 
 
 def generate_token() -> str:
@@ -83,6 +89,13 @@ def write_secret(path: Path, content: bytes) -> None:
         file.write(content)
 
 
+def replace_secret(path: Path, content: bytes) -> None:
+    """Write a file that only its owner may read, whole or not at all, in place of what was there. Raises OSError."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    write_secret(temporary, content)
+    temporary.replace(path)
+
+
 def read_secret(path: Path) -> bytes:
     """Read a file of at most 64 KiB that group and others may not touch. Raises BadKey.
 
@@ -96,6 +109,14 @@ def read_secret(path: Path) -> bytes:
             return file.read(65536)
     except OSError as error:
         raise BadKey(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def load_token(path: Path) -> str:
+    """Read a bearer token that only its owner may read. Raises BadKey."""
+    token = read_secret(path).decode("ascii", errors="replace").strip()
+    if not re.fullmatch(r"[A-Za-z0-9_-]{32,128}", token):
+        raise BadKey(f"{path}: is not a token; join anew ('drumbeat nodes rekey' on the controller begins it)")
+    return token
 
 
 def read_public_keys(path: Path) -> list[PublicKey]:
@@ -121,12 +142,9 @@ class NodeKeys:
 
     @classmethod
     def load(cls, folder: Path) -> "NodeKeys":
-        """Read the folder that ``write_node_keys`` made. Raises BadKey."""
-        token = read_secret(folder / TOKEN_FILE).decode("ascii", errors="replace").strip()
-        if not re.fullmatch(r"[A-Za-z0-9_-]{32,128}", token):
-            raise BadKey(f"{folder / TOKEN_FILE}: is not a token; let the controller issue new credentials")
+        """Read the folder that ``drumbeat-agent join`` made. Raises BadKey."""
         return cls(
             signer=load_private_key(folder / NODE_KEY_FILE),
-            token=token,
+            token=load_token(folder / TOKEN_FILE),
             controller_keys=read_public_keys(folder / CONTROLLER_KEYS_FILE),
         )

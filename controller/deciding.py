@@ -12,7 +12,8 @@ import structlog
 
 from bus.clock import Clock
 from bus.port import ControllerBus
-from controller.mailbox import Ask, Message, ReportArrived, RevisionRead, SourceFailed
+from controller.disputes import Disputes, Ring
+from controller.mailbox import Ask, Message, NodeJoined, ReportArrived, RevisionRead, SourceFailed
 from controller.metrics import Metrics
 from controller.queue import Queue
 from controller.store import Fenced, Revision, Store, StoreError, Transaction
@@ -59,6 +60,7 @@ class Deciding:
         random: Random,
         metrics: Metrics,
         node_timeout: float,
+        ring: Ring,
     ) -> None:
         """Take over the store. ``seal`` signs an assignment. Raises StoreError."""
         self.store, self.bus, self.metrics = store, bus, metrics
@@ -68,6 +70,7 @@ class Deciding:
         self.term = store.take_over(now)
         loaded = store.load()
         self.world = World(loaded, node_timeout, watching_since=now)
+        self._disputes = Disputes(ring, self.world)
         self.queue = Queue(random)
         self.revision: Revision | None = loaded.revision
         self.refused: Revision | None = loaded.refused
@@ -122,6 +125,8 @@ class Deciding:
                         self._revision(message, now)
                     case SourceFailed(text):
                         self._source_failed(text)
+                    case NodeJoined(name, joined):
+                        self._event("NodeJoined", name, "Invited", joined, now)
                     case Ask():
                         questions.append(message)
             for node in self.world.expire(now):
@@ -175,7 +180,11 @@ class Deciding:
 
     def _report(self, report: Report, now: datetime) -> None:
         silent = self.world.nodes.get(report.node).silent
+        disputed = self._disputes.stands(report.node)
         news, operations, incomplete = self.world.fold(report, now)
+        if self.world.nodes.get(report.node).disputed and not disputed:
+            self._event("NodeDisputed", report.node, "Cloned", self._disputes.write_down(report.node), now)
+            self._show_silent()
         if not news:
             self.metrics.reports_total.labels("stale").inc()
             return

@@ -1,14 +1,17 @@
 """Intake: what the bus brings becomes messages for the deciding thread, once its signature is verified."""
 
+from collections.abc import Collection
+
 import structlog
 
 from bus.clock import Clock
 from bus.envelope import Refused, open_report
-from bus.keyring import KeyRing
+from bus.keyring import KeyRing, NodeRole
 from bus.keys import BadKey
 from bus.port import ControllerBus, Received
 from controller.mailbox import Mailbox, ReportArrived
 from controller.metrics import Metrics
+from crds.messages import Report
 
 _QUIET = 60.0
 """Seconds in which the same refusal of the same node is logged once."""
@@ -40,10 +43,7 @@ class Intake:
     def receive(self, received: Received) -> None:
         """Verify a report and hand it on; what is refused is counted by reason and not logged too often."""
         try:
-            key = self._ring.public_key(received.node)
-            if key is None:
-                raise Refused("wrong_key", f"no valid key of node {received.node} is known; register it anew")
-            report = open_report(received.envelope, key, received.node)
+            report = self._verified(received)
         except Refused as refused:
             self._refuse(received, refused.reason, refused.detail)
         except BadKey as error:
@@ -51,6 +51,33 @@ class Intake:
         else:
             self._mailbox.put(ReportArrived(report, received))
 
+    def _verified(self, received: Received) -> Report:
+        """The report, if the node may say that. Raises Refused and BadKey."""
+        entry, key = self._ring.entry(received.node), self._ring.public_key(received.node)
+        if entry is not None and entry.disputed and not entry.revoked:
+            raise Refused("disputed", entry.disputed)
+        if entry is None or key is None:
+            raise Refused("wrong_key", f"no valid key of node {received.node} is known; let it join anew")
+        report = open_report(received.envelope, key, received.node)
+        check_roles(report, entry.roles)
+        return report
+
     def _refuse(self, received: Received, reason: str, detail: str) -> None:
         self._bus.settle([received])
         self._refusals(received.node, reason, detail)
+
+
+def check_roles(report: Report, allowed: Collection[NodeRole]) -> None:
+    """Raises Refused for a report that claims a role, or has an entry, that the node was not enrolled for."""
+    shown = {
+        "host": bool(report.services),
+        "balancer": bool(report.pools) or report.balancer is not None,
+        "runner": bool(report.operations),
+    }
+    beyond = sorted({*report.roles, *(role for role, has in shown.items() if has)} - set(allowed))
+    if beyond:
+        raise Refused(
+            "wrong_role",
+            f"{report.node} was enrolled as {', '.join(allowed)}, and reports as {', '.join(beyond)[:100]}; correct "
+            f"its agent.yaml, or enrol it anew: drumbeat nodes rekey {report.node} --role ...",
+        )

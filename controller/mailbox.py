@@ -46,6 +46,14 @@ class SourceFailed:
 
 
 @dataclass(frozen=True)
+class NodeJoined:
+    """A machine has joined with an invitation."""
+
+    node: str
+    message: str
+
+
+@dataclass(frozen=True)
 class Ask:
     """A question that only the deciding thread may answer; the answer goes into the future."""
 
@@ -58,7 +66,7 @@ class Stop:
     """End after this."""
 
 
-Message = ReportArrived | RevisionRead | SourceFailed | Ask | Stop
+Message = ReportArrived | RevisionRead | SourceFailed | NodeJoined | Ask | Stop
 
 
 class Mailbox:

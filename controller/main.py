@@ -14,12 +14,16 @@ from prometheus_client import CollectorRegistry
 
 from bus.clock import Clock, SystemClock
 from bus.envelope import seal_assignment
+from bus.history import History
+from bus.http_join import JoinDesk
+from bus.invitations import Invitations
+from bus.joining import JoinAnswer
 from bus.keyring import KeyRing
 from bus.keys import CONTROLLER_KEY_FILE, SigningKey, load_private_key
 from controller.deciding import Deciding
 from controller.http.api import create_app
 from controller.intake import Intake, Refusals
-from controller.mailbox import Ask, Mailbox, Stop
+from controller.mailbox import Ask, Mailbox, NodeJoined, Stop
 from controller.metrics import Metrics
 from controller.settings import Settings
 from controller.source.commit_rule import CommitRule
@@ -50,10 +54,13 @@ class Controller:
         self._ring = KeyRing(settings.keys_directory)
         self._refusals = Refusals(self._metrics, clock)
         self._bus, routers = build_bus(settings, self._ring, self._refusals, self._metrics, clock)
+        desk = JoinDesk(
+            self._ring, Invitations(settings.keys_directory), [self._signer.public_key], clock, self._joined
+        )
         self._socket = _listen(settings.listen)
         self._server = uvicorn.Server(
             uvicorn.Config(
-                create_app(self._mailbox, self._metrics, routers, clock=clock),
+                create_app(self._mailbox, self._metrics, [*routers, desk.router()], clock=clock),
                 log_config=None,
                 access_log=False,
                 timeout_graceful_shutdown=1,
@@ -93,6 +100,15 @@ class Controller:
         thread.start()
         return thread
 
+    def _joined(self, answer: JoinAnswer) -> None:
+        roles = ", ".join(answer.roles)
+        try:
+            history = History(self._settings.keys_directory, by="controller")
+            history.write("joined", answer.node, f"as {roles}", self._clock.now())
+        except OSError as error:
+            self._log.error("history.failed", node=answer.node, error=str(error))
+        self._mailbox.put(NodeJoined(answer.node, f"as {roles}, with a key of its own"))
+
     def _guard(self, name: str, work: Callable[[], None]) -> None:
         """A thread that ends ends the process: better started anew from the store than half alive."""
         try:
@@ -119,6 +135,7 @@ class Controller:
             random=self._random,
             metrics=self._metrics,
             node_timeout=self._settings.node_timeout,
+            ring=self._ring,
         )
         wake = deciding.step([])
         while True:

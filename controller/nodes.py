@@ -5,8 +5,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from controller.lives import Lives
 from crds.messages import Report, Stamp
 
+DECIDE = (
+    "nothing it says counts until you leave only one agent running and say 'drumbeat nodes trust {node}', or, if you "
+    "do not know where copies of its key are, 'drumbeat nodes rekey {node}'"
+)
+"""What a person can do about a disputed node."""
 _FORMER = 16
 """Incarnations of a node that are remembered beside the present one."""
 
@@ -26,11 +32,21 @@ class Node:
     taken: Stamp = field(default=Stamp(0, 0))
     former: dict[str, int] = field(default_factory=dict)
     """The last number that was heard of former incarnations."""
+    lives: Lives = field(default_factory=Lives)
+    disputed: str = ""
+    """Why it is not known which machine it is; nothing that is said in its name counts until a person has decided."""
 
     @property
     def problem(self) -> str:
         """Why its agent does nothing, in its own words; what it says beside that may be old."""
         return self.report.problem if self.report else ""
+
+    @property
+    def distrust(self) -> str:
+        """In words, why what it says does not count, where that is not for silence alone."""
+        if self.disputed:
+            return f"it is disputed: {self.disputed}; {DECIDE.format(node=self.name)}"
+        return f"its agent cannot work: {self.problem}" if self.problem else ""
 
     @property
     def mute(self) -> bool:
@@ -48,6 +64,8 @@ class Heard:
     """The node was silent until now."""
     before: Report | None = None
     """The full report that this one replaces."""
+    disputed: bool = False
+    """From now on it is not known which machine the node is."""
     incomplete: bool = False
     """It is a short one, and the full one that it names never arrived."""
 
@@ -67,9 +85,21 @@ class Nodes:
 
     def load(self, report: Report) -> None:
         """Remember a stored report; the node is silent until it speaks."""
-        self.nodes[report.node] = Node(
+        node = self.nodes[report.node] = Node(
             report.node, report, incarnation=report.incarnation, seq=report.seq, taken=report.taken
         )
+        node.lives.load(report)
+
+    def dispute(self, name: str, why: str) -> None:
+        """Count a node as silent, whatever is said in its name, until ``settle``."""
+        node = self.nodes.setdefault(name, Node(name))
+        node.disputed, node.silent = why, True
+        self._expiries = [each for each in self._expiries if each[1] != name]
+        heapq.heapify(self._expiries)
+
+    def settle(self, name: str) -> None:
+        """A person has decided which machine the node is: it begins anew, whatever its numbers were."""
+        self.nodes[name] = Node(name)
 
     def hear(self, report: Report, now: datetime) -> Heard:
         """Take in a report; one that is not newer than the last of its incarnation is dropped.
@@ -80,6 +110,11 @@ class Nodes:
         """
         node = self.nodes.setdefault(report.node, Node(report.node))
         woke, before = node.silent, node.report
+        if node.disputed:
+            return Heard()
+        if why := node.lives.hear(report, now):
+            self.dispute(report.node, why)
+            return Heard(disputed=True)
         if report.incarnation != node.incarnation:
             if report.seq <= node.former.get(report.incarnation, 0):
                 return Heard()

@@ -112,6 +112,8 @@ class World:
     def fold(self, report: Report, now: datetime) -> tuple[bool, list[Operation], bool]:
         """Take in a report: is it news, which operations have a new result, must a full report be asked for."""
         heard = self.nodes.hear(report, now)
+        if heard.disputed:
+            self._touch_node(report.node)
         if not heard.news:
             return False, [], False
         if heard.woke:
@@ -153,6 +155,16 @@ class World:
                     self.operations[target][identity] = operation.model_copy(update={"result": result})
                     self.touch(target, operation.host)
                     yield self.operations[target][identity]
+
+    def dispute(self, name: str, why: str) -> None:
+        """Count a node as silent, whatever is said in its name."""
+        self.nodes.dispute(name, why)
+        self._touch_node(name)
+
+    def settle(self, name: str) -> None:
+        """A person has decided on a disputed node: its next report counts."""
+        self.nodes.settle(name)
+        self._touch_node(name)
 
     def expire(self, now: datetime) -> list[Node]:
         """Notice nodes that have fallen silent."""
@@ -239,7 +251,7 @@ class World:
         return HostFacts(
             host=host,
             silent=node.mute,
-            problem=node.problem,
+            distrust=node.distrust,
             service=node.report.services.get(target) if node.report else None,
             servers=servers,
             unclear=unclear,
@@ -270,6 +282,8 @@ class World:
     def _obstacle(self, name: str) -> str:
         """In words, why nothing may be disrupted on a balancer node; empty if it may."""
         node = self.nodes.get(name)
+        if node.disputed:
+            return f"balancer node {name} does not count: {node.distrust}"
         if node.silent:
             since = f"since {node.seen:%H:%M:%S} UTC" if node.seen else "yet"
             return f"balancer node {name} has not reported {since}"

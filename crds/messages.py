@@ -172,6 +172,7 @@ class Report(WireModel):
 
     node: str
     incarnation: str = Field(description="one life of one journal")
+    life: str = Field(default="", max_length=64, description="one start of an agent: no two agents say the same")
     seq: Count = Field(description="grows with each report of an incarnation")
     full: bool
     full_seq: Count = Field(description="seq of the newest full report")

@@ -31,12 +31,12 @@ class HostFacts:
     journey: Journey | None = None
     claimed_by: str | None = None
     """Another target that has the host on a journey."""
-    problem: str = ""
-    """Why its agent does nothing, in its own words."""
+    distrust: str = ""
+    """In words, why what its agent says does not count, where that is not for silence alone."""
 
     def silence(self) -> str:
         """In words, why nothing of what its agent said counts, where that is so."""
-        return f"its agent cannot work: {self.problem}" if self.problem else "its agent does not report"
+        return self.distrust or "its agent does not report"
 
     def believed_service(self) -> ServiceReport | None:
         """The host's newest word, if it was said under what is asked of it now."""

@@ -26,7 +26,8 @@ COMMANDS = {
         "controller.cli.wait:wait", "Wait until every host of a target runs what is in force, healthy and online."
     ),
     "controller": Row("controller.cli.controller:controller", "Run the controller until it is stopped."),
-    "keys": Row("controller.cli.keys:keys", "Write the controller's key, and credentials for nodes."),
+    "keys": Row("controller.cli.keys:keys", "Write the controller's key."),
+    "nodes": Row("controller.cli.nodes:nodes", "Invite, list, revoke and re-key nodes."),
     "demo": Row(
         "controller.demo.command:demo",
         "Run a fleet on this machine, roll a release out over it under load, and see a bad one held.",

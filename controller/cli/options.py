@@ -16,7 +16,8 @@ TIMED_OUT = 124
 INTERRUPTED = 130
 
 
-def _duration(text: str) -> float:
+def duration(text: str) -> float:
+    """Seconds of a duration on the command line, such as 90s. Raises typer.BadParameter."""
     try:
         return float(parse_duration(text))
     except ValueError as error:
@@ -42,7 +43,7 @@ Watch = Annotated[bool, typer.Option("--watch", "-w", help="Go on and print what
 Timeout = Annotated[
     float,
     typer.Option(
-        "--timeout", parser=_duration, metavar="DURATION", help="Give up after this, as 90s or 10m; 0s: never."
+        "--timeout", parser=duration, metavar="DURATION", help="Give up after this, as 90s or 10m; 0s: never."
     ),
 ]
 SERVER = DEFAULT_SERVER

@@ -8,7 +8,16 @@ import typer
 _COLORS = {
     typer.colors.GREEN: ("Ready", "current", "True", "ready", "passed"),
     typer.colors.YELLOW: ("Reconciling", "inFlight", "outdated", "out", "drain", "maint", "Unknown"),
-    typer.colors.RED: ("Stalled", "Silent", "Problem", "BalancerUnreachable", "ReloadUnsafe", "Missing", "failed"),
+    typer.colors.RED: (
+        "Stalled",
+        "Silent",
+        "Disputed",
+        "Problem",
+        "BalancerUnreachable",
+        "ReloadUnsafe",
+        "Missing",
+        "failed",
+    ),
 }
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from bus.keyring import KeyRing, write_node_keys
+from bus.keyring import ALL_ROLES, KeyRing, write_node_keys
 from bus.keys import CONTROLLER_KEY_FILE, generate_key, save_private_key
 from controller.demo.layout import Layout
 from controller.demo.processes import Process, Processes
@@ -49,7 +49,8 @@ class Enrolment:
     def enrol(self, name: str, role: dict[str, Any]) -> Path:
         """Make the folder of a node; returns the path of its agent's settings."""
         folder = self._layout.node(name)
-        keys = write_node_keys(folder / "credentials", name, self._ring, [self._key.public_key])
+        roles = [known for known in ALL_ROLES if known in role]
+        keys = write_node_keys(folder / "credentials", name, self._ring, [self._key.public_key], roles)
         self.tokens[name] = keys.token
         settings = {
             "node": name,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from prometheus_client import CollectorRegistry
 
 from bus.envelope import seal_assignment
-from bus.keys import PublicKey
+from bus.keyring import KeyRing
 from controller.deciding import Deciding
 from controller.intake import Intake, Refusals
 from controller.mailbox import Mailbox, RevisionRead
@@ -28,14 +28,6 @@ CUTS: tuple[Cut, ...] = ("before", "unsaved", "unpublished", "half-published")
 
 class ControllerDied(BaseException):
     """Killed where it stood."""
-
-
-class _Ring:
-    def __init__(self, keys: dict[str, PublicKey]) -> None:
-        self._keys = keys
-
-    def public_key(self, node: str) -> PublicKey | None:
-        return self._keys.get(node)
 
 
 class _CutBus(MemoryControllerBus):
@@ -92,8 +84,8 @@ class SimController:
         self._bus = _CutBus(simulation.network)
         self._mailbox = Mailbox()
         metrics = Metrics(CollectorRegistry())
-        ring = _Ring({name: key.public_key for name, key in simulation.node_keys.items()})
-        intake = Intake(ring, self._bus, self._mailbox, Refusals(metrics, simulation.clock))  # type: ignore[arg-type]
+        ring = KeyRing(simulation.keys)
+        intake = Intake(ring, self._bus, self._mailbox, Refusals(metrics, simulation.clock))
         self.deciding = Deciding(
             store=self._store,
             bus=self._bus,
@@ -102,6 +94,7 @@ class SimController:
             random=Random(simulation.random.getrandbits(64)),
             metrics=metrics,
             node_timeout=NODE_TIMEOUT,
+            ring=ring,
         )
         self._bus.start(lambda received: (intake.receive(received), self.wake(0.002))[0])
         if self._head is not None:

@@ -110,7 +110,7 @@ class SimNode:
         self.journal = Journal.open(self._folder / "journal", self.clock, self.random)
         self._bus = MemoryNodeBus(self.network, self.name)
         reporter = Reporter(
-            Speaker(self.name, "sim", "linux", []),
+            Speaker(self.name, "sim", "linux", [], f"{self.random.getrandbits(64):016x}"),
             self.journal,
             partial(seal_report, signer=self._key),
             self._bus.send,

@@ -13,7 +13,8 @@ from pathlib import Path
 from random import Random
 
 from agent.drivers.contracts import Outcome, Server
-from bus.keys import SigningKey, generate_key
+from bus.keyring import ALL_ROLES, KeyRing, NodeEntry
+from bus.keys import SigningKey, generate_key, public_text
 from crds.messages import OperationSpec
 from crds.status import RolloutStatus
 from reconcilers.conditions import find
@@ -77,6 +78,11 @@ class Simulation:
         self.foreign_key = generate_key()
         names = (*host_names(self.hosts), *BALANCERS, *RUNNERS)
         self.node_keys = {name: generate_key() for name in names}
+        self.keys = self.folder / "keys"
+        self.ring = KeyRing(self.keys)
+        for name, key in self.node_keys.items():
+            public = public_text(key.public_key)
+            self.ring.register(name, NodeEntry(public_key=public, token_sha256="0" * 64, roles=list(ALL_ROLES)))
 
     def _balancer(self) -> SimBalancer:
         servers = {

@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
 from bus.clock import SystemClock
+from bus.keyring import KeyRing
 from controller.deciding import Deciding
 from controller.http.api import create_app
 from controller.mailbox import Ask, Mailbox, ReportArrived, RevisionRead, SourceFailed, Stop
@@ -57,6 +58,7 @@ class PretendController:
             random=Random(1),
             metrics=self._metrics,
             node_timeout=self._node_timeout,
+            ring=KeyRing(self._folder / "keys"),
         )
         wake = deciding.step([])
         while True:

@@ -9,6 +9,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from bus.clock import SystemClock
+from bus.keyring import KeyRing
 from bus.port import Received
 from controller.deciding import Deciding
 from controller.mailbox import Ask, ReportArrived, RevisionRead, SourceFailed
@@ -36,8 +37,8 @@ class Published(PretendBus):
 class Decided:
     """Deciding over a store of its own, stepped by the test."""
 
-    def __init__(self, store: Store) -> None:
-        self.store = store
+    def __init__(self, store: Store, folder: Path) -> None:
+        self.store, self.folder = store, folder
         self.registry = CollectorRegistry()
         self.bus = Published()
         self.deciding = Deciding(
@@ -48,12 +49,13 @@ class Decided:
             random=Random(1),
             metrics=Metrics(self.registry),
             node_timeout=90,
+            ring=KeyRing(folder / "keys"),
         )
 
 
 @pytest.fixture
 def decided(tmp_path: Path) -> Iterator[Decided]:
-    made = Decided(Store.open(tmp_path / "drumbeat.db"))
+    made = Decided(Store.open(tmp_path / "drumbeat.db"), tmp_path)
     yield made
     made.store.close()
 
@@ -99,7 +101,7 @@ def test_a_revision_that_is_resumed_is_in_force_and_the_newer_one_stays_refused(
     decided.deciding.step([RevisionRead(desired.revision, desired, [], {})])
     decided.deciding.step([RevisionRead("newer", None, ["a typing error"], {})])
     events = len(decided.store.recent_events(100))
-    again = Decided(decided.store).deciding
+    again = Decided(decided.store, decided.folder).deciding
     again.step([RevisionRead(desired.revision, desired, [], {}, resumed=True), SourceFailed("the repository is away")])
 
     assert list(again.world.specs) == ["api@prod"]

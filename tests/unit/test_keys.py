@@ -98,7 +98,7 @@ def test_no_secret_is_in_the_ring(tmp_path: Path) -> None:
     kept = (tmp_path / "ring" / "nodes" / "host-1.json").read_text()
     assert keys.token not in kept
     assert keys.signer.private_bytes.decode().splitlines()[1] not in kept
-    assert json.loads(kept).keys() == {"publicKey", "tokenSha256", "revoked"}
+    assert json.loads(kept).keys() == {"publicKey", "tokenSha256", "roles", "revoked", "disputed"}
 
 
 def test_the_token_is_kept_from_others(tmp_path: Path) -> None:
@@ -155,7 +155,7 @@ def test_a_name_never_leads_out_of_the_ring(tmp_path: Path, node: str) -> None:
     (tmp_path / "ring" / "outside.json").write_text(stolen)
     assert ring.entry(node) is None
     with pytest.raises(BadKey, match="name"):
-        ring.register(node, NodeEntry(public_key=public_text(CONTROLLER), token_sha256="0" * 64))
+        ring.register(node, NodeEntry(public_key=public_text(CONTROLLER), token_sha256="0" * 64, roles=["host"]))
 
 
 def test_a_name_longer_than_a_files_is_an_unknown_one(tmp_path: Path) -> None:

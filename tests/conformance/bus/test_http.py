@@ -47,8 +47,8 @@ def test_statuses_say_what_to_do(http: Http) -> None:
     http.ring.revoke("host-2")
     cases = [
         (401, "Bearer TOKEN", post(http, "host-1/report")),
-        (403, "issue credentials", post(http, "host-1/report", token="wrong")),
-        (403, "issue credentials", post(http, "host-9/report", token=token)),
+        (403, "join with an invitation", post(http, "host-1/report", token="wrong")),
+        (403, "join with an invitation", post(http, "host-9/report", token=token)),
         (403, "revoked", post(http, "host-2/poll", token=other)),
         (413, str(MAX_ENVELOPE), post(http, "host-1/report", b"x" * (MAX_ENVELOPE + 1), token)),
         (413, str(MAX_ENVELOPE), post(http, "host-1/report", iter([b"x" * 15_000] * 2), token)),

@@ -27,7 +27,7 @@ from tests.support.rabbitmq import VirtualHost
 INTERVAL = 0.4
 """Seconds between the heartbeats of nodes in this suite."""
 MAX_ENVELOPE = 20_000
-PATIENCE = 30.0
+PATIENCE = 90.0
 
 
 class Transport(Protocol):
