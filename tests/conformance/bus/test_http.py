@@ -47,8 +47,8 @@ def test_statuses_say_what_to_do(http: Http) -> None:
     http.ring.revoke("host-2")
     cases = [
         (401, "Bearer TOKEN", post(http, "host-1/report")),
-        (403, "issue credentials", post(http, "host-1/report", token="wrong")),
-        (403, "issue credentials", post(http, "host-9/report", token=token)),
+        (403, "join with an invitation", post(http, "host-1/report", token="wrong")),
+        (403, "join with an invitation", post(http, "host-9/report", token=token)),
         (403, "revoked", post(http, "host-2/poll", token=other)),
         (413, str(MAX_ENVELOPE), post(http, "host-1/report", b"x" * (MAX_ENVELOPE + 1), token)),
         (413, str(MAX_ENVELOPE), post(http, "host-1/report", iter([b"x" * 15_000] * 2), token)),
@@ -150,7 +150,7 @@ def test_a_wrong_token_is_told_to_the_node_s_operator(http: Http) -> None:
         http.node("host-1", credentials_of="host-2").start(lambda envelope: None, lambda: b"beat")
         eventually(http, lambda: bool(logs))
     assert "403" in logs[0]["why"]
-    assert "issue credentials" in logs[0]["why"]
+    assert "join with an invitation" in logs[0]["why"]
 
 
 def test_what_the_agent_failed_to_take_comes_again(http: Http) -> None:
