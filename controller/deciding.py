@@ -378,7 +378,8 @@ class Deciding:
     # --- publishing
 
     def _publish(self, now: datetime) -> None:
-        for node in sorted(self._stamped | self._repeated):
+        disputed = {node for node in self._stamped | self._repeated if self.world.nodes.get(node).disputed}
+        for node in sorted((self._stamped | self._repeated) - disputed):
             stamp = Stamp(self.term, self.world.serials.get(node, 0))
             fragments = self.world.entries.get(node, {})
             self.bus.publish(node, self._seal(merge(node, stamp, now + VALIDITY, fragments)))

@@ -140,3 +140,13 @@ def test_a_node_that_is_only_invited_is_shown(keys: Path) -> None:
     said = run(keys, "show", "web-01")
     assert said.exit_code == 0
     assert "Invited:  until" in said.stdout
+
+
+def test_another_account_would_leave_files_that_the_controller_cannot_read(
+    keys: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: keys.stat().st_uid + 1)
+    done = run(keys, "invite", "web-01", "--role", "host")
+    assert done.exit_code == 1
+    assert "runuser -u" in done.stderr
+    assert Invitations(keys).all() == {}

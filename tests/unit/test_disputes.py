@@ -17,6 +17,7 @@ from controller.mailbox import ReportArrived
 from controller.metrics import Metrics
 from controller.store import Store
 from controller.views.nodes import node_headline
+from crds.messages import Stamp
 from tests.support.pretend import Pretence, PretendBus
 from tests.support.worlds import NOW, report, seconds
 
@@ -34,10 +35,22 @@ class Clock:
         return self.at
 
 
+class Published(PretendBus):
+    """Keeps in mind to whom something was published; no node answers."""
+
+    def __init__(self) -> None:
+        super().__init__([], Pretence())
+        self.to: list[str] = []
+
+    def publish(self, node: str, envelope: bytes) -> None:
+        self.to.append(node)
+
+
 class Site:
     """One life of a controller after another."""
 
     def __init__(self, folder: Path) -> None:
+        self.bus = Published()
         self._folder, self.clock, self.ring = folder, Clock(), KeyRing(folder / "keys")
         key = public_text(generate_key().public_key)
         self.ring.register("vm1", NodeEntry(public_key=key, token_sha256="0" * 64, roles=list(ALL_ROLES)))
@@ -47,7 +60,7 @@ class Site:
     def start(self) -> None:
         self.deciding = Deciding(
             store=self.store,
-            bus=PretendBus([], Pretence()),
+            bus=self.bus,
             seal=lambda assignment: assignment.model_dump_json(by_alias=True).encode(),
             clock=self.clock,
             random=Random(1),
@@ -57,7 +70,7 @@ class Site:
         )
 
     def hear(self, life: str, seq: int) -> None:
-        self.deciding.step([ReportArrived(report("vm1", seq, life=life), Received("vm1", b""))])
+        self.deciding.step([ReportArrived(report("vm1", seq, life=life, taken=Stamp(0, 0)), Received("vm1", b""))])
 
     def clone(self) -> None:
         """Both machines speak for three minutes."""
@@ -111,6 +124,17 @@ def test_a_person_decides_and_the_machine_that_is_left_counts(site: Site, restar
         site.hear("original", 500 + number)
         assert site.headline() == ("Ready", "")
         site.clock.at += 30
+
+
+def test_nothing_is_asked_of_a_disputed_node_until_it_is_trusted(site: Site) -> None:
+    site.clone()
+    site.deciding._restamp.add("vm1")
+    site.deciding.step([])
+    assert site.deciding.world.serials["vm1"] == 1
+    assert site.bus.to == []
+    site.ring.trust("vm1")
+    site.hear("original", 500)
+    assert site.bus.to == ["vm1"], "it says that it has not taken the newest"
 
 
 def test_a_ring_that_cannot_be_written_does_not_make_the_node_trusted(site: Site) -> None:
