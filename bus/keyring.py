@@ -159,7 +159,7 @@ def _load(path: Path, version: tuple[int, int, int]) -> _Known:
         entry = NodeEntry.model_validate_json(path.read_bytes())
         return _Known(version, entry, parse_public(entry.public_key))
     except (OSError, ValidationError, BadKey) as error:
-        raise BadKey(f"{path}: cannot be used: {error}; register the node anew") from error
+        raise BadKey(f"{path}: cannot be used: {error}; remove it and invite the node anew") from error
 
 
 def write_node_keys(

@@ -87,6 +87,8 @@ def write_secret(path: Path, content: bytes) -> None:
         raise BadKey(f"{path}: is there already and is not overwritten; remove it to have a new one") from error
     with os.fdopen(descriptor, "wb") as file:
         file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def replace_secret(path: Path, content: bytes) -> None:

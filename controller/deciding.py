@@ -183,8 +183,7 @@ class Deciding:
         disputed = self._disputes.stands(report.node)
         news, operations, incomplete = self.world.fold(report, now)
         if self.world.nodes.get(report.node).disputed and not disputed:
-            self._event("NodeDisputed", report.node, "Cloned", self._disputes.write_down(report.node), now)
-            self._show_silent()
+            self._dispute(report.node, now)
         if not news:
             self.metrics.reports_total.labels("stale").inc()
             return
@@ -206,6 +205,12 @@ class Deciding:
             self._restamp.add(node)
         if report.taken.term < HIGHEST_TERM and report.taken > Stamp(self.term, max(ours, report.taken.serial - 1)):
             self._ask_again(node, report.taken)
+
+    def _dispute(self, node: str, now: datetime) -> None:
+        """What it said last is forgotten: once a person has decided, the node begins anew, whatever its numbers are."""
+        self._event("NodeDisputed", node, "Cloned", self._disputes.write_down(node), now)
+        self._tx().delete_report(node)
+        self._show_silent()
 
     def _ask_again(self, node: str, taken: Stamp) -> None:
         """The node took an assignment that this store knows nothing of: the store was lost, or restored.
@@ -373,7 +378,8 @@ class Deciding:
     # --- publishing
 
     def _publish(self, now: datetime) -> None:
-        for node in sorted(self._stamped | self._repeated):
+        disputed = {node for node in self._stamped | self._repeated if self.world.nodes.get(node).disputed}
+        for node in sorted((self._stamped | self._repeated) - disputed):
             stamp = Stamp(self.term, self.world.serials.get(node, 0))
             fragments = self.world.entries.get(node, {})
             self.bus.publish(node, self._seal(merge(node, stamp, now + VALIDITY, fragments)))

@@ -40,7 +40,7 @@ def _of_host(host: Resource, target: Resource) -> str:
         reason = f": {host['reason']}" if host["reason"] else ""
         does = "has failed" if host["step"] == "failed" else f"is {host['step']}"
         return f"{host['name']} {does}, for {age(host['since'], target)}{reason}"
-    if host["standing"] == "unknown" and host["silent"] and "disputed" not in host["why"]:
+    if host["standing"] == "unknown" and host["silent"] and not host["why"].startswith("it is disputed"):
         seen = f"for {age(host['lastSeen'], target)}" if host["lastSeen"] else "since the controller started"
         return f"{host['name']} is silent {seen}: it counts as unavailable, and is not acted on"
     if host["standing"] in ("unknown", "unhealthy", "excluded"):

@@ -83,6 +83,10 @@ class Transaction:
             report=_json(report),
         )
 
+    def delete_report(self, node: str) -> None:
+        """Forget what a node said last; nothing happens if it never spoke."""
+        self._delete(tables.node, (node,))
+
     def put_operation(self, operation: Operation) -> None:
         """Keep an operation, with its result if it has one."""
         self._put(tables.operation, (operation.id,), operation=_json(operation))

@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 import structlog
 
 from tests.simulation.checkers import PromiseBroken
-from tests.simulation.faults import ALL, NONE, Faults
+from tests.simulation.faults import ALL, CLONES, NONE, Faults
 from tests.simulation.simulator import Outcomes, Simulation
 
 FAST = Path("/dev/shm")
@@ -37,10 +37,14 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=1, help="so many seeds, one after another")
     parser.add_argument("--hosts", type=int, default=12)
     parser.add_argument("--seconds", type=float, default=600.0, help="simulated time with faults")
-    parser.add_argument("--faults", default="all", help="all, none, or names with commas: lost,late,controller_crash")
+    parser.add_argument(
+        "--faults",
+        default="all",
+        help="all, none, clones (all and clones), or names with commas: lost,late,controller_crash",
+    )
     parser.add_argument("--trace", action="store_true", help="print what happened")
     asked = parser.parse_args()
-    faults = {"all": ALL, "none": NONE}.get(asked.faults) or ALL.only(set(asked.faults.split(",")))
+    faults = {"all": ALL, "none": NONE, "clones": CLONES}.get(asked.faults) or ALL.only(set(asked.faults.split(",")))
     first = asked.seed if asked.seed is not None else SystemRandom().getrandbits(32)
     for seed in range(first, first + asked.runs):
         try:

@@ -64,6 +64,8 @@ class SimController:
         self._simulation = simulation
         self.deciding: Deciding | None = None
         self.newest = ""
+        self.since = 0.0
+        """When the present life began."""
         self.good: dict[str, dict[str, str]] = {}
         """Versions by service of every good commit."""
         self._head: RevisionRead | None = None
@@ -80,6 +82,7 @@ class SimController:
         """Begin a life from what the store has."""
         simulation = self._simulation
         simulation.outcomes.controller_lives += 1
+        self.since = simulation.clock.monotonic()
         self._store = _CutStore.open(simulation.folder / "drumbeat.db")
         self._bus = _CutBus(simulation.network)
         self._mailbox = Mailbox()

@@ -36,6 +36,8 @@ class Faults:
     """Of a gate's run."""
     slow_install: float = 0.1
     """An installation takes up to two minutes."""
+    cloned: float = 0.0
+    """A host is copied with its agent's journal, and both run. Not among ALL: it ends only when a person decides."""
 
     def only(self, names: set[str]) -> "Faults":
         """These faults and no others; raises ValueError for a name that is none."""
@@ -48,3 +50,5 @@ class Faults:
 
 NONE = Faults().only(set())
 ALL = Faults()
+CLONES = replace(ALL, cloned=60.0, controller_crash=200.0, silence=0.0)
+"""With fewer crashes of the controller, and nobody cut off: noticing a clone takes minutes of hearing both."""

@@ -97,6 +97,7 @@ class SimNode:
         self.install_delay: Callable[[], float] = lambda: 0.2
         self.agent: Agent
         self._executors: list[SimExecutor] = []
+        self.bus_kind: type[MemoryNodeBus] = MemoryNodeBus
         self._bus = MemoryNodeBus(network, name)
         folder.mkdir(parents=True, exist_ok=True)
 
@@ -108,7 +109,7 @@ class SimNode:
         """Begin a life of the agent, from the journal that the last one left."""
         self._executors = []
         self.journal = Journal.open(self._folder / "journal", self.clock, self.random)
-        self._bus = MemoryNodeBus(self.network, self.name)
+        self._bus = self.bus_kind(self.network, self.name)
         reporter = Reporter(
             Speaker(self.name, "sim", "linux", [], f"{self.random.getrandbits(64):016x}"),
             self.journal,

@@ -20,13 +20,14 @@ from crds.status import RolloutStatus
 from reconcilers.conditions import find
 from tests.simulation.balancer import Line, SimBalancer
 from tests.simulation.checkers import Checkers, PromiseBroken, Truth
+from tests.simulation.clones import Clones
 from tests.simulation.controller import SimController
 from tests.simulation.desired import BALANCERS, PORTS, RUNNERS, address, host_names, pool
 from tests.simulation.drivers import SimClock
 from tests.simulation.faults import NONE, Faults
 from tests.simulation.memory_bus import MemoryNetwork
 from tests.simulation.network import Post
-from tests.simulation.nodes import INTERVAL, BalancerNode, HostNode, RunnerNode, SimNode
+from tests.simulation.nodes import INTERVAL, BalancerNode, HostNode, RunnerNode, SimNode, Witness
 
 NODE_TIMEOUT = 90.0
 BAD = "-bad"
@@ -68,7 +69,9 @@ class Simulation:
         truth = Truth(hosts, self._server, BALANCERS, self._digest)
         self.checkers = Checkers(truth)
         self.balancers = {name: self._balancer() for name in BALANCERS}
-        self.nodes = {name: self._node(name) for name in (*host_names(hosts), *BALANCERS, *RUNNERS)}
+        names = (*host_names(hosts), *BALANCERS, *RUNNERS)
+        self.nodes = {name: self.make_node(name, folder / name, self.checkers) for name in names}
+        self.clones = Clones(self)
         self.controller = SimController(self)
         self._bad: set[str] = set()
         self._moves: dict[tuple[str, str], str] = {}
@@ -96,7 +99,8 @@ class Simulation:
         host, target = self._places[place]
         return self._digest(host, target) is not None
 
-    def _node(self, name: str) -> SimNode:
+    def make_node(self, name: str, folder: Path, witness: Witness) -> SimNode:
+        """A machine of that name, whose agent keeps its journal in that folder."""
         kind = BalancerNode if name in BALANCERS else RunnerNode if name in RUNNERS else HostNode
         random = Random(self.random.getrandbits(64))
         made = kind(
@@ -104,17 +108,17 @@ class Simulation:
             self.clock,
             random,
             self.network,
-            self.folder / name,
+            folder,
             self.node_keys[name],
             [self.controller_key.public_key],
             lambda: self.wake(name),
         )
         if isinstance(made, BalancerNode):
-            made.prepare(self.checkers, self.balancers[name])
+            made.prepare(witness, self.balancers[name])
         elif isinstance(made, RunnerNode):
             made.prepare(self._gate, lambda: random.uniform(0.1, 3.0))
         elif isinstance(made, HostNode):
-            made.prepare(self.checkers, {PORTS[service]: f"{service}@prod" for service in self.services})
+            made.prepare(witness, {PORTS[service]: f"{service}@prod" for service in self.services})
             slow = self.faults.slow_install
             made.install_delay = lambda: random.uniform(5, 120) if random.random() < slow else random.uniform(0.1, 2)
         return made
@@ -221,6 +225,7 @@ class Simulation:
             (faults.agent_crash, self._crash_agent),
             (faults.reload, self._reload),
             (faults.busy, self._busy),
+            (faults.cloned, self._clone),
         ):
             if mean:
                 self._again(mean, act)
@@ -270,6 +275,9 @@ class Simulation:
             self.nodes[name].start()
             self.wake(name)
 
+    def _clone(self) -> None:
+        self.clones.begin(self.random.choice(host_names(self.hosts)))
+
     def _reload(self) -> None:
         name = self.random.choice(BALANCERS)
         self.note(f"balancer on {name} is reloaded")
@@ -278,6 +286,7 @@ class Simulation:
     def _calm_down(self) -> None:
         self.note("faults stop")
         self.faults = NONE
+        self.clones.end()
         self.post.cut.clear()
         for name in self.nodes:
             self._start_agent(name)
@@ -317,6 +326,7 @@ class Simulation:
             self.balancers[node].hold(pool(service, "online"), host, self.random.uniform(1.0, 100.0))
 
     def _check_end(self) -> None:
+        self.clones.check()
         for status in self._statuses():
             self.checkers.succeeded(status.target, status)
             left = self.controller.world.journeys.get(status.target)

@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
 import controller.deciding
+import controller.lives
 import reconcilers.batch
 import reconcilers.journey
 from agent.journal import Journal
@@ -18,7 +20,7 @@ from reconcilers.journey import Situation, moved
 from reconcilers.target import TargetSpec
 from tests.simulation.__main__ import simulate
 from tests.simulation.checkers import PromiseBroken
-from tests.simulation.faults import ALL
+from tests.simulation.faults import ALL, CLONES
 
 Plant = Callable[[pytest.MonkeyPatch], None]
 
@@ -90,6 +92,10 @@ def reports_of_services_ignored(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(World, "facts", facts)
 
 
+def late_messages_taken_for_clones(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(controller.lives, "LATEST", timedelta(seconds=5))
+
+
 PLANTED: list[tuple[int, Plant]] = [
     (1, budget_off_by_one),
     (2, claims_forgotten),
@@ -100,6 +106,7 @@ PLANTED: list[tuple[int, Plant]] = [
     (6, half_a_commit),
     (8, success_between_two_batches),
     (17, reports_of_services_ignored),
+    (18, late_messages_taken_for_clones),
 ]
 
 
@@ -114,3 +121,10 @@ def test_a_planted_bug_is_found(promise: int, plant: Plant, monkeypatch: pytest.
             broken.append(found.promise)
             break
     assert broken == [promise]
+
+
+def test_a_clone_that_nobody_notices_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(controller.lives, "LATEST", timedelta(days=1))
+    with pytest.raises(PromiseBroken) as broken:
+        simulate(31, hosts=8, faults=CLONES, faulty=700.0, calm=900.0)
+    assert broken.value.promise == 18

@@ -5,7 +5,7 @@ from random import SystemRandom
 import pytest
 
 from tests.simulation.__main__ import simulate
-from tests.simulation.faults import ALL, NONE
+from tests.simulation.faults import ALL, CLONES, NONE
 
 
 def test_the_same_seed_gives_the_same_trace() -> None:
@@ -36,3 +36,9 @@ def test_promises_hold_for_hundreds_of_hosts() -> None:
 def test_promises_hold_for_a_fresh_seed() -> None:
     seed = SystemRandom().getrandbits(32)
     assert simulate(seed, hosts=8, faults=ALL, faulty=300.0).journeys > 0
+
+
+@pytest.mark.parametrize("seed", [31, 32])
+def test_clones_are_noticed_and_promises_hold_meanwhile(seed: int) -> None:
+    """That nothing else looks like a clone is checked at the end of every run."""
+    simulate(seed, hosts=10, faults=CLONES, faulty=700.0)

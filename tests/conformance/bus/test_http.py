@@ -44,12 +44,15 @@ def test_statuses_say_what_to_do(http: Http) -> None:
     got: list[Received] = []
     http.start_controller(got.append)
     token, other = http.token("host-1"), http.token("host-2")
+    disputed = http.token("host-3")
     http.ring.revoke("host-2")
+    http.ring.dispute("host-3", "two machines")
     cases = [
         (401, "Bearer TOKEN", post(http, "host-1/report")),
         (403, "join with an invitation", post(http, "host-1/report", token="wrong")),
         (403, "join with an invitation", post(http, "host-9/report", token=token)),
         (403, "revoked", post(http, "host-2/poll", token=other)),
+        (403, "two machines", post(http, "host-3/poll", token=disputed)),
         (413, str(MAX_ENVELOPE), post(http, "host-1/report", b"x" * (MAX_ENVELOPE + 1), token)),
         (413, str(MAX_ENVELOPE), post(http, "host-1/report", iter([b"x" * 15_000] * 2), token)),
         (400, "wait=", post(http, "host-1/poll", token=token, wait="long")),
@@ -150,7 +153,7 @@ def test_a_wrong_token_is_told_to_the_node_s_operator(http: Http) -> None:
         http.node("host-1", credentials_of="host-2").start(lambda envelope: None, lambda: b"beat")
         eventually(http, lambda: bool(logs))
     assert "403" in logs[0]["why"]
-    assert "issue credentials" in logs[0]["why"]
+    assert "join with an invitation" in logs[0]["why"]
 
 
 def test_what_the_agent_failed_to_take_comes_again(http: Http) -> None:

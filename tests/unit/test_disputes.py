@@ -1,0 +1,150 @@
+"""A disputed node, from the reports that show it to the person who decides; over a real store and a real key ring."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from random import Random
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from bus.keyring import ALL_ROLES, KeyRing, NodeEntry
+from bus.keys import generate_key, public_text
+from bus.port import Received
+from controller.deciding import Deciding
+from controller.mailbox import ReportArrived
+from controller.metrics import Metrics
+from controller.store import Store
+from controller.views.nodes import node_headline
+from crds.messages import Stamp
+from tests.support.pretend import Pretence, PretendBus
+from tests.support.worlds import NOW, report, seconds
+
+MILLION = 1_000_000
+
+
+@dataclass
+class Clock:
+    at: float = 0.0
+
+    def now(self) -> datetime:
+        return NOW + seconds(self.at)
+
+    def monotonic(self) -> float:
+        return self.at
+
+
+class Published(PretendBus):
+    """Keeps in mind to whom something was published; no node answers."""
+
+    def __init__(self) -> None:
+        super().__init__([], Pretence())
+        self.to: list[str] = []
+
+    def publish(self, node: str, envelope: bytes) -> None:
+        self.to.append(node)
+
+
+class Site:
+    """One life of a controller after another."""
+
+    def __init__(self, folder: Path) -> None:
+        self.bus = Published()
+        self._folder, self.clock, self.ring = folder, Clock(), KeyRing(folder / "keys")
+        key = public_text(generate_key().public_key)
+        self.ring.register("vm1", NodeEntry(public_key=key, token_sha256="0" * 64, roles=list(ALL_ROLES)))
+        self.store = Store.open(folder / "drumbeat.db")
+        self.start()
+
+    def start(self) -> None:
+        self.deciding = Deciding(
+            store=self.store,
+            bus=self.bus,
+            seal=lambda assignment: assignment.model_dump_json(by_alias=True).encode(),
+            clock=self.clock,
+            random=Random(1),
+            metrics=Metrics(CollectorRegistry()),
+            node_timeout=90,
+            ring=KeyRing(self._folder / "keys"),
+        )
+
+    def hear(self, life: str, seq: int) -> None:
+        self.deciding.step([ReportArrived(report("vm1", seq, life=life, taken=Stamp(0, 0)), Received("vm1", b""))])
+
+    def clone(self) -> None:
+        """Both machines speak for three minutes."""
+        for number in range(7):
+            self.hear("clone", MILLION + number)
+            self.hear("original", 10 + number)
+            self.clock.at += 30
+
+    def headline(self) -> tuple[str, str]:
+        return node_headline(self.deciding.world.nodes.get("vm1"))
+
+    def verbs(self) -> list[str]:
+        return [event.verb for event in self.store.recent_events(100)]
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    made = Site(tmp_path)
+    yield made
+    made.store.close()
+
+
+def test_a_clone_is_written_down_and_said_with_what_to_do(site: Site) -> None:
+    site.clone()
+    entry = site.ring.entry("vm1")
+    assert entry is not None
+    assert "two agents" in entry.disputed
+    assert site.ring.public_key("vm1") is None
+    headline, message = site.headline()
+    assert headline == "Disputed"
+    assert "drumbeat nodes trust vm1" in message
+    assert site.verbs().count("NodeDisputed") == 1
+
+
+def test_a_restart_does_not_forget_it(site: Site) -> None:
+    site.clone()
+    site.start()
+    assert site.headline()[0] == "Disputed"
+    site.hear("original", 500)
+    assert site.headline()[0] == "Disputed"
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_person_decides_and_the_machine_that_is_left_counts(site: Site, restarted: bool) -> None:
+    """Though its numbers are lower than those of the clone, which is off now."""
+    site.clone()
+    site.ring.trust("vm1")
+    if restarted:
+        site.start()
+    for number in range(10):
+        site.hear("original", 500 + number)
+        assert site.headline() == ("Ready", "")
+        site.clock.at += 30
+
+
+def test_nothing_is_asked_of_a_disputed_node_until_it_is_trusted(site: Site) -> None:
+    site.clone()
+    site.deciding._restamp.add("vm1")
+    site.deciding.step([])
+    assert site.deciding.world.serials["vm1"] == 1
+    assert site.bus.to == []
+    site.ring.trust("vm1")
+    site.hear("original", 500)
+    assert site.bus.to == ["vm1"], "it says that it has not taken the newest"
+
+
+def test_a_ring_that_cannot_be_written_does_not_make_the_node_trusted(site: Site) -> None:
+    path = site.ring._nodes / "vm1.json"
+    moved = path.rename(path.with_suffix(".away"))
+    site.clone()
+    assert site.headline()[0] == "Disputed"
+    moved.rename(path)
+    site.hear("original", 500)
+    entry = KeyRing(path.parents[1]).entry("vm1")
+    assert entry is not None
+    assert entry.disputed, "written once it can be"
+    assert site.headline()[0] == "Disputed"
