@@ -1,7 +1,5 @@
 """The controller's ring of nodes: whose reports it believes, and who may connect."""
 
-import hashlib
-import hmac
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -17,21 +15,27 @@ from bus.keys import (
     BadKey,
     NodeKeys,
     PublicKey,
+    TokenHash,
     generate_key,
     generate_token,
+    hash_token,
     parse_public,
     public_text,
     save_private_key,
+    token_matches,
     write_secret,
 )
-from crds.base import FileModel, HostName, Sha256
+from crds.base import FileModel, HostName
+
+_NOBODYS = hash_token("")
+"""Compared with the tokens of unknown nodes, so that they take as long."""
 
 
 class NodeEntry(FileModel):
     """nodes/NAME.json: what the controller keeps of a node's credentials; no secret among it."""
 
     public_key: str = Field(description="'ed25519:' and 64 hexadecimal digits")
-    token_sha256: Sha256
+    token_hash: TokenHash = Field(description="salted, as RabbitMQ keeps passwords; see bus/keys.py")
     revoked: bool = Field(default=False, description="true: nothing of this node is believed, and it may not connect")
 
 
@@ -66,8 +70,7 @@ class KeyRing:
         Revoked nodes are looked at apart, see ``entry``.
         """
         known = self._read(node)
-        said = hashlib.sha256(token.encode()).hexdigest()
-        return hmac.compare_digest(said, known.entry.token_sha256 if known else "") and known is not None
+        return token_matches(token, known.entry.token_hash if known else _NOBODYS) and known is not None
 
     def nodes(self) -> list[str]:
         """The names of all known nodes, sorted."""
@@ -140,6 +143,6 @@ def write_node_keys(folder: Path, node: str, ring: KeyRing, controller_keys: Ite
     write_secret(folder / TOKEN_FILE, keys.token.encode() + b"\n")
     pinned = "".join(f"{public_text(key)}\n" for key in keys.controller_keys)
     (folder / CONTROLLER_KEYS_FILE).write_text(pinned, encoding="utf-8")
-    token_sha256 = hashlib.sha256(keys.token.encode()).hexdigest()
-    ring.register(node, NodeEntry(public_key=public_text(keys.signer.public_key), token_sha256=token_sha256))
+    public_key = public_text(keys.signer.public_key)
+    ring.register(node, NodeEntry(public_key=public_key, token_hash=hash_token(keys.token)))
     return keys
