@@ -23,7 +23,7 @@ demo: ## run a fleet on this machine and roll a release out over it
 	@$(BIN)/drumbeat demo $(ARGS)
 
 test: ## run every test
-	@$(SETUP) haproxy socat
+	@$(SETUP) haproxy socat rabbitmq-server
 	@$(BIN)/pytest -n $(WORKERS) $(ARGS)
 
 lint: ## check style, types and the direction of imports

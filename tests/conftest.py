@@ -1,7 +1,11 @@
-"""How tests are spread over workers."""
+"""How tests are spread over workers, and what they share."""
+
+from collections.abc import Iterator
 
 import pytest
 from xdist.scheduler import LoadScopeScheduling
+
+from tests.support.rabbitmq import RabbitMq, VirtualHost, is_installed, running
 
 
 class Spread(LoadScopeScheduling):
@@ -15,3 +19,19 @@ class Spread(LoadScopeScheduling):
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Spread:
     """Called by pytest-xdist, once."""
     return Spread(config, log)
+
+
+@pytest.fixture(scope="session")
+def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMq]:
+    """One RabbitMQ for all tests of a worker; a test that kills it starts one of its own."""
+    if not is_installed():
+        pytest.skip("rabbitmq-server is not installed")
+    with running(tmp_path_factory.mktemp("rabbitmq") / "node") as node:
+        yield node
+
+
+@pytest.fixture
+def vhost(rabbitmq: RabbitMq) -> Iterator[VirtualHost]:
+    """A virtual host for one test."""
+    with rabbitmq.vhost() as made:
+        yield made

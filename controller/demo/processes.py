@@ -101,6 +101,11 @@ class Processes:
         while self._running:
             _wait(self._running.pop(), deadline)
 
+    def kill_all(self) -> None:
+        """End everything as a crash would, and wait until all of it is gone."""
+        while self._running:
+            self.kill(self._running[-1])
+
 
 def loopback_environment(environment: Mapping[str, str]) -> dict[str, str]:
     """The environment without what would lead the demo's processes elsewhere: proxies, and Drumbeat's own settings."""

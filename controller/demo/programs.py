@@ -13,9 +13,9 @@ def find_program(name: str) -> Path | None:
     return Path(found) if found else None
 
 
-def need_program(name: str) -> Path:
-    """Where a program is. Raises DemoError if it is missing; Debian's package has the same name."""
+def need_program(name: str, package: str | None = None) -> Path:
+    """Where a program is. Raises DemoError if it is missing, with Debian's package: of the same name unless given."""
     found = find_program(name)
     if found is None:
-        raise DemoError(f"{name} is missing; as root, run: apt-get install {name}")
+        raise DemoError(f"{name} is missing; as root, run: apt-get install {package or name}")
     return found

@@ -33,6 +33,20 @@ apt_install() {
     as_root apt-get update -qq >&2 && as_root "${install[@]}" >&2
 }
 
+# Debian starts a server once it is installed, and again with the machine. We need the program, not that.
+leave_idle() {
+    if [ -d /run/systemd/system ]; then
+        as_root systemctl disable --now --quiet "$1" 2>/dev/null || true
+    elif [ -x "/etc/init.d/$1" ]; then
+        as_root "/etc/init.d/$1" stop >/dev/null 2>&1 || true
+    fi
+}
+
+install_program() {
+    apt_install "$1" || fail "$1 is missing; as root, run: apt-get install $1"
+    leave_idle "$1"
+}
+
 # Debian puts servers where users have no path to.
 has() { PATH="$PATH:/usr/sbin:/sbin" command -v "$1" >/dev/null; }
 
@@ -59,7 +73,7 @@ make_venv() {
 fingerprint() { cat uv.lock pyproject.toml deploy/dev/uv.txt deploy/dev/setup.sh | sha256sum; }
 
 for program in "$@"; do
-    has "$program" || apt_install "$program" || fail "$program is missing; as root, run: apt-get install $program"
+    has "$program" || install_program "$program"
 done
 
 wanted=$(fingerprint)
