@@ -22,7 +22,7 @@ _LOOPBACK = "127.0.0.1"
 # The node shares its machine with everything else of the demo: one scheduler, which never spins.
 _ERLANG = (
     "+S 1:1 +SDcpu 1:1 +SDio 2 +A 2 +sbwt none +sbwtdcpu none +sbwtdio none "
-    "-start_epmd false -kernel inet_dist_use_interface {127,0,0,1}"
+    "-start_epmd false -kernel inet_dist_use_interface"
 )
 
 
@@ -46,6 +46,8 @@ class Broker:
 
     folder: Path
     name: str = "broker"
+    host: str = _LOOPBACK
+    """The IPv4 address at which all of it listens."""
     ports: Ports = field(default_factory=Ports.free)
     lines: Sequence[str] = ()
     """More of rabbitmq.conf, after what is always there; a later line of the same key wins."""
@@ -57,12 +59,12 @@ class Broker:
 
     @property
     def node(self) -> str:
-        return f"{self.name}@localhost"
+        return f"{self.name}@{self.host}"
 
     @property
     def address(self) -> str:
         """HOST:PORT for clients."""
-        return f"{_LOOPBACK}:{self.ports.amqp}"
+        return f"{self.host}:{self.ports.amqp}"
 
     def write(self) -> None:
         """Lay out the folder, which holds secrets and is nobody else's to read."""
@@ -95,8 +97,9 @@ class Broker:
             "HOME": str(folder),
             "LANG": "C.UTF-8",
             "ERL_EPMD_PORT": str(self.ports.names),
-            "ERL_EPMD_ADDRESS": _LOOPBACK,
+            "ERL_EPMD_ADDRESS": self.host,
             "RABBITMQ_NODENAME": self.node,
+            "RABBITMQ_USE_LONGNAME": "true",
             "RABBITMQ_DIST_PORT": str(self.ports.distribution),
             "RABBITMQ_CONF_ENV_FILE": str(folder / "rabbitmq-env.conf"),
             "RABBITMQ_CONFIG_FILE": str(folder / "rabbitmq.conf"),
@@ -106,14 +109,14 @@ class Broker:
             "RABBITMQ_MNESIA_BASE": str(folder / "data"),
             "RABBITMQ_LOG_BASE": str(folder / "log"),
             "RABBITMQ_LOGS": "-",
-            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": _ERLANG,
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": f"{_ERLANG} {{{self.host.replace('.', ',')}}}",
             # Its scripts then put Erlang in their own place, whose process id is the one to stop or kill.
             "RUNNING_UNDER_SYSTEMD": "true",
         }
 
     def names_command(self) -> list[str]:
         """epmd, which a node needs before it starts; in the foreground, so that it can be ended."""
-        return [str(need_program("epmd", PACKAGE)), "-port", str(self.ports.names), "-address", _LOOPBACK]
+        return [str(need_program("epmd", PACKAGE)), "-port", str(self.ports.names), "-address", self.host]
 
     def command(self) -> list[str]:
         """The server, in the foreground. Raises DemoError if it is not installed."""
@@ -128,7 +131,7 @@ class Broker:
 
     def accepts(self) -> bool:
         """Whether clients can connect."""
-        with suppress(OSError), socket.create_connection((_LOOPBACK, self.ports.amqp), 1):
+        with suppress(OSError), socket.create_connection((self.host, self.ports.amqp), 1):
             return True
         return False
 
