@@ -158,10 +158,10 @@ class VirtualHost:
     def admin_url(self) -> str:
         return self.url_of(*self.rabbitmq._admin)
 
-    def add_user(self, name: str, password: str) -> None:
+    def add_user(self, name: str, password: str, **permissions: str) -> None:
         """A user; of the same name in another virtual host it would be the same one."""
         self.rabbitmq.add_user(name, password)
-        self.rabbitmq.permit(name, self.name)
+        self.rabbitmq.permit(name, self.name, **permissions)
         self.users = [*self.users, name]
 
     def queues(self) -> list[str]:

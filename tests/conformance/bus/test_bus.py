@@ -40,7 +40,7 @@ class Beats:
 
 @pytest.fixture(params=TRANSPORTS)
 def way(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Transport]:
-    with transport(request.param, tmp_path) as made:
+    with transport(request.param, tmp_path, lambda: request.getfixturevalue("vhost")) as made:
         yield made
 
 

@@ -12,12 +12,17 @@ from typing import Protocol
 import uvicorn
 from fastapi import FastAPI
 
+from bus.amqp_controller import AmqpControllerBus
+from bus.amqp_node import AmqpNodeBus
+from bus.amqp_topology import controller_permissions, node_permissions
+from bus.amqp_url import Account, parse_broker_url
 from bus.http_controller import HttpControllerBus
 from bus.http_node import HttpNodeBus
 from bus.keyring import KeyRing, write_node_keys
 from bus.keys import generate_key
 from bus.port import ControllerBus, NodeBus, Received
 from tests.simulation.memory_bus import MemoryControllerBus, MemoryNetwork, MemoryNodeBus
+from tests.support.rabbitmq import VirtualHost
 
 INTERVAL = 0.4
 """Seconds between the heartbeats of nodes in this suite."""
@@ -175,14 +180,72 @@ class Http:
         self.server.close()
 
 
+class Amqp:
+    """RabbitMQ, with an account for each node that may do what a node must."""
+
+    has_credentials = True
+
+    def __init__(self, vhost: VirtualHost) -> None:
+        self.vhost = vhost
+        self.url = parse_broker_url(vhost.url)
+        self.bus: AmqpControllerBus | None = None
+        self.refused: list[tuple[str, str]] = []
+        self.lost: list[str] = []
+        self._nodes: list[AmqpNodeBus] = []
+        vhost.add_user("drumbeat", "controller's", **controller_permissions())
+
+    def start_controller(self, receive: Callable[[Received], None], backlog: int = 1000) -> AmqpControllerBus:
+        self.bus = AmqpControllerBus(
+            self.url,
+            Account("drumbeat", "controller's"),
+            max_unsettled=backlog,
+            max_envelope=MAX_ENVELOPE,
+            retry_cap=1.0,
+            on_refused=lambda node, reason, _: self.refused.append((node, reason)),
+            on_lost=self.lost.append,
+            random=Random("controller"),
+        )
+        self.bus.start(receive)
+        return self.bus
+
+    def stop_controller(self) -> None:
+        if self.bus is not None:
+            self.bus.stop()
+
+    def add(self, name: str) -> None:
+        """A node's account, if it has none yet."""
+        if name not in self.vhost.users:
+            self.vhost.add_user(name, f"{name}'s", **node_permissions(name))
+
+    def node(self, name: str, credentials_of: str | None = None) -> AmqpNodeBus:
+        self.add(name)
+        account = Account(name, f"{credentials_of or name}'s")
+        node = AmqpNodeBus(self.url, name, account, interval=INTERVAL, retry_cap=1.0)
+        self._nodes.append(node)
+        return node
+
+    def pump(self) -> None: ...
+
+    def close(self) -> None:
+        for node in self._nodes:
+            node.stop()
+        self.stop_controller()
+
+
+def _made(kind: str, folder: Path, vhost: Callable[[], VirtualHost]) -> Transport:
+    if kind == "memory":
+        return Memory()
+    return Http(folder) if kind == "http" else Amqp(vhost())
+
+
 @contextlib.contextmanager
-def transport(kind: str, folder: Path) -> Iterator[Transport]:
-    """Every transport that must pass the suite, by name."""
-    made: Transport = Memory() if kind == "memory" else Http(folder)
+def transport(kind: str, folder: Path, vhost: Callable[[], VirtualHost]) -> Iterator[Transport]:
+    """Every transport that must pass the suite, by name; ``vhost`` is asked for by those that need a broker."""
+    made = _made(kind, folder, vhost)
     try:
         yield made
     finally:
         made.close()
 
 
-TRANSPORTS = ["memory", "http"]
+TRANSPORTS = ["memory", "http", "amqp"]

@@ -1,0 +1,78 @@
+"""Where brokers are and who connects: ``amqps://host1:5671,host2:5671/vhost`` and what goes with it."""
+
+import re
+import ssl
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import unquote
+
+PORT, TLS_PORT = 5672, 5671
+
+_URL = re.compile(r"(?P<scheme>amqps?)://(?:(?P<user>[^@/\s]+)@)?(?P<hosts>[^@/\s?#]+)(?:/(?P<vhost>[^/\s?#]*))?")
+_HOST = re.compile(r"(?P<name>\[[0-9A-Fa-f:]+\]|[A-Za-z0-9._-]+)(?::(?P<port>\d{1,5}))?")
+
+
+class BadBrokerUrl(ValueError):
+    """The URL cannot be used; the text says why, and what to write."""
+
+
+@dataclass(frozen=True)
+class BrokerUrl:
+    """Brokers of one cluster, any of which will do."""
+
+    addresses: tuple[tuple[str, int], ...]
+    vhost: str = "/"
+    user: str | None = None
+    tls: bool = False
+
+
+@dataclass(frozen=True)
+class Account:
+    """Who connects, and whom it trusts."""
+
+    user: str
+    password: str = field(repr=False)
+    ca: Path | None = None
+    """Trust the certificates of this file only, instead of the system's."""
+    certificate: Path | None = None
+    """Shown to the broker; ``key`` goes with it."""
+    key: Path | None = None
+
+
+def is_broker_url(text: str) -> bool:
+    """Whether a bus setting names brokers, well or badly."""
+    return text.startswith(("amqp://", "amqps://"))
+
+
+def parse_broker_url(text: str) -> BrokerUrl:
+    """Read a bus setting. Raises BadBrokerUrl, whose text repeats no password."""
+    match = _URL.fullmatch(text)
+    if match is None:
+        raise BadBrokerUrl("write amqps://HOST:PORT,HOST:PORT/VHOST")
+    user = match["user"]
+    if user is not None and ":" in user:
+        raise BadBrokerUrl("a password does not belong here; leave out ':PASSWORD', it is read from its own file")
+    tls = match["scheme"] == "amqps"
+    addresses = tuple(_address(part, TLS_PORT if tls else PORT) for part in match["hosts"].split(","))
+    vhost = unquote(match["vhost"]) if match["vhost"] else "/"
+    return BrokerUrl(addresses, vhost, unquote(user) if user else None, tls)
+
+
+def _address(text: str, default: int) -> tuple[str, int]:
+    match = _HOST.fullmatch(text)
+    port = int(match["port"] or default) if match else 0
+    if match is None or not 0 < port < 65536:
+        raise BadBrokerUrl(f"{text!r} is not HOST:PORT; write HOST:PORT,HOST:PORT for several brokers")
+    return match["name"].strip("[]"), port
+
+
+def tls_context(account: Account) -> ssl.SSLContext:
+    """What a connection trusts and shows. Raises BadBrokerUrl for files that cannot be used."""
+    try:
+        context = ssl.create_default_context(cafile=str(account.ca) if account.ca else None)
+        if account.certificate:
+            context.load_cert_chain(account.certificate, account.key)
+    except (OSError, ssl.SSLError) as error:
+        files = ", ".join(str(file) for file in (account.ca, account.certificate, account.key) if file)
+        raise BadBrokerUrl(f"{files}: cannot be used for TLS: {error}; PEM files are needed") from error
+    return context
