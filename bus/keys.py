@@ -25,6 +25,7 @@ CONTROLLER_KEY_FILE = "controller.key"
 NODE_KEY_FILE = "node.key"
 TOKEN_FILE = "token"
 CONTROLLER_KEYS_FILE = "controller.pub"
+BUS_PASSWORD_FILE = "bus.password"
 
 _SALT_BYTES = 4
 _PUBLIC_TEXT = re.compile(r"ed25519:([0-9a-f]{64})")

@@ -16,11 +16,11 @@ KeysDirectory = Annotated[
     Path,
     typer.Option("--keys-directory", envvar="DRUMBEAT_KEYS_DIRECTORY", help="Where the controller keeps its keys."),
 ]
-_DEFAULT = Path("/etc/drumbeat/keys")
+DEFAULT_KEYS = Path("/etc/drumbeat/keys")
 
 
 @keys.command("controller")
-def controller_key(directory: KeysDirectory = _DEFAULT) -> None:
+def controller_key(directory: KeysDirectory = DEFAULT_KEYS) -> None:
     """Make the controller's signing key. Every node pins its public half.
 
     Exit codes: 0 made; 1 there is one already, or the folder cannot be written.
@@ -39,7 +39,7 @@ def controller_key(directory: KeysDirectory = _DEFAULT) -> None:
 def node_keys(
     name: Annotated[str, typer.Argument(help="The node's name, as the fleet has it.")],
     out: Annotated[Path, typer.Option("--out", help="The folder that goes to the node.")],
-    directory: KeysDirectory = _DEFAULT,
+    directory: KeysDirectory = DEFAULT_KEYS,
 ) -> None:
     """Make a node's credentials and register the node, in place of its former credentials.
 
