@@ -4,17 +4,22 @@ For ``rabbitmqctl import_definitions``: an import adds and changes, it never rem
 management plugin turns them away. Passwords are there only as the salted hashes that RabbitMQ itself would keep.
 """
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
-from bus.amqp_topology import EXCHANGE, REPORT_QUEUE_ARGUMENTS, SHARDS, report_queue
+from bus.amqp_topology import (
+    EXCHANGE,
+    REPORT_QUEUE_ARGUMENTS,
+    SHARDS,
+    controller_permissions,
+    node_permissions,
+    report_queue,
+)
 
 CONTROLLER_USER = "drumbeat_controller"
 """The controller's account. No node's name has an underscore."""
 _NODE_LIMITS = {"max-connections": 10, "max-channels": 20}
 """A node needs one of each; a connection that died unnoticed counts until two heartbeats have passed."""
-_REPORTS = rf"{re.escape(EXCHANGE)}(\.[0-9]+)?"
 
 
 def definitions(vhost: str, controller_hash: str, nodes: Mapping[str, str]) -> dict[str, Any]:
@@ -26,7 +31,7 @@ def definitions(vhost: str, controller_hash: str, nodes: Mapping[str, str]) -> d
     return {
         "vhosts": [{"name": vhost}],
         "users": [_user(CONTROLLER_USER, controller_hash), *of_nodes["users"]],
-        "permissions": [_controller_may(vhost), *of_nodes["permissions"]],
+        "permissions": [_may(CONTROLLER_USER, vhost, controller_permissions()), *of_nodes["permissions"]],
         "exchanges": [_exchange(vhost)],
         "queues": [_queue(vhost, shard) for shard in range(SHARDS)],
         "bindings": [_binding(vhost, shard) for shard in range(SHARDS)],
@@ -37,7 +42,7 @@ def node_definitions(vhost: str, nodes: Mapping[str, str]) -> dict[str, Any]:
     """The accounts of these nodes alone, for a broker that has everything else."""
     return {
         "users": [_user(node, token_hash) | {"limits": _NODE_LIMITS} for node, token_hash in nodes.items()],
-        "permissions": [_node_may(vhost, node) for node in nodes],
+        "permissions": [_may(node, vhost, node_permissions(node)) for node in nodes],
     }
 
 
@@ -50,21 +55,8 @@ def _user(name: str, password_hash: str) -> dict[str, Any]:
     }
 
 
-def _controller_may(vhost: str) -> dict[str, str]:
-    """It consumes reports, mends what was deleted, and reaches each node's queue by the default exchange."""
-    return {
-        "user": CONTROLLER_USER,
-        "vhost": vhost,
-        "configure": f"^{_REPORTS}$",
-        "write": rf"^(amq\.default|{_REPORTS})$",
-        "read": f"^{_REPORTS}$",
-    }
-
-
-def _node_may(vhost: str, node: str) -> dict[str, str]:
-    """It reads queues of its own name and publishes reports; the broker checks the user id that these bear."""
-    own = rf"^drumbeat\.node\.{re.escape(node)}\.[0-9a-f]+$"
-    return {"user": node, "vhost": vhost, "configure": own, "write": f"^{re.escape(EXCHANGE)}$", "read": own}
+def _may(user: str, vhost: str, permissions: Mapping[str, str]) -> dict[str, str]:
+    return {"user": user, "vhost": vhost, **permissions}
 
 
 def _exchange(vhost: str) -> dict[str, Any]:
