@@ -19,7 +19,7 @@ setup: ## set up .venv, as uv.lock says
 	@$(SETUP)
 
 demo: ## run a fleet on this machine and roll a release out over it
-	@$(SETUP) haproxy
+	@$(SETUP) haproxy $(if $(findstring amqp,$(ARGS)),rabbitmq-server)
 	@$(BIN)/drumbeat demo $(ARGS)
 
 test: ## run every test

@@ -25,9 +25,10 @@ from agent.reporting import Reporter, Speaker
 from agent.role import Role, Steps, Wake
 from agent.roles.host import HostPorts, HostRole
 from agent.settings import BadSettings, RunnerSettings, Settings, driver_config
+from bus.amqp_url import Account, BadBrokerUrl, is_broker_url, parse_broker_url, tls_context
 from bus.clock import Clock
 from bus.envelope import open_assignment, seal_report
-from bus.keys import NodeKeys
+from bus.keys import CERTIFICATE_FILE, CERTIFICATE_KEY_FILE, TOKEN_FILE, NodeKeys
 from bus.port import NodeBus
 
 RUNNER_FOLDER = "runner"
@@ -84,8 +85,8 @@ def check_drivers(settings: Settings) -> None:
 def build_bus(parts: Parts) -> NodeBus:
     """The way to the controller, by the URL's scheme."""
     settings = parts.settings
-    if not settings.bus.startswith(("http://", "https://")):
-        raise BadSettings(f"bus: {settings.bus.split(':')[0]} is not supported by this agent yet; write http(s)://...")
+    if is_broker_url(settings.bus):
+        return _over_broker(parts)
     from bus.http_node import HttpNodeBus  # noqa: PLC0415  only the transport that is used is loaded
 
     return HttpNodeBus(
@@ -97,6 +98,33 @@ def build_bus(parts: Parts) -> NodeBus:
         clock=parts.clock,
         random=parts.random,
     )
+
+
+def _over_broker(parts: Parts) -> NodeBus:
+    from bus.amqp_node import AmqpNodeBus  # noqa: PLC0415  only the transport that is used is loaded
+
+    settings = parts.settings
+    return AmqpNodeBus(
+        parse_broker_url(settings.bus),
+        settings.node,
+        broker_account(settings),
+        interval=settings.report_interval,
+        clock=parts.clock,
+        random=parts.random,
+    )
+
+
+def broker_account(settings: Settings) -> Account:
+    """Who the node is at the broker. Raises BadSettings for files that cannot be used, BadKey for secrets."""
+    url, folder = parse_broker_url(settings.bus), settings.credentials
+    files = (folder / CERTIFICATE_FILE, folder / CERTIFICATE_KEY_FILE)
+    try:
+        account = Account.of(url.user or settings.node, folder / TOKEN_FILE, settings.ca, *files)
+        if url.tls:
+            tls_context(account)
+    except BadBrokerUrl as error:
+        raise BadSettings(f"ca, credentials: {error}") from error
+    return account
 
 
 def agent_version() -> str:

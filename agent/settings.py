@@ -1,14 +1,16 @@
 """The agent's settings: one YAML file that an operator writes, see deploy/agent/agent.yaml."""
 
+import re
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 
 from agent.drivers.services.archive import Config as ArchiveConfig
 from agent.drivers.supervisors.process import Config as ProcessConfig
+from bus.amqp_url import is_broker_url, parse_broker_url
 from crds.base import FileModel, HostName, Seconds
 
 
@@ -19,6 +21,14 @@ class BadSettings(Exception):
 AbsolutePath = Annotated[
     Path, BeforeValidator(lambda value: Path(value) if isinstance(value, str) else value), Field(description="a path")
 ]
+
+
+def _bus(text: str) -> str:
+    if is_broker_url(text):
+        parse_broker_url(text)
+    elif not re.fullmatch(r"https?://\S+", text):
+        raise ValueError("write https://HOST for a controller, or amqps://HOST:PORT,HOST:PORT/VHOST for brokers")
+    return text
 
 
 class HostSettings(FileModel):
@@ -41,7 +51,9 @@ class Settings(FileModel):
     """The whole file. Relative paths start at the file's folder."""
 
     node: HostName = Field(description="this node's name: in the fleet's file, and on the balancers' server lines")
-    bus: Annotated[str, Field(pattern=r"^(https?|amqps?)://\S+$")] = Field(description="where the controller is")
+    bus: Annotated[str, AfterValidator(_bus)] = Field(
+        description="where the controller is (http, https), or the brokers (amqp, amqps)"
+    )
     ca: AbsolutePath | None = Field(default=None, description="trust the certificates of this file only")
     credentials: AbsolutePath = Field(description="the folder with the node's key, token and the controller's key")
     state: AbsolutePath = Field(description="the folder for the journal, releases, records and logs")

@@ -158,7 +158,7 @@ class AmqpNodeBus:
         self._connection.fail(NobodyTakesReports(f"no queue of {EXCHANGE} takes reports with the key {self._key}"))
 
     def _on_message(self, channel: Channel, method: Basic.Deliver, _properties: BasicProperties, body: bytes) -> None:
-        if channel is not self._channel:
+        if self._channel is not channel or channel is None:
             return
         tag = method.delivery_tag
         if len(body) > self._max_envelope:

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote
 
+from bus.keys import BadKey, read_secret
+
 PORT, TLS_PORT = 5672, 5671
 
 _URL = re.compile(r"(?P<scheme>amqps?)://(?:(?P<user>[^@/\s]+)@)?(?P<hosts>[^@/\s?#]+)(?:/(?P<vhost>[^/\s?#]*))?")
@@ -37,6 +39,18 @@ class Account:
     certificate: Path | None = None
     """Shown to the broker; ``key`` goes with it."""
     key: Path | None = None
+
+    @classmethod
+    def of(cls, user: str, password: Path, ca: Path | None, certificate: Path, key: Path) -> "Account":
+        """An account from its files; certificate and key are shown if they are there. Raises BadKey, BadBrokerUrl."""
+        secret = read_secret(password).decode("utf-8", errors="replace").strip()
+        if not secret:
+            raise BadKey(f"{password}: is empty; write the password of {user!r} at the broker into it")
+        if certificate.exists() != key.exists():
+            there, missing = (certificate, key) if certificate.exists() else (key, certificate)
+            raise BadBrokerUrl(f"{there} is there without {missing}; both are shown to the broker, or neither")
+        shown = certificate.exists()
+        return cls(user, secret, ca, certificate if shown else None, key if shown else None)
 
 
 def is_broker_url(text: str) -> bool:

@@ -26,6 +26,8 @@ NODE_KEY_FILE = "node.key"
 TOKEN_FILE = "token"
 CONTROLLER_KEYS_FILE = "controller.pub"
 BUS_PASSWORD_FILE = "bus.password"
+CERTIFICATE_FILE, CERTIFICATE_KEY_FILE = "certificate", "key"
+"""What a node shows to a broker that asks for it."""
 
 _SALT_BYTES = 4
 _PUBLIC_TEXT = re.compile(r"ed25519:([0-9a-f]{64})")

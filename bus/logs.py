@@ -44,6 +44,8 @@ def _send_to(stream: TextIO, level: LogLevel, of_libraries: list[Processor], ren
     last = [structlog.stdlib.ProcessorFormatter.remove_processors_meta, *render]
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=of_libraries, processors=last))
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+    # What ends a connection is said once, by whoever keeps it up.
+    logging.getLogger("pika").setLevel(logging.CRITICAL)
     for name in _OURS:
         logging.getLogger(name).setLevel(level.upper())
 

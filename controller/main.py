@@ -14,18 +14,18 @@ from prometheus_client import CollectorRegistry
 
 from bus.clock import Clock, SystemClock
 from bus.envelope import seal_assignment
-from bus.http_controller import HttpControllerBus
 from bus.keyring import KeyRing
 from bus.keys import CONTROLLER_KEY_FILE, SigningKey, load_private_key
 from controller.deciding import Deciding
 from controller.http.api import create_app
-from controller.intake import Intake
+from controller.intake import Intake, Refusals
 from controller.mailbox import Ask, Mailbox, Stop
 from controller.metrics import Metrics
 from controller.settings import Settings
 from controller.source.mirror import Mirror
 from controller.source.watch import SourceWatcher
 from controller.store import Store
+from controller.transport import build_bus
 
 _SWITCH = 0.0005
 """Seconds for which one thread may keep the others from going on."""
@@ -37,7 +37,8 @@ class Controller:
     """Everything that runs in the process. ``run`` ends when it is told to, or when a thread cannot go on."""
 
     def __init__(self, settings: Settings, clock: Clock, random: Random) -> None:
-        """Raises BadKey for a key that cannot be used, OSError for an address that cannot be listened on."""
+        """Raises BadKey for a key that cannot be used, BadBrokerUrl for other files, OSError for an address that cannot
+        be listened on."""
         self._settings, self._clock, self._random = settings, clock, random
         self._log = structlog.get_logger("controller.main")
         self._metrics = Metrics(CollectorRegistry())
@@ -46,11 +47,12 @@ class Controller:
         self._failed = False
         self._signer: SigningKey = load_private_key(settings.keys_directory / CONTROLLER_KEY_FILE)
         self._ring = KeyRing(settings.keys_directory)
-        self._bus = HttpControllerBus(self._ring)
+        self._refusals = Refusals(self._metrics, clock)
+        self._bus, routers = build_bus(settings, self._ring, self._refusals, self._metrics, clock)
         self._socket = _listen(settings.listen)
         self._server = uvicorn.Server(
             uvicorn.Config(
-                create_app(self._mailbox, self._metrics, [self._bus.router()], clock=clock),
+                create_app(self._mailbox, self._metrics, routers, clock=clock),
                 log_config=None,
                 access_log=False,
                 timeout_graceful_shutdown=1,
@@ -66,7 +68,7 @@ class Controller:
 
     def run(self) -> int:
         """Run until stopped; 0 after a stop that was asked for, 1 after a failure."""
-        self._bus.start(Intake(self._ring, self._bus, self._mailbox, self._metrics, self._clock).receive)
+        self._bus.start(Intake(self._ring, self._bus, self._mailbox, self._refusals).receive)
         threads = [
             self._thread("deciding", self._decide),
             self._thread("source", self._watch),
@@ -152,7 +154,7 @@ def _listen(address: str) -> socket.socket:
 
 
 def run_controller(settings: Settings) -> int:
-    """Run the controller until SIGTERM or SIGINT, and return its exit code. Raises BadKey and OSError."""
+    """Run the controller until SIGTERM or SIGINT, and return its exit code. Raises BadKey, BadBrokerUrl, OSError."""
     settings.data_directory.mkdir(parents=True, exist_ok=True)
     # The deciding thread gives way at each call of the database, and would get the interpreter back only after this.
     sys.setswitchinterval(_SWITCH)

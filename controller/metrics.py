@@ -42,6 +42,9 @@ class Metrics:
             "drumbeat_refusals", "Messages from nodes that were refused, by reason.", ["reason"]
         )
         self.assignments_total = counter("drumbeat_assignments", "Assignments that were published.")
+        self.assignments_lost_total = counter(
+            "drumbeat_assignments_lost", "Assignments that the broker did not deliver, to be repeated.", ["reason"]
+        )
         self.mailbox_depth = gauge("drumbeat_mailbox_depth", "Messages that wait for the deciding thread.")
         self.nodes_silent = gauge("drumbeat_nodes_silent", "Nodes that did not report in time and count as unknown.")
         self.source_errors_total = counter("drumbeat_source_errors", "Looks at the state repository that failed.")
@@ -55,6 +58,8 @@ class Metrics:
             self.journeys_total.labels(result)
         for kind in ("full", "short", "stale"):
             self.reports_total.labels(kind)
+        for reason in ("rejected", "unconfirmed", "unroutable"):
+            self.assignments_lost_total.labels(reason)
         for part in ("plan", "publish", "source", "store"):
             self.failures_total.labels(part)
 

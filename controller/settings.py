@@ -12,9 +12,12 @@ from pydantic.alias_generators import to_camel, to_snake
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
+from bus.amqp_url import is_broker_url, parse_broker_url
 from crds.base import Seconds, format_duration
 
 PREFIX = "DRUMBEAT_"
+EMBEDDED = "http"
+"""The bus in the controller itself."""
 _LISTEN = re.compile(r"(?:\[[0-9A-Fa-f:]+\]|[A-Za-z0-9._-]+):(\d{1,5})")
 
 
@@ -28,6 +31,14 @@ def _address(text: str) -> str:
         raise ValueError(
             f"{text!r} is not ADDRESS:PORT; write 127.0.0.1:7420 for this machine alone, 0.0.0.0:7420 for every address"
         )
+    return text
+
+
+def _bus(text: str) -> str:
+    if is_broker_url(text):
+        parse_broker_url(text)
+    elif text != EMBEDDED:
+        raise ValueError("write http for the bus in the controller itself, or amqps://HOST:PORT,HOST:PORT/VHOST")
     return text
 
 
@@ -62,6 +73,11 @@ class Settings(BaseSettings):
     listen: Annotated[str, AfterValidator(_address)] = Field(
         default="127.0.0.1:7420",
         description="ADDRESS:PORT for agents, API and metrics; loopback unless told otherwise, port 0 takes a free one",
+    )
+    bus: Annotated[str, AfterValidator(_bus)] = Field(
+        default=EMBEDDED,
+        description="how agents are reached: http is the controller itself, else amqps://HOST:PORT,HOST:PORT/VHOST; "
+        "the password is in the keys directory, bus.password",
     )
     heartbeat_interval: Interval = Field(default=30.0, description="time between two short reports of a node")
     node_timeout: Interval = Field(

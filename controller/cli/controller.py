@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from bus.amqp_url import BadBrokerUrl
 from bus.keys import BadKey
 from bus.logs import configure_logging
 from controller.cli.options import FAILED
@@ -33,6 +34,7 @@ def controller(
     data_directory: Annotated[str | None, _option("--data-directory", "Where store and mirror lie.")] = None,
     keys_directory: Annotated[str | None, _option("--keys-directory", "Where the keys lie.")] = None,
     listen: Annotated[str | None, _option("--listen", "ADDRESS:PORT for agents, API and metrics.")] = None,
+    bus: Annotated[str | None, _option("--bus", "http, or amqps://HOST:PORT,.../VHOST.")] = None,
     heartbeat_interval: Annotated[str | None, _option("--heartbeat-interval", "Time between short reports.")] = None,
     node_timeout: Annotated[str | None, _option("--node-timeout", "Silence after which a node is unknown.")] = None,
     log_level: Annotated[str | None, _option("--log-level", "The least that is logged.")] = None,
@@ -57,7 +59,7 @@ def controller(
         from controller.main import run_controller  # noqa: PLC0415
 
         raise typer.Exit(run_controller(settings))
-    except (SettingsError, BadKey, StoreError) as error:
+    except (SettingsError, BadBrokerUrl, BadKey, StoreError) as error:
         talk(f"error: {error}")
         raise typer.Exit(FAILED) from error
     except OSError as error:

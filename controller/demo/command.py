@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 
 from controller.demo.display import Display
-from controller.demo.fleet import Fleet, running
+from controller.demo.fleet import Bus, Fleet, running
 from controller.demo.interrupts import interruptible
 from controller.demo.layout import FLEET, SERVICE, TARGET, Layout
 from controller.demo.processes import DemoError, tail
@@ -33,7 +33,9 @@ def demo(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the figures as one JSON object, last on stdout.")
     ] = False,
-    bus: Annotated[str, typer.Option(help="How messages travel: http.", metavar="BUS")] = "http",
+    bus: Annotated[
+        str, typer.Option(help="How messages travel: http, or amqp over a RabbitMQ of its own.", metavar="BUS")
+    ] = "http",
     folder: Annotated[
         Path | None,
         typer.Option(help="An empty or new folder to run in, removed at the end.", show_default="a new one in /tmp"),
@@ -44,10 +46,12 @@ def demo(
     Exit codes: 0 if it converged, no request failed, and the bad version was held before any customer met it;
     1 otherwise; 2 wrong use; 130 interrupted.
     """
-    if bus != "http":
-        raise typer.BadParameter(f"{bus!r} is no bus; write http", param_hint="--bus")
+    if bus not in ("http", "amqp"):
+        raise typer.BadParameter(f"{bus!r} is no bus; write http or amqp", param_hint="--bus")
     console = Console(stderr=as_json, no_color=bool(os.environ.get("NO_COLOR")))
-    raise typer.Exit(run_demo(root_of(folder), hosts, keep, as_json, Display(console)))
+    raise typer.Exit(
+        run_demo(root_of(folder), hosts, keep, as_json, Display(console), "amqp" if bus == "amqp" else "http")
+    )
 
 
 def root_of(folder: Path | None) -> Path:
@@ -70,9 +74,9 @@ def root_of(folder: Path | None) -> Path:
     return root
 
 
-def run_demo(root: Path, hosts: int, keep: bool, as_json: bool, display: Display) -> int:
+def run_demo(root: Path, hosts: int, keep: bool, as_json: bool, display: Display, bus: Bus = "http") -> int:
     """The demo in the folder ``root``, which is removed unless it fails; the exit code."""
-    fleet = Fleet(Layout.of(root, hosts))
+    fleet = Fleet(Layout.of(root, hosts), bus=bus)
     try:
         with interruptible(), running(fleet):
             result = Story(fleet, display).tell()

@@ -6,11 +6,14 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 import yaml
 
+from bus.amqp_definitions import definitions
+from bus.keys import BUS_PASSWORD_FILE, generate_token, hash_token, write_secret
 from controller.cli.client import AskError, Client, Resource
 from controller.demo.artifact import build_artifact
 from controller.demo.balancers import site_of, start_balancer
@@ -21,11 +24,19 @@ from controller.demo.load import Tally, read_tally
 from controller.demo.nodes import Enrolment, script, start_agents, stop_services
 from controller.demo.processes import DemoError, Process, Processes, loopback_environment
 from controller.demo.programs import need_program
+from controller.demo.rabbitmq import RABBITMQ, VHOST, Broker, start_broker
 from controller.demo.repository import Document, Tune, commit_all, committed_at, write_repository
 from controller.demo.scripts import write_scripts
+from controller.settings import EMBEDDED
 
+BROKER_START = 120.0
+"""Seconds that RabbitMQ may take to start, on a busy machine."""
 LOOK = 0.05
 """Seconds between two looks at what is waited for."""
+
+
+Bus = Literal["http", "amqp"]
+"""How messages travel: embedded in the controller, or over a RabbitMQ of the demo's own."""
 
 
 @dataclass(frozen=True)
@@ -39,12 +50,15 @@ class Settings:
 class Fleet:
     """Everything that runs, and what the demo does with it."""
 
-    def __init__(self, layout: Layout, tune: Tune | None = None, settings: Settings | None = None) -> None:
+    def __init__(
+        self, layout: Layout, tune: Tune | None = None, settings: Settings | None = None, bus: Bus = "http"
+    ) -> None:
         """``tune`` changes the Service before it is written."""
         self.layout = layout
         self.processes = Processes(layout.logs)
         self.client = Client(layout.controller_url)
-        self.enrolment = Enrolment(layout)
+        self.broker = Broker(layout.root / RABBITMQ) if bus == "amqp" else None
+        self.enrolment = Enrolment(layout, self.broker.url if self.broker else layout.controller_url)
         self._tune, self._settings = tune, settings or Settings()
         self._customers: Process | None = None
         self.balancers: list[Site] = []
@@ -59,12 +73,16 @@ class Fleet:
         layout = self.layout
         for program in ("git", "haproxy"):
             need_program(program)
+        if self.broker:
+            self.broker.command()
         layout.artifacts.mkdir(parents=True)
         write_scripts(layout.scripts)
         write_repository(layout, self._tune)
         self.bump(version)
         commit_all(layout, f"Run {SERVICE} {version}")
         agents = self._enrol()
+        if self.broker:
+            self._start_broker(self.broker)
         artifacts = ["-m", "controller.demo.artifact_server", str(layout.ports.artifacts), str(layout.artifacts)]
         self.processes.start("artifacts", [sys.executable, *artifacts])
         self.balancers = [start_balancer(self.processes, layout, place) for place in layout.balancers]
@@ -142,6 +160,14 @@ class Fleet:
                 raise DemoError(f"waited {timeout:g} seconds in vain: {what}", self.layout.logs / "controller.log")
             time.sleep(interval)
 
+    def _start_broker(self, broker: Broker) -> None:
+        password = generate_token()
+        write_secret(self.layout.keys / BUS_PASSWORD_FILE, password.encode())
+        nodes = {name: hash_token(token) for name, token in self.enrolment.tokens.items()}
+        accounts = definitions(VHOST, hash_token(password), nodes)
+        start_broker(self.processes, replace(broker, definitions=accounts))
+        self.wait_for("RabbitMQ takes connections", broker.accepts, BROKER_START)
+
     def _answers(self) -> bool:
         try:
             self.client.state()
@@ -157,6 +183,7 @@ class Fleet:
             "dataDirectory": str(layout.root / "data"),
             "keysDirectory": str(layout.keys),
             "listen": f"127.0.0.1:{layout.ports.controller}",
+            "bus": self.broker.url if self.broker else EMBEDDED,
             **self._settings.controller,
         }
         (layout.root / "controller.yaml").write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")

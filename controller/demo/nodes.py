@@ -34,8 +34,10 @@ def script(name: str) -> Path:
 class Enrolment:
     """Writes the controller's key, and credentials for each node."""
 
-    def __init__(self, layout: Layout) -> None:
-        self._layout = layout
+    def __init__(self, layout: Layout, bus: str) -> None:
+        self._layout, self._bus = layout, bus
+        self.tokens: dict[str, str] = {}
+        """Each node's, its password at a broker."""
         self._ring = KeyRing(layout.keys)
         self._key = generate_key()
 
@@ -47,10 +49,11 @@ class Enrolment:
     def enrol(self, name: str, role: dict[str, Any]) -> Path:
         """Make the folder of a node; returns the path of its agent's settings."""
         folder = self._layout.node(name)
-        write_node_keys(folder / "credentials", name, self._ring, [self._key.public_key])
+        keys = write_node_keys(folder / "credentials", name, self._ring, [self._key.public_key])
+        self.tokens[name] = keys.token
         settings = {
             "node": name,
-            "bus": self._layout.controller_url,
+            "bus": self._bus,
             "credentials": "credentials",
             "state": "state",
             **role,

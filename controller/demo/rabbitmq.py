@@ -1,7 +1,5 @@
 """A RabbitMQ of one's own: in a folder, on loopback, run by any account, apart from a system's own broker."""
 
-import base64
-import hashlib
 import json
 import os
 import secrets
@@ -12,10 +10,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bus.keys import hash_token
 from controller.demo.processes import Process, Processes, free_ports
 from controller.demo.programs import need_program
 
+RABBITMQ = "rabbitmq"
+"""The process, and its folder."""
 PACKAGE = "rabbitmq-server"
+VHOST = "drumbeat"
 # Debian's /usr/sbin/rabbitmq-server insists on root or on the package's account; what it wraps does not.
 _SCRIPTS = Path("/usr/lib/rabbitmq/bin")
 _LOOPBACK = "127.0.0.1"
@@ -65,6 +67,11 @@ class Broker:
     def address(self) -> str:
         """HOST:PORT for clients."""
         return f"{self.host}:{self.ports.amqp}"
+
+    @property
+    def url(self) -> str:
+        """As settings of controller and agents name the bus."""
+        return f"amqp://{self.address}/{VHOST}"
 
     def write(self) -> None:
         """Lay out the folder, which holds secrets and is nobody else's to read."""
@@ -136,7 +143,7 @@ class Broker:
         return False
 
 
-def start_broker(processes: Processes, broker: Broker, name: str = "rabbitmq", names: bool = True) -> Process:
+def start_broker(processes: Processes, broker: Broker, name: str = RABBITMQ, names: bool = True) -> Process:
     """Lay out a node and start it; it takes seconds until it ``accepts``. Raises DemoError.
 
     ``names``: start epmd too, which nodes of one cluster share.
@@ -153,17 +160,11 @@ def is_installed() -> bool:
     return os.name == "posix" and _SCRIPTS.is_dir()
 
 
-def password_hash(password: str, salt: bytes | None = None) -> str:
-    """A password as definitions hold it: salt and SHA-256, RabbitMQ's ``rabbit_password_hashing_sha256``."""
-    salt = salt or secrets.token_bytes(4)
-    return base64.b64encode(salt + hashlib.sha256(salt + password.encode()).digest()).decode()
-
-
 def user(name: str, password: str, *tags: str) -> dict[str, Any]:
     """A user, for definitions."""
     return {
         "name": name,
-        "password_hash": password_hash(password),
+        "password_hash": hash_token(password),
         "hashing_algorithm": "rabbit_password_hashing_sha256",
         "tags": list(tags),
     }

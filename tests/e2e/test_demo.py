@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from controller.demo.programs import find_program
+from controller.demo.rabbitmq import is_installed
 
 pytestmark = [
     pytest.mark.haproxy,
@@ -47,8 +48,17 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_demo_ends_well_and_leaves_nothing(folder: Path) -> None:
+    ends_well(folder, "http")
+
+
+@pytest.mark.skipif(not is_installed(), reason="rabbitmq-server is not installed")
+def test_the_demo_ends_well_over_a_broker_of_its_own(folder: Path) -> None:
+    ends_well(folder, "amqp")
+
+
+def ends_well(folder: Path, bus: str) -> None:
     done = subprocess.run(
-        [DRUMBEAT, "demo", "--hosts", "4", "--json"],
+        [DRUMBEAT, "demo", "--hosts", "4", "--json", "--bus", bus],
         env=environment(folder),
         capture_output=True,
         text=True,
@@ -87,18 +97,23 @@ def test_an_interrupted_demo_leaves_nothing(folder: Path) -> None:
     assert list(folder.iterdir()) == []
 
 
-def test_without_haproxy_it_says_what_to_install(folder: Path) -> None:
-    """A path with git alone, as on a machine where nobody has installed HAProxy."""
+@pytest.mark.parametrize("program", ["haproxy", "rabbitmq-server"])
+def test_without_a_program_it_says_what_to_install(folder: Path, program: str) -> None:
+    """As on a machine where nobody has installed it."""
     code = (
         "import controller.demo.programs as programs, controller.demo.fleet as fleet\n"
-        "programs.find_program = lambda name: None if name == 'haproxy' else name\n"
+        f"programs.find_program = lambda name: None if name == '{program}' else name\n"
         "from controller.cli.main import main\n"
         "main()\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code, "demo"], env=environment(folder), capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", code, "demo", "--bus", "amqp"],
+        env=environment(folder),
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
     assert done.returncode == 1
-    assert "haproxy is missing; as root, run: apt-get install haproxy" in done.stdout
+    assert f"{program} is missing; as root, run: apt-get install {program}" in done.stdout
     assert "Traceback" not in done.stderr
     assert list(folder.iterdir()) == []

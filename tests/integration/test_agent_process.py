@@ -190,11 +190,35 @@ def test_a_damaged_journal_is_reported_and_stops_nothing(world: World) -> None:
     assert journal.read_bytes() == b"damaged"
 
 
-def test_check_says_what_is_wrong(tmp_path: Path) -> None:
-    config = tmp_path / "agent.yaml"
-    config.write_text("node: h1\nbus: http://127.0.0.1:1\ncredentials: keys\nstate: state\nhosts: {}\n")
+def check(folder: Path, bus: str, role: str = "host: {}") -> "subprocess.CompletedProcess[str]":
+    config = folder / "agent.yaml"
+    config.write_text(f"node: h1\nbus: {bus}\ncredentials: keys\nstate: state\n{role}\n")
     command = [sys.executable, "-m", "agent.main", "check", "--config", str(config)]
-    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+
+
+def test_check_says_what_is_wrong(tmp_path: Path) -> None:
+    said = check(tmp_path, "http://127.0.0.1:1", "hosts: {}")
     assert said.returncode == 1
     assert "hosts" in said.stderr
     assert "no such setting" in said.stderr
+
+
+def test_check_looks_at_what_a_broker_needs(tmp_path: Path) -> None:
+    write_node_keys(tmp_path / "keys", "h1", KeyRing(tmp_path / "ring"), [generate_key().public_key])
+    bus = "amqps://mq-1:5671,mq-2/drumbeat"
+    assert check(tmp_path, bus).returncode == 0
+    assert "bus: a password does not belong here" in check(tmp_path, "amqps://h1:secret@mq").stderr
+    (tmp_path / "keys/certificate").write_text("not a certificate")
+    assert f"{tmp_path}/keys/certificate is there without {tmp_path}/keys/key" in check(tmp_path, bus).stderr
+    (tmp_path / "keys/key").write_text("not a key")
+    said = check(tmp_path, bus)
+    assert said.returncode == 1
+    assert "PEM files are needed" in said.stderr
+
+
+def test_an_agent_over_http_loads_no_broker_s_library() -> None:
+    """It would cost each agent memory for nothing."""
+    code = "import sys, agent.main, bus.http_node; print('pika' in sys.modules)"
+    said = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert said.stdout == "False\n", said.stderr

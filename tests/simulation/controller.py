@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 from bus.envelope import seal_assignment
 from bus.keys import PublicKey
 from controller.deciding import Deciding
-from controller.intake import Intake
+from controller.intake import Intake, Refusals
 from controller.mailbox import Mailbox, RevisionRead
 from controller.metrics import Metrics
 from controller.store import Store, Transaction
@@ -93,7 +93,7 @@ class SimController:
         self._mailbox = Mailbox()
         metrics = Metrics(CollectorRegistry())
         ring = _Ring({name: key.public_key for name, key in simulation.node_keys.items()})
-        intake = Intake(ring, self._bus, self._mailbox, metrics, simulation.clock)  # type: ignore[arg-type]
+        intake = Intake(ring, self._bus, self._mailbox, Refusals(metrics, simulation.clock))  # type: ignore[arg-type]
         self.deciding = Deciding(
             store=self._store,
             bus=self._bus,

@@ -87,9 +87,16 @@ def test_any_logger_of_ours_writes_the_same_way() -> None:
 def test_libraries_are_heard_from_warnings_upwards() -> None:
     stream = io.StringIO()
     configure_logging(stream, level="debug")
-    logging.getLogger("pika.connection").info("chatter")
-    logging.getLogger("pika.connection").warning("connection to %s lost", "rabbit")
+    logging.getLogger("uvicorn.error").info("chatter")
+    logging.getLogger("uvicorn.error").warning("connection to %s lost", "rabbit")
     assert [json.loads(line)["message"] for line in stream.getvalue().splitlines()] == ["connection to rabbit lost"]
+
+
+def test_what_the_bus_says_of_its_connection_is_not_said_twice() -> None:
+    stream = io.StringIO()
+    configure_logging(stream, level="debug")
+    logging.getLogger("pika.connection").error("connection to %s lost", "rabbit")
+    assert stream.getvalue() == ""
 
 
 @pytest.mark.parametrize("form", ["json", "text"])

@@ -48,6 +48,7 @@ def test_every_setting_can_come_from_the_environment(monkeypatch: pytest.MonkeyP
         "data_directory": "/data",
         "keys_directory": "/keys",
         "listen": "[::1]:0",
+        "bus": "amqps://mq-1:5671,mq-2:5671/drumbeat",
         "heartbeat_interval": "5s",
         "node_timeout": "15s",
         "log_level": "debug",
@@ -148,6 +149,20 @@ def test_a_binary_file_is_no_settings_file(file: Path) -> None:
 def test_an_address_says_both_halves(address: str) -> None:
     said = complaint({**REPOSITORY, "listen": address})
     assert said.startswith(f"--listen: {address!r} is not ADDRESS:PORT; write 127.0.0.1:7420 for this machine alone")
+
+
+@pytest.mark.parametrize(
+    ("bus", "advice"),
+    [
+        ("https://mq", "write http for the bus in the controller itself, or amqps://HOST:PORT,HOST:PORT/VHOST"),
+        ("amqps://me:secret@mq", "a password does not belong here"),
+        ("amqp://mq:amqp/drumbeat", "'mq:amqp' is not HOST:PORT"),
+    ],
+)
+def test_a_bus_that_cannot_be_used_is_explained(bus: str, advice: str) -> None:
+    said = complaint({**REPOSITORY, "bus": bus})
+    assert said.startswith(f"--bus: {advice}")
+    assert "secret" not in said
 
 
 def test_one_lost_report_may_not_make_a_node_unknown() -> None:

@@ -5,7 +5,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from bus.amqp_controller import AmqpControllerBus
 from bus.amqp_definitions import CONTROLLER_USER
