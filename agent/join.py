@@ -30,12 +30,12 @@ from bus.keys import (
     SigningKey,
     generate_key,
     generate_token,
+    hash_token,
     load_private_key,
     load_token,
     parse_public,
     public_text,
     replace_secret,
-    token_digest,
 )
 from crds.base import HostName
 
@@ -73,7 +73,7 @@ def join(asked: Joining) -> JoinAnswer:
         invitation=invitation,
         node=asked.name,
         public_key=public_text(key.public_key),
-        token_sha256=token_digest(token),
+        token_hash=hash_token(token),
     )
     answer = _ask(asked, request.model_dump_json(by_alias=True).encode(), secret)
     if answer.node != asked.name:

@@ -24,6 +24,9 @@ from bus.clock import Clock, SystemClock
 
 HEARTBEAT = 60
 """Seconds; a socket on which nothing comes for about twice as long is dead."""
+VANISHED = {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 5, "TCP_USER_TIMEOUT": 15_000}
+"""A broker that was cut off answers nothing any more. The kernel gives it up after 15 s (Linux), long before heartbeats
+would, and before its nodes would count as silent."""
 CONNECT_TIMEOUT = 5.0
 HANDSHAKE_TIMEOUT = 10.0
 CLOSE_TIMEOUT = 2.0
@@ -323,6 +326,7 @@ def connection_parameters(
             virtual_host=url.vhost,
             credentials=pika.PlainCredentials(account.user, account.password, erase_on_connect=False),
             heartbeat=heartbeat,
+            tcp_options=VANISHED,
             socket_timeout=CONNECT_TIMEOUT,
             stack_timeout=HANDSHAKE_TIMEOUT,
             ssl_options=pika.SSLOptions(context, host) if context else None,

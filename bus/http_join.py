@@ -123,7 +123,7 @@ class JoinDesk:
             raise _Refusal("that key was revoked or is disputed; the node must make a new one")
         # Marked first: better an invitation that is lost than one that is used twice.
         self._invitations.save(asked.invitation, invitation.model_copy(update={"used_by": asked.public_key}))
-        entry = NodeEntry(public_key=asked.public_key, token_sha256=asked.token_sha256, roles=invitation.roles)
+        entry = NodeEntry(public_key=asked.public_key, token_hash=asked.token_hash, roles=invitation.roles)
         self._ring.register(asked.node, entry)
         self._logger.info("node.joined", node=asked.node, roles=invitation.roles, public_key=asked.public_key)
         self._joined(answer)

@@ -1,6 +1,6 @@
 """What a machine and the controller say to each other when the machine becomes a node.
 
-The machine posts its public key and the digest of the token that it will connect with; the answer holds the keys of
+The machine posts its public key and the hash of the token that it will connect with; the answer holds the keys of
 controllers. Both carry an HMAC-SHA256 with the invitation's secret, so that somebody between who has not got the
 invitation can neither join nor plant a controller's key, even where TLS is missing. The answer's covers the request's,
 so that it answers this request and no other.
@@ -12,7 +12,8 @@ import hmac
 from pydantic import Field
 
 from bus.keyring import NodeRole
-from crds.base import HostName, Sha256, WireModel
+from bus.keys import TokenHash
+from crds.base import HostName, WireModel
 
 JOIN_PATH = "/bus/v1/join"
 PROOF_HEADER = "Drumbeat-Proof"
@@ -28,7 +29,7 @@ class JoinRequest(WireModel):
     invitation: str = Field(max_length=64, description="the invitation's id")
     node: HostName
     public_key: str = Field(pattern=r"^ed25519:[0-9a-f]{64}$")
-    token_sha256: Sha256
+    token_hash: TokenHash
 
 
 class JoinAnswer(WireModel):

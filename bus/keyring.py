@@ -1,7 +1,6 @@
 """The controller's ring of nodes: whose reports it believes, and who may connect."""
 
 import contextlib
-import hmac
 from collections.abc import Iterable
 from dataclasses import dataclass
 from errno import ENAMETOOLONG, ENOENT
@@ -17,16 +16,21 @@ from bus.keys import (
     BadKey,
     NodeKeys,
     PublicKey,
+    TokenHash,
     generate_key,
     generate_token,
+    hash_token,
     parse_public,
     public_text,
     replace_secret,
     save_private_key,
-    token_digest,
+    token_matches,
     write_secret,
 )
-from crds.base import FileModel, HostName, Sha256
+from crds.base import FileModel, HostName
+
+_NOBODYS = hash_token("")
+"""Compared with the tokens of unknown nodes, so that they take as long."""
 
 NodeRole = Literal["host", "balancer", "runner"]
 """What a node may be there for."""
@@ -37,7 +41,7 @@ class NodeEntry(FileModel):
     """nodes/NAME.json: what the controller keeps of a node's credentials; no secret among it."""
 
     public_key: str = Field(description="'ed25519:' and 64 hexadecimal digits")
-    token_sha256: Sha256
+    token_hash: TokenHash = Field(description="salted, as RabbitMQ keeps passwords; see bus/keys.py")
     roles: list[NodeRole] = Field(min_length=1, description="a report that goes beyond them is refused")
     revoked: bool = Field(default=False, description="true: nothing of this node is believed, and it may not connect")
     disputed: str = Field(
@@ -81,8 +85,7 @@ class KeyRing:
         Revoked nodes are looked at apart, see ``entry``.
         """
         known = self._read(node)
-        said = token_digest(token)
-        return hmac.compare_digest(said, known.entry.token_sha256 if known else "") and known is not None
+        return token_matches(token, known.entry.token_hash if known else _NOBODYS) and known is not None
 
     def nodes(self) -> list[str]:
         """The names of all known nodes, sorted."""
@@ -182,6 +185,6 @@ def write_node_keys(
     write_secret(folder / TOKEN_FILE, keys.token.encode() + b"\n")
     pinned = "".join(f"{public_text(key)}\n" for key in keys.controller_keys)
     (folder / CONTROLLER_KEYS_FILE).write_text(pinned, encoding="utf-8")
-    public, digest = public_text(keys.signer.public_key), token_digest(keys.token)
-    ring.register(node, NodeEntry(public_key=public, token_sha256=digest, roles=list(roles)))
+    public_key = public_text(keys.signer.public_key)
+    ring.register(node, NodeEntry(public_key=public_key, token_hash=hash_token(keys.token), roles=list(roles)))
     return keys

@@ -2,18 +2,18 @@
 
 from fastapi import APIRouter
 
+from bus.amqp_definitions import CONTROLLER_USER
 from bus.amqp_url import Account, parse_broker_url
 from bus.clock import Clock
 from bus.http_controller import HttpControllerBus
 from bus.keyring import KeyRing
+from bus.keys import BUS_PASSWORD_FILE
 from bus.port import ControllerBus
 from controller.intake import Refusals
 from controller.metrics import Metrics
 from controller.settings import EMBEDDED, Settings
 
-ACCOUNT = "drumbeat"
-"""The controller's account at the broker, unless the URL names another."""
-PASSWORD_FILE, CA_FILE = "bus.password", "bus.ca"
+CA_FILE = "bus.ca"
 CERTIFICATE_FILE, CERTIFICATE_KEY_FILE = "bus.certificate", "bus.key"
 
 
@@ -41,8 +41,8 @@ def account_of(settings: Settings) -> Account:
     folder = settings.keys_directory
     ca = folder / CA_FILE
     return Account.of(
-        parse_broker_url(settings.bus).user or ACCOUNT,
-        folder / PASSWORD_FILE,
+        parse_broker_url(settings.bus).user or CONTROLLER_USER,
+        folder / BUS_PASSWORD_FILE,
         ca if ca.exists() else None,
         folder / CERTIFICATE_FILE,
         folder / CERTIFICATE_KEY_FILE,

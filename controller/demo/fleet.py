@@ -12,7 +12,8 @@ from typing import Literal
 
 import yaml
 
-from bus.keys import generate_token, write_secret
+from bus.amqp_definitions import definitions
+from bus.keys import BUS_PASSWORD_FILE, generate_token, hash_token, write_secret
 from controller.cli.client import AskError, Client, Resource
 from controller.demo.artifact import build_artifact
 from controller.demo.balancers import site_of, start_balancer
@@ -23,11 +24,10 @@ from controller.demo.load import Tally, read_tally
 from controller.demo.nodes import Enrolment, script, start_agents, stop_services
 from controller.demo.processes import DemoError, Process, Processes, loopback_environment
 from controller.demo.programs import need_program
-from controller.demo.rabbitmq import RABBITMQ, Broker, fleet_definitions, start_broker
+from controller.demo.rabbitmq import RABBITMQ, VHOST, Broker, start_broker
 from controller.demo.repository import Document, Tune, commit_all, committed_at, write_repository
 from controller.demo.scripts import write_scripts
 from controller.settings import EMBEDDED
-from controller.transport import PASSWORD_FILE
 
 BROKER_START = 120.0
 """Seconds that RabbitMQ may take to start, on a busy machine."""
@@ -162,8 +162,9 @@ class Fleet:
 
     def _start_broker(self, broker: Broker) -> None:
         password = generate_token()
-        write_secret(self.layout.keys / PASSWORD_FILE, password.encode())
-        accounts = fleet_definitions(password, self.enrolment.tokens)
+        write_secret(self.layout.keys / BUS_PASSWORD_FILE, password.encode())
+        nodes = {name: hash_token(token) for name, token in self.enrolment.tokens.items()}
+        accounts = definitions(VHOST, hash_token(password), nodes)
         start_broker(self.processes, replace(broker, definitions=accounts))
         self.wait_for("RabbitMQ takes connections", broker.accepts, BROKER_START)
 

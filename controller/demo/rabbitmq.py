@@ -1,7 +1,5 @@
 """A RabbitMQ of one's own: in a folder, on loopback, run by any account, apart from a system's own broker."""
 
-import base64
-import hashlib
 import json
 import os
 import secrets
@@ -12,10 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bus.amqp_topology import controller_permissions, node_permissions
+from bus.keys import hash_token
 from controller.demo.processes import Process, Processes, free_ports
 from controller.demo.programs import need_program
-from controller.transport import ACCOUNT
 
 RABBITMQ = "rabbitmq"
 """The process, and its folder."""
@@ -27,7 +24,7 @@ _LOOPBACK = "127.0.0.1"
 # The node shares its machine with everything else of the demo: one scheduler, which never spins.
 _ERLANG = (
     "+S 1:1 +SDcpu 1:1 +SDio 2 +A 2 +sbwt none +sbwtdcpu none +sbwtdio none "
-    "-start_epmd false -kernel inet_dist_use_interface {127,0,0,1}"
+    "-start_epmd false -kernel inet_dist_use_interface"
 )
 
 
@@ -51,6 +48,8 @@ class Broker:
 
     folder: Path
     name: str = "broker"
+    host: str = _LOOPBACK
+    """The IPv4 address at which all of it listens."""
     ports: Ports = field(default_factory=Ports.free)
     lines: Sequence[str] = ()
     """More of rabbitmq.conf, after what is always there; a later line of the same key wins."""
@@ -62,12 +61,12 @@ class Broker:
 
     @property
     def node(self) -> str:
-        return f"{self.name}@localhost"
+        return f"{self.name}@{self.host}"
 
     @property
     def address(self) -> str:
         """HOST:PORT for clients."""
-        return f"{_LOOPBACK}:{self.ports.amqp}"
+        return f"{self.host}:{self.ports.amqp}"
 
     @property
     def url(self) -> str:
@@ -105,8 +104,9 @@ class Broker:
             "HOME": str(folder),
             "LANG": "C.UTF-8",
             "ERL_EPMD_PORT": str(self.ports.names),
-            "ERL_EPMD_ADDRESS": _LOOPBACK,
+            "ERL_EPMD_ADDRESS": self.host,
             "RABBITMQ_NODENAME": self.node,
+            "RABBITMQ_USE_LONGNAME": "true",
             "RABBITMQ_DIST_PORT": str(self.ports.distribution),
             "RABBITMQ_CONF_ENV_FILE": str(folder / "rabbitmq-env.conf"),
             "RABBITMQ_CONFIG_FILE": str(folder / "rabbitmq.conf"),
@@ -116,14 +116,14 @@ class Broker:
             "RABBITMQ_MNESIA_BASE": str(folder / "data"),
             "RABBITMQ_LOG_BASE": str(folder / "log"),
             "RABBITMQ_LOGS": "-",
-            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": _ERLANG,
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": f"{_ERLANG} {{{self.host.replace('.', ',')}}}",
             # Its scripts then put Erlang in their own place, whose process id is the one to stop or kill.
             "RUNNING_UNDER_SYSTEMD": "true",
         }
 
     def names_command(self) -> list[str]:
         """epmd, which a node needs before it starts; in the foreground, so that it can be ended."""
-        return [str(need_program("epmd", PACKAGE)), "-port", str(self.ports.names), "-address", _LOOPBACK]
+        return [str(need_program("epmd", PACKAGE)), "-port", str(self.ports.names), "-address", self.host]
 
     def command(self) -> list[str]:
         """The server, in the foreground. Raises DemoError if it is not installed."""
@@ -138,7 +138,7 @@ class Broker:
 
     def accepts(self) -> bool:
         """Whether clients can connect."""
-        with suppress(OSError), socket.create_connection((_LOOPBACK, self.ports.amqp), 1):
+        with suppress(OSError), socket.create_connection((self.host, self.ports.amqp), 1):
             return True
         return False
 
@@ -160,29 +160,11 @@ def is_installed() -> bool:
     return os.name == "posix" and _SCRIPTS.is_dir()
 
 
-def fleet_definitions(controller: str, nodes: Mapping[str, str]) -> dict[str, Any]:
-    """One account for the controller and one for each node, by password: each may do what its end of the bus must."""
-    return {
-        "vhosts": [{"name": VHOST}],
-        "users": [user(ACCOUNT, controller), *(user(node, password) for node, password in nodes.items())],
-        "permissions": [
-            permission(ACCOUNT, VHOST, **controller_permissions()),
-            *(permission(node, VHOST, **node_permissions(node)) for node in nodes),
-        ],
-    }
-
-
-def password_hash(password: str, salt: bytes | None = None) -> str:
-    """A password as definitions hold it: salt and SHA-256, RabbitMQ's ``rabbit_password_hashing_sha256``."""
-    salt = salt or secrets.token_bytes(4)
-    return base64.b64encode(salt + hashlib.sha256(salt + password.encode()).digest()).decode()
-
-
 def user(name: str, password: str, *tags: str) -> dict[str, Any]:
     """A user, for definitions."""
     return {
         "name": name,
-        "password_hash": password_hash(password),
+        "password_hash": hash_token(password),
         "hashing_algorithm": "rabbit_password_hashing_sha256",
         "tags": list(tags),
     }

@@ -85,7 +85,7 @@ class Simulation:
         self.ring = KeyRing(self.keys)
         for name, key in self.node_keys.items():
             public = public_text(key.public_key)
-            self.ring.register(name, NodeEntry(public_key=public, token_sha256="0" * 64, roles=list(ALL_ROLES)))
+            self.ring.register(name, NodeEntry(public_key=public, token_hash="A" * 48, roles=list(ALL_ROLES)))
 
     def _balancer(self) -> SimBalancer:
         servers = {

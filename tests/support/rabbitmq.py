@@ -34,7 +34,7 @@ class RabbitMq:
         self.http_port = free_ports(1)[0]
         management = [
             f"management.tcp.port = {self.http_port}",
-            "management.tcp.ip = 127.0.0.1",
+            f"management.tcp.ip = {broker.host}",
         ]
         plugins = ["rabbitmq_management", *broker.plugins]
         self.broker = replace(broker, plugins=plugins, lines=[*management, *broker.lines])
@@ -90,7 +90,7 @@ class RabbitMq:
 
     def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None, missing_ok: bool = False) -> Any:
         """Use the management API: ``ask("GET", "queues")``; its answer, None for none."""
-        url = f"http://127.0.0.1:{self.http_port}/api/{path}"
+        url = f"http://{self.broker.host}:{self.http_port}/api/{path}"
         with requests.Session() as session:
             session.trust_env = False
             answer = session.request(method, url, json=body, auth=self._admin, timeout=30)

@@ -26,7 +26,7 @@ def run(keys: Path, *words: str) -> Result:
 
 def joined(keys: Path, name: str = "web-01", **changes: object) -> KeyRing:
     ring = KeyRing(keys)
-    entry = NodeEntry(public_key=KEY, token_sha256="0" * 64, roles=["host"])
+    entry = NodeEntry(public_key=KEY, token_hash="A" * 48, roles=["host"])
     ring.register(name, entry.model_copy(update=changes))
     return ring
 

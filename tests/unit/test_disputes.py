@@ -53,7 +53,7 @@ class Site:
         self.bus = Published()
         self._folder, self.clock, self.ring = folder, Clock(), KeyRing(folder / "keys")
         key = public_text(generate_key().public_key)
-        self.ring.register("vm1", NodeEntry(public_key=key, token_sha256="0" * 64, roles=list(ALL_ROLES)))
+        self.ring.register("vm1", NodeEntry(public_key=key, token_hash="A" * 48, roles=list(ALL_ROLES)))
         self.store = Store.open(folder / "drumbeat.db")
         self.start()
 

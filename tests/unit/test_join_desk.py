@@ -56,7 +56,7 @@ class Office:
 
     def ask(self, token: str, key: str = "", node: str = "web-01", **changes: str) -> requests.Response:
         name, secret = split_token(token)
-        said = {"invitation": name, "node": node, "publicKey": key or new_key(), "tokenSha256": "a" * 64, **changes}
+        said = {"invitation": name, "node": node, "publicKey": key or new_key(), "tokenHash": "A" * 48, **changes}
         body = json.dumps(said).encode()
         return self.post(body, prove_request(secret, body))
 
@@ -89,14 +89,14 @@ def test_an_invited_node_joins_with_its_own_key_and_roles(office: Office) -> Non
     assert answer.json() == {"node": "web-01", "roles": ["host"], "controllerKeys": [public_text(CONTROLLER)]}
     entry = office.ring.entry("web-01")
     assert entry is not None
-    assert (entry.public_key, entry.token_sha256, entry.roles, entry.trusted) == (key, "a" * 64, ["host"], True)
+    assert (entry.public_key, entry.token_hash, entry.roles, entry.trusted) == (key, "A" * 48, ["host"], True)
     assert [each.node for each in office.joined] == ["web-01"]
 
 
 def test_the_answer_proves_that_the_controller_knows_the_invitation(office: Office) -> None:
     token = office.invite()
     name, secret = split_token(token)
-    body = json.dumps({"invitation": name, "node": "web-01", "publicKey": new_key(), "tokenSha256": "a" * 64}).encode()
+    body = json.dumps({"invitation": name, "node": "web-01", "publicKey": new_key(), "tokenHash": "A" * 48}).encode()
     proof = prove_request(secret, body)
     answer = office.post(body, proof)
     assert answer.headers[PROOF_HEADER] == prove_answer(secret, proof, answer.content)
@@ -154,9 +154,9 @@ def test_whoever_is_refused_learns_nothing_and_the_log_says_why(office: Office) 
 
 def test_a_request_that_was_changed_on_the_way_is_refused(office: Office) -> None:
     name, secret = split_token(office.invite())
-    body = json.dumps({"invitation": name, "node": "web-01", "publicKey": new_key(), "tokenSha256": "a" * 64}).encode()
+    body = json.dumps({"invitation": name, "node": "web-01", "publicKey": new_key(), "tokenHash": "A" * 48}).encode()
     proof = prove_request(secret, body)
-    assert office.post(body.replace(b'"tokenSha256": "a', b'"tokenSha256": "b'), proof).status_code == 403
+    assert office.post(body.replace(b'"tokenHash": "A', b'"tokenHash": "B'), proof).status_code == 403
     assert office.post(body, proof).status_code == 200
 
 

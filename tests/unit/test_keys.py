@@ -13,12 +13,14 @@ from bus.keys import (
     NodeKeys,
     generate_key,
     generate_token,
+    hash_token,
     key_id,
     load_private_key,
     parse_public,
     public_text,
     read_public_keys,
     save_private_key,
+    token_matches,
 )
 
 CONTROLLER = generate_key().public_key
@@ -98,7 +100,7 @@ def test_no_secret_is_in_the_ring(tmp_path: Path) -> None:
     kept = (tmp_path / "ring" / "nodes" / "host-1.json").read_text()
     assert keys.token not in kept
     assert keys.signer.private_bytes.decode().splitlines()[1] not in kept
-    assert json.loads(kept).keys() == {"publicKey", "tokenSha256", "roles", "revoked", "disputed"}
+    assert json.loads(kept).keys() == {"publicKey", "tokenHash", "roles", "revoked", "disputed"}
 
 
 def test_the_token_is_kept_from_others(tmp_path: Path) -> None:
@@ -155,7 +157,7 @@ def test_a_name_never_leads_out_of_the_ring(tmp_path: Path, node: str) -> None:
     (tmp_path / "ring" / "outside.json").write_text(stolen)
     assert ring.entry(node) is None
     with pytest.raises(BadKey, match="name"):
-        ring.register(node, NodeEntry(public_key=public_text(CONTROLLER), token_sha256="0" * 64, roles=["host"]))
+        ring.register(node, NodeEntry(public_key=public_text(CONTROLLER), token_hash=hash_token("x"), roles=["host"]))
 
 
 def test_a_name_longer_than_a_files_is_an_unknown_one(tmp_path: Path) -> None:
@@ -178,3 +180,22 @@ def test_a_damaged_entry_is_refused_until_it_is_mended(tmp_path: Path) -> None:
     path.write_text(good)
     os.utime(path, ns=(1, 1))
     assert ring.token_matches("host-1", keys.token)
+
+
+def test_a_token_is_kept_as_rabbitmq_keeps_passwords() -> None:
+    """The example of rabbitmq.com/docs/passwords."""
+    assert token_matches("test12", "kI3GCqW5JLMJa4iX1lo7X4D6XbYqlLgxIs30+P6tENUV2POR")
+    kept = hash_token("test12")
+    assert token_matches("test12", kept)
+    assert not token_matches("test13", kept)
+    assert hash_token("test12") != kept
+
+
+@pytest.mark.parametrize("wrong", ["", "abc", "=", "kI3GCqW5JLMJa4iX1lo7X4D6XbYqlLgxIs30", "!" * 48])
+def test_what_is_no_hash_of_a_token_is_refused(tmp_path: Path, wrong: str) -> None:
+    ring = KeyRing(tmp_path)
+    write_node_keys(tmp_path / "x", "host-1", ring, [CONTROLLER])
+    path = tmp_path / "nodes" / "host-1.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "tokenHash": wrong}))
+    with pytest.raises(BadKey, match="base64 of 36 bytes"):
+        ring.entry("host-1")

@@ -1,0 +1,116 @@
+"""deploy/rabbitmq/rabbitmq.conf with a real broker: who gets in, and who does not."""
+
+import contextlib
+import json
+import socket
+import ssl
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pika
+import pytest
+
+from controller.demo.rabbitmq import Broker, Ports, permission, user
+from tests.support.certificates import Authority
+from tests.support.rabbitmq import RabbitMq, is_installed
+from tests.support.rabbitmq_cluster import shipped_lines
+from tests.support.waiting import eventually
+
+pytestmark = [
+    pytest.mark.timeout(240),
+    pytest.mark.skipif(not is_installed(), reason="rabbitmq-server is not installed"),
+]
+
+REFUSED = (pika.exceptions.AMQPError, ssl.SSLError, ConnectionError)
+
+
+@dataclass
+class Site:
+    """A broker, and the authority that it and its clients trust."""
+
+    rabbitmq: RabbitMq
+    authority: Authority
+
+    def connect(self, context: ssl.SSLContext | None, user: str = "host-1", password: str = "secret") -> None:
+        """Log in, ask for something, and leave. Raises one of REFUSED."""
+        options = pika.SSLOptions(context, "127.0.0.1") if context else None
+        parameters = pika.ConnectionParameters(
+            "127.0.0.1",
+            self.rabbitmq.broker.ports.amqp,
+            "/",
+            pika.PlainCredentials(user, password),
+            ssl_options=options,
+            socket_timeout=30,
+            stack_timeout=60,
+            blocked_connection_timeout=30,
+        )
+        with pika.BlockingConnection(parameters) as connection:
+            connection.channel().queue_declare("", exclusive=True)
+
+    def context(self, issuer: Authority | None = None, days: int = 1) -> ssl.SSLContext:
+        """A client that trusts the broker's authority, with a certificate of ``issuer``."""
+        context = self.trusting(self.authority)
+        context.load_cert_chain(*(issuer or self.authority).issue("host-1", days=days))
+        return context
+
+    def trusting(self, authority: Authority) -> ssl.SSLContext:
+        """A client without a certificate."""
+        return ssl.create_default_context(cafile=str(authority.file))
+
+    def old(self) -> None:
+        """A handshake by TLS 1.1."""
+        context = self.context()
+        context.set_ciphers("ALL:@SECLEVEL=0")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_1
+        with socket.create_connection(("127.0.0.1", self.rabbitmq.broker.ports.amqp), 30) as plain:
+            context.wrap_socket(plain, server_hostname="127.0.0.1")
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    authority, ports = Authority(tmp_path / "tls"), Ports.free()
+    lines = shipped_lines("127.0.0.1", ports.amqp, authority)
+    rabbitmq = RabbitMq(Broker(tmp_path / "node", ports=ports, lines=lines))
+    accounts = tmp_path / "accounts.json"
+    accounts.write_text(json.dumps({"users": [user("host-1", "secret")], "permissions": [permission("host-1", "/")]}))
+    try:
+        rabbitmq.start()
+        rabbitmq.ctl("import_definitions", str(accounts))
+        yield Site(rabbitmq, authority)
+    finally:
+        rabbitmq.end()
+
+
+def test_only_certificates_of_our_authority_get_in(site: Site, tmp_path: Path) -> None:
+    eventually(lambda: gets_in(site))
+    stranger = Authority(tmp_path / "stranger", "stranger")
+    attempts: dict[str, Callable[[], None]] = {
+        "a certificate of another authority": lambda: site.connect(site.context(stranger)),
+        "no certificate": lambda: site.connect(site.trusting(site.authority)),
+        "an expired certificate": lambda: site.connect(site.context(days=-2)),
+        "no TLS": lambda: site.connect(None),
+        "a broker of another authority": lambda: site.connect(site.trusting(stranger)),
+        "a wrong password": lambda: site.connect(site.context(), password="guessed"),
+        "guest": lambda: site.connect(site.context(), "guest", "guest"),
+        "TLS 1.1": site.old,
+    }
+    for what, attempt in attempts.items():
+        with pytest.raises(REFUSED):
+            attempt()
+            pytest.fail(f"{what} got in")
+    site.connect(site.context())
+    listeners = site.rabbitmq.ctl("-q", "listeners", tool="rabbitmq-diagnostics")
+    assert "protocol: amqp/ssl" in listeners
+    assert "protocol: amqp," not in listeners
+
+
+def gets_in(site: Site) -> bool:
+    """An import goes on after its command has ended."""
+    with contextlib.suppress(*REFUSED):
+        site.connect(site.context())
+        return True
+    return False

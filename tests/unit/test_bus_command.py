@@ -1,0 +1,58 @@
+"""``drumbeat bus``: what it prints, and what it says where it cannot."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from bus.amqp_definitions import CONTROLLER_USER
+from bus.keyring import KeyRing, write_node_keys
+from bus.keys import BUS_PASSWORD_FILE, generate_key, token_matches
+from tests.support.cli import run
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> Path:
+    """A directory with a password and two nodes."""
+    directory = tmp_path / "keys"
+    assert run("bus", "password", "--keys-directory", directory).exit_code == 0
+    for node in ("host-1", "host-2"):
+        write_node_keys(tmp_path / node, node, KeyRing(directory), [generate_key().public_key])
+    return directory
+
+
+def test_passwords_are_in_definitions_as_hashes_alone(keys: Path, tmp_path: Path) -> None:
+    result = run("bus", "definitions", "--keys-directory", keys)
+    assert result.exit_code == 0
+    kept = {user["name"]: user["password_hash"] for user in json.loads(result.stdout)["users"]}
+    passwords = {node: (tmp_path / node / "token").read_text().strip() for node in ("host-1", "host-2")}
+    passwords[CONTROLLER_USER] = (keys / BUS_PASSWORD_FILE).read_text().strip()
+    assert kept.keys() == passwords.keys()
+    assert all(token_matches(password, kept[name]) for name, password in passwords.items())
+    assert not any(password in result.output for password in passwords.values())
+
+
+def test_one_node_is_its_account_alone(keys: Path) -> None:
+    result = run("bus", "definitions", "--keys-directory", keys, "--node", "host-2", "--vhost", "mine")
+    found = json.loads(result.stdout)
+    assert found.keys() == {"users", "permissions"}
+    assert [(each["user"], each["vhost"]) for each in found["permissions"]] == [("host-2", "mine")]
+
+
+def test_the_password_is_its_owner_s_alone_and_is_not_overwritten(keys: Path) -> None:
+    path = keys / BUS_PASSWORD_FILE
+    before = path.read_text()
+    assert path.stat().st_mode & 0o777 == 0o600
+    result = run("bus", "password", "--keys-directory", keys)
+    assert (result.exit_code, path.read_text()) == (1, before)
+    assert "is there already" in result.stderr
+
+
+def test_what_is_missing_is_said(keys: Path) -> None:
+    unknown = run("bus", "definitions", "--keys-directory", keys, "--node", "host-9")
+    assert unknown.exit_code == 1
+    assert "no node 'host-9' is known; known are: host-1, host-2" in unknown.stderr
+    (keys / BUS_PASSWORD_FILE).unlink()
+    result = run("bus", "definitions", "--keys-directory", keys)
+    assert result.exit_code == 1
+    assert "drumbeat bus password" in result.stderr
