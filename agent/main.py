@@ -3,10 +3,15 @@
 import argparse
 import os
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+import structlog
 
 from agent.build import agent_version, check_drivers
+from agent.redaction import Redactor
 from agent.run import Pulse, run
 from agent.settings import BadSettings, Settings, read_settings
 from bus.clock import SystemClock
@@ -29,10 +34,12 @@ def command(arguments: Sequence[str]) -> int:
         settings = read_settings(said.config)
         if said.command == "check":
             return _check(settings)
-        configure_logging(sys.stderr, settings.log_level)
+        redactor = Redactor()
+        configure_logging(sys.stderr, settings.log_level, hide=redactor.hide)
+        _log_what_escapes()
         pulse = Pulse()
         pulse.stop_on_signals()
-        run(settings, SystemClock(), pulse)
+        run(settings, SystemClock(), pulse, redactor)
     except (BadSettings, BadKey) as error:
         sys.stderr.write(f"{error}\n")
         return 1
@@ -44,6 +51,16 @@ def _check(settings: Settings) -> int:
     check_drivers(settings)
     sys.stdout.write(f"{settings.node}: settings and credentials are in order\n")
     return 0
+
+
+def _log_what_escapes() -> None:
+    """A defect's traceback goes through the log, where secrets are hidden, and not as it is to standard error."""
+
+    def log(kind: Any, error: Any, trace: Any) -> None:
+        structlog.get_logger("agent").error("a defect ended a thread", exc_info=(kind, error, trace))
+
+    sys.excepthook = log
+    threading.excepthook = lambda said: log(said.exc_type, said.exc_value, said.exc_traceback)
 
 
 def _parser() -> argparse.ArgumentParser:

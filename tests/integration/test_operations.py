@@ -21,6 +21,7 @@ from agent.posix import PosixProcesses
 from agent.roles.runner import run_operation
 from crds.messages import OperationSpec, Via
 from tests.support.haproxy import MAINTENANCE, HAProxy, running
+from tests.support.roles import without_secrets
 from tests.support.waiting import eventually
 
 CURL = ["curl", "-sS", "--fail", "{url}/quote"]
@@ -46,7 +47,7 @@ def through(node: HAProxy) -> str:
 
 @pytest.fixture
 def command(tmp_path: Path) -> exec_driver.Driver:
-    return exec_driver.Driver(PosixProcesses(), tmp_path, {"PATH": os.environ["PATH"], "LANG": "C"})
+    return exec_driver.Driver(PosixProcesses(), tmp_path, {"PATH": os.environ["PATH"], "LANG": "C"}, without_secrets())
 
 
 def get() -> http_driver.Driver:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import structlog
 
-from bus.logs import configure_logging, hide_passwords
+from bus.logs import configure_logging, hiding
 
 
 class Terminal(io.StringIO):
@@ -129,5 +129,5 @@ def test_configuring_again_does_not_write_twice() -> None:
 
 def test_a_password_in_a_list_is_hidden_too() -> None:
     problems = ["a", "cannot fetch https://ann:secret@git.example.com/state.git"]
-    said = hide_passwords(None, "", {"problems": problems, "count": 2})
+    said = hiding()(None, "", {"problems": problems, "count": 2})
     assert said == {"problems": ["a", "cannot fetch https://***@git.example.com/state.git"], "count": 2}
