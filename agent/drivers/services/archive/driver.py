@@ -85,7 +85,10 @@ class Driver:
             raise Terminal(
                 f"version {release.version} has no artifact for {self._platform}: add its sha256 to the version file"
             )
-        path = urlsplit(release.url).path
+        try:
+            path = urlsplit(release.url).path
+        except ValueError:
+            raise Terminal("the artifact has an url that is no address; mend spec.artifact.url of the service") from None
         suffix = next((suffix for suffix in SUFFIXES if path.endswith(suffix)), None)
         if suffix is None:
             raise Terminal(f"{path} is not an archive that can be unpacked: its name must end in {', '.join(SUFFIXES)}")

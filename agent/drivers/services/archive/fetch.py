@@ -116,7 +116,7 @@ def _http_chunks(url: str, stores: Stores) -> Iterator[Iterator[bytes]]:
             if answer.status_code != 200:
                 raise _refused(shown(url), answer.status_code)
             yield answer.iter_content(_CHUNK)
-    except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema, requests.exceptions.MissingSchema):
+    except ValueError:  # the library's own for what is no URL, or no host, or no port
         raise Terminal(f"{shown(url)} is not an address that can be fetched, or leads to one") from None
     except requests.Timeout:
         raise Retry(f"cannot fetch {shown(url)}: no answer in time") from None
