@@ -88,7 +88,7 @@ class Driver:
         try:
             path = urlsplit(release.url).path
         except ValueError:
-            raise Terminal("the artifact has an url that is no address; mend spec.artifact.url of the service") from None
+            raise Terminal("the artifact's url is no address; mend spec.artifact.url of the service") from None
         suffix = next((suffix for suffix in SUFFIXES if path.endswith(suffix)), None)
         if suffix is None:
             raise Terminal(f"{path} is not an archive that can be unpacked: its name must end in {', '.join(SUFFIXES)}")
