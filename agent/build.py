@@ -15,21 +15,25 @@ from typing import Any
 from agent.core import Agent
 from agent.drivers.find import NoSuchDriver, find_driver
 from agent.drivers.services import archive
+from agent.drivers.services.archive.stores import Stores
 from agent.drivers.supervisors import process
 from agent.environment import inherited
 from agent.halted import Halted
 from agent.journal import Journal, JournalProblem
 from agent.probes import Prober
-from agent.processes import system_processes
+from agent.processes import Processes, system_processes
+from agent.redaction import Redactor
 from agent.reporting import Reporter, Speaker
 from agent.role import Role, Steps, Wake
 from agent.roles.host import HostPorts, HostRole
+from agent.secrets import Secrets
 from agent.settings import BadSettings, RunnerSettings, Settings, driver_config
 from bus.amqp_url import Account, BadBrokerUrl, is_broker_url, parse_broker_url, tls_context
 from bus.clock import Clock
 from bus.envelope import open_assignment, seal_report
 from bus.keys import CERTIFICATE_FILE, CERTIFICATE_KEY_FILE, TOKEN_FILE, NodeKeys
 from bus.port import NodeBus
+from crds.messages import Report
 
 RUNNER_FOLDER = "runner"
 
@@ -43,8 +47,14 @@ class Parts:
     clock: Clock
     random: Random
     wake: Wake
+    redactor: Redactor = field(default_factory=Redactor)
+    """Knows what must not leave this node."""
     closing: ExitStack = field(default_factory=ExitStack)
     """Ends threads, newest first."""
+
+    def seal(self, report: Report) -> bytes:
+        """Take out of the report what must not leave this node, and sign it."""
+        return seal_report(self.redactor.hide_in_report(report), self.keys.signer)
 
 
 def build_agent(parts: Parts, send: Callable[[bytes], None]) -> Agent | Halted:
@@ -52,13 +62,13 @@ def build_agent(parts: Parts, send: Callable[[bytes], None]) -> Agent | Halted:
     settings = parts.settings
     interval = settings.report_interval
     speaker = _speaker(settings, f"{parts.random.getrandbits(64):016x}")
-    seal = partial(seal_report, signer=parts.keys.signer)
     try:
         settings.state.mkdir(parents=True, exist_ok=True, mode=0o755)
         journal = Journal.open(settings.state / "journal", parts.clock, parts.random)
     except (JournalProblem, OSError) as problem:
-        return Halted(str(problem), f"halted-{parts.random.getrandbits(64):016x}", speaker, seal, send, interval)
-    reporter = Reporter(speaker, journal, seal, send, timedelta(seconds=interval))
+        halted = f"halted-{parts.random.getrandbits(64):016x}"
+        return Halted(str(problem), halted, speaker, parts.seal, send, interval)
+    reporter = Reporter(speaker, journal, parts.seal, send, timedelta(seconds=interval))
     verify = partial(open_assignment, controller_keys=parts.keys.controller_keys, node=settings.node)
     return Agent(journal, build_roles(parts, journal.steps), verify, reporter, parts.wake, interval)
 
@@ -143,17 +153,20 @@ def _speaker(settings: Settings, life: str) -> Speaker:
 def _host(parts: Parts, steps: Steps) -> HostRole:
     settings, state = parts.settings.host, parts.settings.state
     assert settings is not None
-    processes = system_processes()
-    parts.closing.callback(processes.close)
-    base = inherited()
-    supervisor = process.Driver(settings.process, state, processes, parts.clock, parts.random, parts.wake, base)
+    processes, base, hide = _processes(parts), inherited(), parts.redactor.hide
+    secrets = _secrets(parts, processes)
+    supervisor = process.Driver(settings.process, state, processes, parts.clock, parts.random, parts.wake, base, hide)
+    stores = Stores(parts.settings.artifacts, secrets.value)
     return HostRole(
         HostPorts(
             node=parts.settings.node,
-            services={"archive": archive.Driver(settings.archive, state, platform.system().lower(), parts.clock)},
+            services={
+                "archive": archive.Driver(settings.archive, state, platform.system().lower(), parts.clock, stores)
+            },
             supervisors={"process": supervisor},
-            ask=Prober(processes).ask,
+            ask=Prober(processes, hide).ask,
             environment=base,
+            secrets=secrets,
             clock=parts.clock,
             random=parts.random,
             steps=steps,
@@ -183,14 +196,24 @@ def _balancer_driver(said: dict[str, Any]) -> tuple[str, ModuleType, Any]:
 def _runner(parts: Parts, settings: RunnerSettings, steps: Steps) -> Role:
     from agent.roles.runner import RunnerPorts, RunnerRole  # noqa: PLC0415
 
-    processes = system_processes()
-    parts.closing.callback(processes.close)
+    processes, hide = _processes(parts), parts.redactor.hide
+    secrets = _secrets(parts, processes)
     drivers = {
-        "exec": find_driver("operations", "exec").Driver(processes, settings.scripts, inherited()),
+        "exec": find_driver("operations", "exec").Driver(processes, settings.scripts, inherited(), secrets, hide),
         "http": find_driver("operations", "http").Driver(parts.clock.monotonic),
     }
     threads = _threads(parts, settings.concurrency, "operation")
     return RunnerRole(RunnerPorts(drivers, threads, settings.concurrency, steps, parts.clock, parts.wake))
+
+
+def _processes(parts: Parts) -> Processes:
+    processes = system_processes()
+    parts.closing.callback(processes.close)
+    return processes
+
+
+def _secrets(parts: Parts, processes: Processes) -> Secrets:
+    return Secrets(parts.settings.secrets, parts.redactor, processes.ask)
 
 
 def _threads(parts: Parts, most: int, name: str) -> Executor:

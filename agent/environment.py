@@ -21,8 +21,10 @@ def inherited(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
     return {name: environment[name] for name in _INHERITED if name in environment}
 
 
-def service_environment(base: Mapping[str, str], release: Release, values: Mapping[str, str]) -> dict[str, str]:
-    """The base, what the release says, and where the service runs."""
+def service_environment(
+    base: Mapping[str, str], release: Release, values: Mapping[str, str], secrets: Mapping[str, str]
+) -> dict[str, str]:
+    """The base, what the release says, the values of its secrets, and where the service runs."""
     said = {name: fill(value, values) for name, value in release.environment.items()}
     where = {f"DRUMBEAT_{name.upper()}": value for name, value in values.items()}
-    return {**base, **said, **where}
+    return {**base, **said, **secrets, **where}

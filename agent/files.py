@@ -2,6 +2,14 @@
 
 import os
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field
+
+SettingsPath = Annotated[
+    Path, BeforeValidator(lambda value: Path(value) if isinstance(value, str) else value), Field(description="a path")
+]
+"""A path in the agent's settings; a relative one starts at the settings' folder."""
 
 
 def write_durably(path: Path, content: bytes) -> None:

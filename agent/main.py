@@ -3,11 +3,16 @@
 import argparse
 import os
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+import structlog
 
 from agent.build import agent_version, broker_account, check_drivers
 from agent.join import JoinFailed, Joining, join
+from agent.redaction import Redactor
 from agent.run import Pulse, run
 from agent.settings import BadSettings, Settings, read_settings
 from bus.amqp_url import is_broker_url
@@ -35,10 +40,12 @@ def command(arguments: Sequence[str]) -> int:
         settings = read_settings(said.config)
         if said.command == "check":
             return _check(settings)
-        configure_logging(sys.stderr, settings.log_level)
+        redactor = Redactor()
+        configure_logging(sys.stderr, settings.log_level, hide=redactor.hide)
+        _log_what_escapes()
         pulse = Pulse()
         pulse.stop_on_signals()
-        run(settings, SystemClock(), pulse)
+        run(settings, SystemClock(), pulse, redactor)
     except (BadSettings, BadKey, JoinFailed) as error:
         sys.stderr.write(f"{error}\n")
         return 1
@@ -66,6 +73,16 @@ def _token(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise JoinFailed(f"{path}: cannot be read: {error}") from error
+
+
+def _log_what_escapes() -> None:
+    """A defect's traceback goes through the log, where secrets are hidden, and not as it is to standard error."""
+
+    def log(kind: Any, error: Any, trace: Any) -> None:
+        structlog.get_logger("agent").error("a defect ended a thread", exc_info=(kind, error, trace))
+
+    sys.excepthook = log
+    threading.excepthook = lambda said: log(said.exc_type, said.exc_value, said.exc_traceback)
 
 
 def _parser() -> argparse.ArgumentParser:

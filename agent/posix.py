@@ -9,11 +9,13 @@ import pwd
 import select
 import signal
 import subprocess
+import time
 from collections import deque
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryFile
 from threading import Lock, Thread
-from typing import Any
+from typing import IO, Any
 
 from agent.drivers.contracts import Retry, Terminal
 from agent.processes import Start
@@ -97,11 +99,60 @@ class PosixProcesses:
                 status = None
                 self._signal_group(child.pid, signal.SIGKILL)
                 child.wait()
-            output.seek(max(0, output.seek(0, os.SEEK_END) - _OUTPUT_KEPT))
+            begin = max(0, output.seek(0, os.SEEK_END) - _OUTPUT_KEPT)
+            output.seek(begin)
+            if begin:
+                output.readline()  # no half of a line, as what is hidden is found whole only
             return status, output.read().decode(errors="replace")
+
+    def ask(self, command: Sequence[str], environment: Mapping[str, str], timeout: float, most: int) -> bytes:
+        reading, writing = os.pipe()
+        with os.fdopen(reading, "rb", buffering=0) as answer:
+            try:
+                start = Start(command, Path("/"), dict(environment))
+                child = _spawn(start, writing, errors=subprocess.DEVNULL)
+            except (Retry, Terminal) as error:
+                raise Retry(str(error)) from error
+            finally:
+                os.close(writing)
+            try:
+                return self._answer(child, answer, time.monotonic() + timeout, most)
+            except TimeoutError:
+                raise Retry(f"did not end within {timeout:g} s and was killed") from None
+            finally:
+                if child.returncode is None:
+                    self._signal_group(child.pid, signal.SIGKILL)
+                    child.wait()
+
+    def environment(self, identity: ProcessIdentity) -> dict[str, str]:
+        try:
+            raw = (self._proc / str(identity.pid) / "environ").read_bytes() if self._is_there(identity) else b""
+        except OSError:
+            return {}
+        pairs = [line.decode(errors="replace").partition("=") for line in raw.split(b"\0")]
+        return {name: value for name, equals, value in pairs if equals}
 
     def close(self) -> None:
         self._watch.close()
+
+    def _answer(self, child: subprocess.Popen[bytes], answer: IO[bytes], deadline: float, most: int) -> bytes:
+        said = b""
+        while len(said) < most:
+            if not select.select([answer], [], [], max(0.0, deadline - time.monotonic()))[0]:
+                raise TimeoutError
+            block = answer.read(most - len(said))
+            if not block:
+                break
+            said += block
+        else:
+            return said  # whoever asked for so much has enough
+        try:
+            status = child.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            raise TimeoutError from None
+        if status != 0:
+            raise Retry(f"ended by {_signal_name(-status)}" if status < 0 else f"exited with status {status}")
+        return said
 
     def _identity(self, pid: int) -> ProcessIdentity:
         try:
@@ -197,7 +248,7 @@ class _DeathWatch:
             self._poll = None
 
 
-def _spawn(start: Start, output: int) -> subprocess.Popen[bytes]:
+def _spawn(start: Start, output: int, errors: int = subprocess.STDOUT) -> subprocess.Popen[bytes]:
     program = start.command[0]
     try:
         return subprocess.Popen(
@@ -206,7 +257,7 @@ def _spawn(start: Start, output: int) -> subprocess.Popen[bytes]:
             env=start.environment,
             stdin=subprocess.DEVNULL,
             stdout=output,
-            stderr=subprocess.STDOUT,
+            stderr=errors,
             start_new_session=True,
             **_account(start.user),
         )

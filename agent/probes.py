@@ -35,8 +35,10 @@ class Asked:
 class Prober:
     """Runs probes; safe to be called from several threads."""
 
-    def __init__(self, processes: Processes) -> None:
+    def __init__(self, processes: Processes, hide: Callable[[str], str] = str) -> None:
+        """``hide`` takes secrets out of what a command wrote."""
         self._processes = processes
+        self._hide = hide
 
     def ask(self, probe: Probe, asked: Asked) -> str:
         """Empty if the service is healthy by this probe, else why not.
@@ -58,7 +60,7 @@ class Prober:
             return f"probe {command[0]}: {error}"
         if status == 0:
             return ""
-        last = next((line for line in reversed(output.splitlines()) if line.strip()), "")[:300]
+        last = next((line for line in reversed(self._hide(output).splitlines()) if line.strip()), "")[:300]
         how = f"no end within {timeout:g} s" if status is None else f"exit status {status}"
         return f"probe {command[0]}: {how}" + (f": {last}" if last else "")
 

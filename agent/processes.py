@@ -1,7 +1,7 @@
 """The operating system's processes as a port: agent/posix.py implements it."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -54,6 +54,16 @@ class Processes(Protocol):
 
     def run(self, start: Start, timeout: float) -> tuple[int | None, str]:
         """Run it to its end: exit status and the last of its output; None if it had to be killed after ``timeout``."""
+
+    def ask(self, command: Sequence[str], environment: Mapping[str, str], timeout: float, most: int) -> bytes:
+        """What a command writes to its standard output, at most ``most`` bytes of it; kept in memory alone.
+
+        Raises Retry, in words that follow "its command", if it cannot be started or does not exit with 0 within
+        ``timeout`` seconds. What it says on standard error is dropped.
+        """
+
+    def environment(self, identity: ProcessIdentity) -> dict[str, str]:
+        """What it was given as its environment when it started; empty if that cannot be read."""
 
     def close(self) -> None:
         """Stop watching. Processes run on."""

@@ -13,6 +13,7 @@ import structlog
 from agent.build import Parts, build_agent, build_bus
 from agent.core import Agent
 from agent.halted import Halted
+from agent.redaction import Redactor
 from agent.settings import Settings
 from bus.clock import Clock
 from bus.keys import NodeKeys
@@ -65,12 +66,15 @@ class Pulse:
                 pass
 
 
-def run(settings: Settings, clock: Clock, pulse: Pulse) -> None:
-    """Run the agent until ``pulse`` stops. Services run on. Raises BadKey if the credentials cannot be used."""
+def run(settings: Settings, clock: Clock, pulse: Pulse, redactor: Redactor) -> None:
+    """Run the agent until ``pulse`` stops. Services run on. Raises BadKey if the credentials cannot be used.
+
+    ``redactor`` is the one through which the log is written.
+    """
     keys = NodeKeys.load(settings.credentials)
     with ExitStack() as closing:
         seed = SystemRandom().getrandbits(64)
-        parts = Parts(settings, keys, clock, Random(seed), pulse.wake, closing)
+        parts = Parts(settings, keys, clock, Random(seed), pulse.wake, redactor, closing)
         bus = build_bus(parts)
         current = _Current(build_agent(parts, bus.send))
         closing.callback(current.close)

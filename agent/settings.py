@@ -6,21 +6,19 @@ from types import ModuleType
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from agent.drivers.services.archive import Config as ArchiveConfig
+from agent.drivers.services.archive.stores import Store
 from agent.drivers.supervisors.process import Config as ProcessConfig
+from agent.files import SettingsPath
+from agent.secrets import Sources
 from bus.amqp_url import is_broker_url, parse_broker_url
 from crds.base import FileModel, HostName, Seconds
 
 
 class BadSettings(Exception):
     """The settings cannot be used; the text names the file, the field, and what to write instead."""
-
-
-AbsolutePath = Annotated[
-    Path, BeforeValidator(lambda value: Path(value) if isinstance(value, str) else value), Field(description="a path")
-]
 
 
 def _bus(text: str) -> str:
@@ -44,7 +42,7 @@ class RunnerSettings(FileModel):
     """The node runs gates and other operations."""
 
     concurrency: int = Field(default=32, ge=1, le=256, description="operations at the same time")
-    scripts: AbsolutePath = Field(default=Path(), description="the folder in which commands of gates are run")
+    scripts: SettingsPath = Field(default=Path(), description="the folder in which commands of gates are run")
 
 
 class Settings(FileModel):
@@ -54,11 +52,13 @@ class Settings(FileModel):
     bus: Annotated[str, AfterValidator(_bus)] = Field(
         description="where the controller is (http, https), or the brokers (amqp, amqps)"
     )
-    ca: AbsolutePath | None = Field(default=None, description="trust the certificates of this file only")
-    credentials: AbsolutePath = Field(description="the folder with the node's key, token and the controller's key")
-    state: AbsolutePath = Field(description="the folder for the journal, releases, records and logs")
+    ca: SettingsPath | None = Field(default=None, description="trust the certificates of this file only")
+    credentials: SettingsPath = Field(description="the folder with the node's key, token and the controller's key")
+    state: SettingsPath = Field(description="the folder for the journal, releases, records and logs")
     report_interval: Seconds = Field(default=30.0, description="between reports while nothing changes")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    secrets: Sources = Field(default_factory=dict, description="what services and gates may ask for, by name")
+    artifacts: list[Store] = Field(default_factory=list, description="stores that ask who is there")
     host: HostSettings | None = None
     balancer: dict[str, Any] | None = Field(default=None, description="driver, and what the driver is to be told")
     runner: RunnerSettings | None = None
@@ -71,6 +71,9 @@ class Settings(FileModel):
             raise ValueError(
                 "reportInterval must be from 100ms to 5m; the controller counts silence in multiples of it"
             )
+        unknown = sorted({name for store in self.artifacts for name in store.secrets} - self.secrets.keys())
+        if unknown:
+            raise ValueError(f"artifacts: there is no secret {unknown[0]!r}; add it to 'secrets', or mend the name")
         return self
 
 
@@ -113,7 +116,9 @@ def explain(path: Path, error: ValidationError, inside: str = "") -> str:
 
 
 def _from_folder(settings: Settings, folder: Path) -> Settings:
-    paths = {name: folder / getattr(settings, name) for name in ("credentials", "state")}
+    paths: dict[str, Any] = {name: folder / getattr(settings, name) for name in ("credentials", "state")}
+    paths["secrets"] = {name: source.beside(folder) for name, source in settings.secrets.items()}
+    paths["artifacts"] = [store.beside(folder) for store in settings.artifacts]
     if settings.runner is not None:
         scripts = folder / settings.runner.scripts
         settings = settings.model_copy(update={"runner": settings.runner.model_copy(update={"scripts": scripts})})

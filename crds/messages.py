@@ -72,6 +72,9 @@ class OperationSpec(WireModel):
     host: str | None = None
     version: str = ""
     command: list[str] | None = Field(default=None, description="exec: {url}, {host}, {version} are filled in")
+    secrets: dict[str, str] = Field(
+        default_factory=dict, description="exec: environment variable: name of a secret on the runner"
+    )
     path: str | None = Field(default=None, description="http: GET this path")
     status: list[int] = Field(default_factory=lambda: [200])
     contains: str | None = None

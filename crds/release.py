@@ -18,6 +18,8 @@ class Release(WireModel):
     run: list[str]
     driver: str = "archive"
     environment: dict[str, str] = Field(default_factory=dict)
+    secrets: dict[str, str] = Field(default_factory=dict)
+    """Environment variable: name of a secret on the node. Names only."""
     user: str | None = None
     supervisor: str = "process"
     stop_timeout: float = 10.0

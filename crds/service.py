@@ -8,7 +8,12 @@ from crds.base import API_VERSION, Amount, FileModel, Labels, Metadata, Name, Po
 
 Command = Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1)]
 UrlPath = Annotated[str, Field(pattern=r"^/[!-~]*$", description="a path on the service, such as /health")]
-Environment = dict[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")], str]
+Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+Environment = dict[Variable, str]
+Secrets = Annotated[
+    dict[Variable, Name], Field(description="environment variable: name of a secret in the node's agent.yaml")
+]
+"""References only: how a node gets the value is its own business, and the value never leaves it."""
 
 
 class Artifact(FileModel):
@@ -23,11 +28,18 @@ class Artifact(FileModel):
     )
     run: Command = Field(description="the command, started in the unpacked archive")
     environment: Environment = Field(default_factory=dict)
+    secrets: Secrets = Field(default_factory=dict)
     user: Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_-]{0,31}$")] | None = Field(
         default=None, description="the account it runs under; the agent's own if left out"
     )
     supervisor: Literal["process"] = Field(default="process", description="how it is kept running")
     stop_timeout: Seconds = Field(default=10.0, description="after SIGTERM, before SIGKILL")
+
+    @model_validator(mode="after")
+    def _one_value_each(self) -> Self:
+        if twice := sorted(self.environment.keys() & self.secrets.keys()):
+            raise ValueError(f"{twice[0]} is in both environment and secrets; leave it out of one of them")
+        return self
 
 
 class HttpCheck(FileModel):
@@ -95,6 +107,7 @@ class ExecGate(FileModel):
     """
 
     command: Command
+    secrets: Secrets = Field(default_factory=dict)
     timeout: Seconds = 60.0
 
 

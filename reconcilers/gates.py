@@ -61,6 +61,7 @@ def _spec(target: TargetSpec, facts: HostFacts, gate: Gate) -> OperationSpec:
         host=facts.host.name,
         version=target.version,
         command=gate.exec.command if gate.exec else None,
+        secrets=gate.exec.secrets if gate.exec else {},
         path=http.path if http else None,
         status=http.status if http else [200],
         contains=http.contains.replace("{version}", target.version) if http and http.contains else None,

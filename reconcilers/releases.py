@@ -21,6 +21,7 @@ def release_of(spec: ServiceSpec, version: VersionFile) -> Release:
         run=artifact.run,
         driver=artifact.driver,
         environment=artifact.environment,
+        secrets=artifact.secrets,
         user=artifact.user,
         supervisor=artifact.supervisor,
         stop_timeout=artifact.stop_timeout,

@@ -4,7 +4,7 @@ Every call has a deadline. Errors are Retry (the same call may succeed later) or
 assignment changes); their text is for people and says what to do.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -57,12 +57,18 @@ class Running:
 class Supervisor(Protocol):
     """How a release is kept running. A process outlives its agent and is found again by its identity."""
 
-    def ensure(self, target: str, release: Release, folder: Path, values: dict[str, str]) -> Running:
+    def ensure(
+        self, target: str, release: Release, folder: Path, values: dict[str, str], secrets: Mapping[str, str] | None
+    ) -> Running:
         """Have exactly this release run: stop another one first, start this one if none runs and no back-off waits.
 
-        ``values`` fill ``{host}``, ``{address}`` and ``{version}`` in the command and environment. Does not wait for
-        health. While the old process is still stopping, it is what is returned.
+        ``values`` fill ``{host}``, ``{address}`` and ``{version}`` in the command and environment; ``secrets`` are more
+        of the environment, and None as long as they are not known: then whatever runs is kept and nothing is started.
+        Does not wait for health. While the old process is still stopping, it is what is returned.
         """
+
+    def given(self, target: str) -> dict[str, str]:
+        """The environment that the running process was started with; empty if none runs or it cannot be told."""
 
     def stop(self, target: str, timeout: float) -> Running:
         """Begin or go on stopping, by force after ``timeout`` seconds; ``identity`` is None once it is gone."""

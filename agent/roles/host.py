@@ -11,6 +11,7 @@ from agent.expiry import expired
 from agent.probes import Asked
 from agent.role import Observed, Steps, Wake
 from agent.roles.service import HostedService, Means
+from agent.secrets import Secrets
 from agent.work import Jobs
 from bus.clock import Clock
 from crds.messages import Assignment, ServiceAssignment, ServiceReport, Stamp
@@ -27,6 +28,7 @@ class HostPorts:
     ask: Callable[[Probe, Asked], str]
     environment: dict[str, str]
     """The clean base of what services and probes are given."""
+    secrets: Secrets
     clock: Clock
     random: Random
     steps: Steps
@@ -87,6 +89,7 @@ class HostRole:
             supervisors=ports.supervisors,
             ask=ports.ask,
             environment=ports.environment,
+            secrets=ports.secrets,
             clock=ports.clock,
             random=ports.random,
             installing=self._installing,

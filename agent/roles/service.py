@@ -15,7 +15,9 @@ from agent.environment import service_environment
 from agent.health import Health, ProbeState
 from agent.probes import Asked
 from agent.roles.effort import Effort
+from agent.roles.given import Given
 from agent.roles.telling import Sight, tell
+from agent.secrets import Secrets
 from agent.work import Jobs
 from bus.clock import Clock
 from crds.messages import ProcessIdentity, ServiceAssignment, ServiceReport, Stamp
@@ -35,6 +37,7 @@ class Means:
     supervisors: dict[str, Supervisor]
     ask: Callable[[Probe, Asked], str]
     environment: dict[str, str]
+    secrets: Secrets
     clock: Clock
     random: Random
     installing: Jobs[object]
@@ -67,10 +70,16 @@ class HostedService:
         self._fetch = Effort(Backoff(means.random, first=1.0, most=60.0))
         self._start = Effort(Backoff(means.random, first=0.5, most=30.0))
         self._tidy = Effort(Backoff(means.random, first=60.0, most=3600.0))
+        self._look_up = Effort(Backoff(means.random, first=0.5, most=30.0))
+        self._given = Given(means.secrets)
         self._health = Health()
         self._asked_of: ProcessIdentity | None = None
         self._fetched_now = ""
         self._questions = count()
+
+    @property
+    def _efforts(self) -> tuple[Effort, ...]:
+        return self._install, self._fetch, self._look_up, self._start, self._tidy
 
     @property
     def kept(self) -> bool:
@@ -79,7 +88,7 @@ class HostedService:
 
     def renew(self) -> None:
         """A new assignment was taken, whatever it says of this service."""
-        for effort in (self._install, self._fetch, self._start, self._tidy):
+        for effort in self._efforts:
             effort.renew()
         self._health.ask_again(self._means.clock.monotonic())
 
@@ -112,7 +121,7 @@ class HostedService:
         gone = wanted is not None and wanted.release is None
         sight = self._remove(allowed) if gone else self._run(wanted, allowed)
         self._probe(sight.running, stamp)
-        report = tell(sight, self._health, stamp)
+        report = tell(replace(sight, running=self._given.veil(sight.running)), self._health, stamp)
         return report, self._wait(sight.running, begun)
 
     def _run(self, wanted: ServiceAssignment | None, allowed: bool) -> Sight:
@@ -127,10 +136,11 @@ class HostedService:
         running = self._supervise(current)
         self._prefetch(wanted, allowed)
         self._clean(wanted, running)
-        notes = [self._install.failure if state else "", self._start.failure, self._fetch.failure, self._tidy.failure]
+        notes = [self._install.failure] if state else []
+        notes += [effort.failure for effort in (self._look_up, self._start, self._fetch, self._tidy)]
         if wanted is None:
             notes.append("not assigned any more; kept as it was")
-        failed = self._start.final and not state
+        failed = (self._look_up.final or self._start.final) and not state
         return Sight(running, "failed" if failed else state, self._fetched(wanted), notes, self._wants(wanted))
 
     def _adopt(self, wanted: ServiceAssignment, release: Release, allowed: bool) -> bool:
@@ -177,13 +187,24 @@ class HostedService:
             return self._look(release)
         try:
             supervisor = _driver(self._means.supervisors, release.supervisor, "supervisor")
-            running = supervisor.ensure(self._target, release, folder, self._values(release))
+            secrets = self._given.for_start(release)
+            running = supervisor.ensure(self._target, release, folder, self._values(release), secrets)
+            self._mind_secrets(release, running, supervisor)
         except (Retry, Terminal) as error:
             self._start.failed(error, now)
             return self._look(release)
         self._start.failure = ""
         self._start.backoff.reset()
         return running
+
+    def _mind_secrets(self, release: Release, running: Running, supervisor: Supervisor) -> None:
+        """Each start has its secrets looked up anew; nothing is started before they are there."""
+        self._look_up.aim(release.digest)
+        wanting = self._given.follow(release, running, lambda: supervisor.given(self._target))
+        self._look_up.done = self._look_up.done and not wanting
+        if wanting and self._look_up.may_try(self._means.clock.monotonic()):
+            effort, job = self._look_up, self._given.look_up  # beside the downloads, which may take minutes
+            self._means.probing.start(f"secrets {self._target}", _attempt, effort, effort.digest, job, release)
 
     def _look(self, release: Release | None) -> Running:
         name = release.supervisor if release else "process"
@@ -266,7 +287,8 @@ class HostedService:
             self._health, self._asked_of = Health.begin(kept.probes, now), running.identity
         elif self._health.asks() != kept.probes:
             self._health = self._health.asking(kept.probes, now)
-        due = [state for state in self._health.probes if state.due <= now]
+        secrets = self._given.of_process(kept.release)
+        due = [s for s in self._health.probes if s.due <= now and (secrets is not None or not s.probe.exec)]
         asked = self._whom(kept, kept.release) if due else None
         if asked:
             for state in due:
@@ -279,14 +301,15 @@ class HostedService:
         if folder is None:
             return None
         values = self._values(release)
-        environment = service_environment(self._means.environment, release, values)
+        secrets = self._given.of_process(release) or {}
+        environment = service_environment(self._means.environment, release, values, secrets)
         return Asked(kept.address, folder, environment, values, release.user)
 
     def _do_ask(self, state: ProbeState, asked: Asked, stamp: Stamp) -> _Answer:
         return _Answer(state, stamp, self._means.ask(state.probe, replace(asked, patience=state.patience)))
 
     def _wait(self, running: Running, now: float) -> float | None:
-        waits = [effort.wait(now) for effort in (self._install, self._fetch, self._start, self._tidy)]
+        waits = [effort.wait(now) for effort in self._efforts]
         waits += [state.due - now for state in self._health.probes if now < state.due < math.inf]
         return min((wait for wait in [*waits, running.again_in] if wait is not None), default=None)
 

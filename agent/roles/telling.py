@@ -42,7 +42,7 @@ def tell(sight: Sight, health: Health, stamp: Stamp) -> ServiceReport:
 
 
 def _state(running: Running, digest: str | None, health: Health) -> str:
-    if running.crashing:
+    if running.crashing and running.digest == digest:
         return "crashing"
     if running.identity is None or running.digest != digest:
         return "starting" if digest else "stopped"

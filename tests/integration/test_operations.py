@@ -18,9 +18,12 @@ from agent.drivers.operations import exec as exec_driver
 from agent.drivers.operations import http as http_driver
 from agent.drivers.operations.forwarder import PROOF, Forwarder
 from agent.posix import PosixProcesses
+from agent.redaction import Redactor
 from agent.roles.runner import run_operation
+from agent.secrets import Secrets, Source
 from crds.messages import OperationSpec, Via
 from tests.support.haproxy import MAINTENANCE, HAProxy, running
+from tests.support.roles import no_command, without_secrets
 from tests.support.waiting import eventually
 
 CURL = ["curl", "-sS", "--fail", "{url}/quote"]
@@ -46,7 +49,7 @@ def through(node: HAProxy) -> str:
 
 @pytest.fixture
 def command(tmp_path: Path) -> exec_driver.Driver:
-    return exec_driver.Driver(PosixProcesses(), tmp_path, {"PATH": os.environ["PATH"], "LANG": "C"})
+    return exec_driver.Driver(PosixProcesses(), tmp_path, {"PATH": os.environ["PATH"], "LANG": "C"}, without_secrets())
 
 
 def get() -> http_driver.Driver:
@@ -250,3 +253,19 @@ def test_nothing_listens_once_the_operation_is_over(pool: Pool) -> None:
     lasting.close()
     with pytest.raises(OSError, match="refused"):
         ask(forwarder)
+
+
+def test_a_command_gets_its_secrets_and_what_it_says_of_them_is_hidden(tmp_path: Path) -> None:
+    redactor = Redactor()
+    known = Secrets({"token": Source(environment="T")}, redactor, no_command, {"T": "planted-secret"})
+    driver = exec_driver.Driver(PosixProcesses(), tmp_path, {"PATH": os.environ["PATH"]}, known, redactor.hide)
+    said = {
+        "name": "g",
+        "target": "t",
+        "command": ["sh", "-c", 'printf %0290d$TOKEN 0; test "$TOKEN" = planted-secret'],
+    }
+    outcome = driver.run(OperationSpec.model_validate({**said, "secrets": {"TOKEN": "token"}}), {})
+    assert (outcome.outcome, outcome.log_tail) == ("passed", ["0" * 290 + "***"])
+    unknown = driver.run(OperationSpec.model_validate({**said, "secrets": {"TOKEN": "other"}}), {})
+    assert unknown.outcome == "inconclusive"
+    assert "this node knows no secret 'other'; it knows: token" in unknown.message

@@ -61,7 +61,7 @@ base = {"PATH": os.environ["PATH"]}
 driver = process.Driver(process.Config(), state, Planted(), SystemClock(), Random(str(state)), lambda: None, base)
 driver._records = PlantedRecords(state / "services", PosixProcesses().boot)
 for release in releases:
-    driver.ensure("api@prod", release, state, {})
+    driver.ensure("api@prod", release, state, {}, {})
 die()
 """
 
@@ -114,7 +114,7 @@ def ensured(tmp_path: Path, driver: process.Driver, release: Release) -> Running
     """Until the release runs; at no time is there more than one process."""
 
     def runs() -> Running | None:
-        running = driver.ensure(TARGET, release, tmp_path, {})
+        running = driver.ensure(TARGET, release, tmp_path, {}, {})
         assert len(marked(tmp_path)) <= 1
         return running if running.identity and running.digest == release.digest else None
 
@@ -162,7 +162,7 @@ def test_never_touches_a_process_that_is_not_its_own(tmp_path: Path) -> None:
     stranger = subprocess.Popen(["sleep", "1000"], start_new_session=True)
     try:
         driver = next_agent(tmp_path)
-        first = driver.ensure(TARGET, release, tmp_path, {})
+        first = driver.ensure(TARGET, release, tmp_path, {}, {})
         assert first.identity
         os.kill(first.identity.pid, signal.SIGKILL)
         eventually(lambda: driver.running(TARGET).identity is None)
@@ -188,7 +188,7 @@ def test_what_a_service_left_behind_ends_with_it(tmp_path: Path) -> None:
     run = ["sh", "-c", "sleep 1000 & echo ready; wait"]
     release = release_for(tmp_path).model_copy(update={"run": run})
     driver = next_agent(tmp_path)
-    first = driver.ensure(TARGET, release, tmp_path, {})
+    first = driver.ensure(TARGET, release, tmp_path, {}, {})
     assert first.identity
     eventually(lambda: len(marked(tmp_path)) == 2)
     os.kill(first.identity.pid, signal.SIGKILL)
@@ -201,7 +201,7 @@ def test_a_damaged_record_stops_nothing_and_starts_nothing(tmp_path: Path) -> No
     killed_agent(tmp_path, "at the end", release)
     (tmp_path / "state/services" / PosixProcesses().boot / f"{TARGET}.json").write_text("{")
     with pytest.raises(Exception, match="damaged"):
-        next_agent(tmp_path).ensure(TARGET, release, tmp_path, {})
+        next_agent(tmp_path).ensure(TARGET, release, tmp_path, {}, {})
     eventually(lambda: len(marked(tmp_path)) == 1)
 
 
@@ -213,7 +213,7 @@ def test_the_log_stays_bounded_while_the_service_writes(tmp_path: Path) -> None:
     driver = process.Driver(
         config, tmp_path / "state", PosixProcesses(), SystemClock(), Random(f"next {tmp_path}"), lambda: None, base
     )
-    driver.ensure(TARGET, release, tmp_path, {})
+    driver.ensure(TARGET, release, tmp_path, {}, {})
     log = tmp_path / "state/logs" / f"{TARGET}.log"
     eventually(lambda: log.stat().st_size > 200_000)
     driver.running(TARGET)

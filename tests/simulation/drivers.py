@@ -3,7 +3,7 @@
 The conformance suites hold them to the same contracts as the real ones.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -127,6 +127,7 @@ class _Process:
     since: float
     asked: float | None = None
     ends: float | None = None
+    given: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -151,8 +152,12 @@ class SimSupervisor:
         self._slots: dict[str, _Slot] = {}
         self._pids = 100
 
-    def ensure(self, target: str, release: Release, folder: Path, values: dict[str, str]) -> Running:
+    def ensure(
+        self, target: str, release: Release, folder: Path, values: dict[str, str], secrets: Mapping[str, str] | None
+    ) -> Running:
         slot, now = self._look(target), self._clock.monotonic()
+        if secrets is None and not (slot.process and slot.process.release.digest == release.digest):
+            return self._say(slot)
         if slot.process is not None:
             if slot.process.release.digest == release.digest and slot.process.asked is None:
                 return self._say(slot)
@@ -160,7 +165,13 @@ class SimSupervisor:
         if slot.digest == release.digest and now < slot.resume:
             return self._say(slot)
         self._start(target, slot, release)
+        assert slot.process is not None
+        slot.process.given = dict(secrets or {})
         return self._say(slot)
+
+    def given(self, target: str) -> dict[str, str]:
+        process = self._look(target).process
+        return process.given if process else {}
 
     def stop(self, target: str, timeout: float) -> Running:
         slot = self._look(target)

@@ -1,6 +1,6 @@
 """Simulated nodes: the production agent over drivers without disk or processes."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -24,6 +24,7 @@ from crds.release import Release
 from crds.service import Probe
 from tests.simulation.drivers import SimExecutor, SimServiceDriver, SimSupervisor
 from tests.simulation.memory_bus import MemoryNetwork, MemoryNodeBus
+from tests.support.roles import without_secrets
 
 INTERVAL = 30.0
 
@@ -65,10 +66,15 @@ class WatchedSupervisor:
     def __init__(self, host: str, supervisor: SimSupervisor, witness: Witness) -> None:
         self._host, self.supervisor, self._witness = host, supervisor, witness
 
-    def ensure(self, target: str, release: Release, folder: Path, values: dict[str, str]) -> Running:
+    def ensure(
+        self, target: str, release: Release, folder: Path, values: dict[str, str], secrets: Mapping[str, str] | None
+    ) -> Running:
         if self.supervisor.running(target).digest != release.digest:
             self._witness.replaced(self._host, target)
-        return self.supervisor.ensure(target, release, folder, values)
+        return self.supervisor.ensure(target, release, folder, values, secrets)
+
+    def given(self, target: str) -> dict[str, str]:
+        return self.supervisor.given(target)
 
     def stop(self, target: str, timeout: float) -> Running:
         self._witness.replaced(self._host, target)
@@ -159,6 +165,7 @@ class HostNode(SimNode):
                     supervisors={"process": WatchedSupervisor(self.name, self.supervisor, self._witness)},
                     ask=self._ask,
                     environment={},
+                    secrets=without_secrets(),
                     clock=self.clock,
                     random=self.random,
                     steps=journal.steps("host"),

@@ -75,7 +75,10 @@ class _Handler(SimpleHTTPRequestHandler):
         if self.server.answers:
             self.server.answers.pop(0)(self)
         else:
-            super().do_GET()
+            self.answer_file()
+
+    def answer_file(self) -> None:
+        super().do_GET()
 
     def log_message(self, format: str, *args: Any) -> None: ...
 

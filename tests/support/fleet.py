@@ -63,9 +63,9 @@ class Customers:
 class Rig:
     """A running fleet that has converged once, with customers at every balancer node."""
 
-    def __init__(self, root: Path, balancers: int, hosts: int = 4) -> None:
+    def __init__(self, root: Path, balancers: int, hosts: int = 4, settings: Settings = SETTINGS) -> None:
         self._starts = root / "starts"
-        self.fleet = Fleet(Layout.of(root, hosts, balancers), self._tune, SETTINGS)
+        self.fleet = Fleet(Layout.of(root, hosts, balancers), self._tune, settings)
         self.layout, self.processes = self.fleet.layout, self.fleet.processes
         self._number = 0
         self._customers = {

@@ -4,6 +4,8 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from agent.redaction import Redactor
+from agent.secrets import Secrets
 from crds.messages import Assignment, OperationSpec, PoolAssignment, ServerAssignment, ServerState
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -43,3 +45,13 @@ def servers(address: dict[str, str], close: bool = False, **states: ServerState)
         name: ServerAssignment(state=state, address=address[name], close=close and state == "maint")
         for name, state in states.items()
     }
+
+
+def without_secrets() -> Secrets:
+    """Those of a node that has none."""
+    return Secrets({}, Redactor(), no_command)
+
+
+def no_command(*said: object, **named: object) -> bytes:
+    """For nodes whose secrets come from no command."""
+    raise AssertionError(f"nobody asks for {said} {named}")

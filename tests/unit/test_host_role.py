@@ -22,6 +22,7 @@ from tests.simulation.drivers import (
     SimServiceDriver,
     SimSupervisor,
 )
+from tests.support.roles import without_secrets
 
 TARGET = "api@prod"
 PROBE = Probe(http=HttpCheck(path="/health", port=80))  # each 10s, unhealthy after 3 failures
@@ -41,6 +42,7 @@ class Host:
         self.services = SimServiceDriver(self.troubles)
         self.supervisor = SimSupervisor(self.clock, faults=self.faults)
         self.installing = SimExecutor(self.clock, lambda: 1.0)
+        self.secrets = without_secrets()
         self.answer = ""
         self.asked: list[float] = []
         self.serial = 0
@@ -58,6 +60,7 @@ class Host:
                 supervisors={"process": self.supervisor},
                 ask=self.ask,
                 environment={},
+                secrets=self.secrets,
                 clock=self.clock,
                 random=Random(1),
                 steps=journal.steps("host"),

@@ -5,11 +5,12 @@ import json
 import logging
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 import structlog
 
-from bus.logs import configure_logging, hide_passwords
+from bus.logs import configure_logging, hiding
 
 
 class Terminal(io.StringIO):
@@ -136,5 +137,18 @@ def test_configuring_again_does_not_write_twice() -> None:
 
 def test_a_password_in_a_list_is_hidden_too() -> None:
     problems = ["a", "cannot fetch https://ann:secret@git.example.com/state.git"]
-    said = hide_passwords(None, "", {"problems": problems, "count": 2})
+    said = hiding()(None, "", {"problems": problems, "count": 2})
     assert said == {"problems": ["a", "cannot fetch https://***@git.example.com/state.git"], "count": 2}
+
+
+@pytest.mark.parametrize("form", ["json", "text"])
+def test_what_is_to_be_hidden_is_written_nowhere(form: str) -> None:
+    stream = io.StringIO()
+    logger = configure_logging(stream, form=form, hide=lambda text: text.replace("planted", "***"))  # type: ignore[arg-type]
+    try:
+        raise OSError("no planted value")
+    except OSError as error:
+        logger.exception("with planted", nested={"a": ["planted"]}, error=error, path=Path("/planted"), number=1)
+    logging.getLogger("pika").warning("a planted %s", "planted")
+    assert "planted" not in stream.getvalue()
+    assert stream.getvalue().count("***") >= 6

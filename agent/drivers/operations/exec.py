@@ -1,11 +1,12 @@
 """Operation driver ``exec``: a command that must exit with 0."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from agent.drivers.contracts import Outcome, Retry, Terminal
 from agent.processes import Processes, Start
+from agent.secrets import Secrets
 from crds.base import FileModel
 from crds.messages import OperationSpec
 
@@ -21,11 +22,23 @@ class Config(FileModel):
 class Driver:
     """Implements agent.drivers.contracts.OperationDriver."""
 
-    def __init__(self, processes: Processes, scripts: Path, environment: Mapping[str, str]) -> None:
-        """Commands run in the folder ``scripts``, with ``environment`` and DRUMBEAT_URL, _HOST and _VERSION."""
+    def __init__(
+        self,
+        processes: Processes,
+        scripts: Path,
+        environment: Mapping[str, str],
+        secrets: Secrets,
+        hide: Callable[[str], str] = str,
+    ) -> None:
+        """Commands run in the folder ``scripts``, with ``environment``, secrets, and DRUMBEAT_URL, _HOST and _VERSION.
+
+        ``hide`` takes secrets out of what they write.
+        """
         self._processes = processes
         self._scripts = scripts
         self._environment = dict(environment)
+        self._secrets = secrets
+        self._hide = hide
 
     def run(self, spec: OperationSpec, values: dict[str, str]) -> Outcome:
         command = [fill(part, values) for part in spec.command or []]
@@ -33,15 +46,20 @@ class Driver:
             return Outcome("failed", "there is no command to run; write one in the gate's exec")
         told = {f"DRUMBEAT_{name.upper()}": values.get(name, "") for name in ("url", "host", "version")}
         try:
+            secrets = self._secrets.variables(spec.secrets)
+        except (Retry, Terminal) as error:
+            return Outcome("inconclusive", f"the runner cannot get what the command needs: {error}")
+        try:
             status, output = self._processes.run(
-                Start(command, self._scripts, {**self._environment, **told}), spec.timeout
+                Start(command, self._scripts, {**self._environment, **secrets, **told}), spec.timeout
             )
         except (Retry, Terminal) as error:
             return Outcome("inconclusive", f"the runner cannot start the command in {self._scripts}: {error}")
+        lines = tail(self._hide(output))
         if status == 0:
-            return Outcome("passed", log_tail=tail(output))
+            return Outcome("passed", log_tail=lines)
         words = f"no end within {spec.timeout:g} s; it was killed" if status is None else f"exit status {status}"
-        return Outcome("failed", f"{command[0]}: {words}", tail(output))
+        return Outcome("failed", f"{command[0]}: {words}", lines)
 
 
 def fill(text: str, values: Mapping[str, str]) -> str:

@@ -35,18 +35,25 @@ class ServiceLog:
             os.truncate(self.path, 0)
             self._begin = 0
 
-    def tail(self) -> list[str]:
-        """The last lines of the newest process, bounded in number and length."""
+    def tail(self) -> str:
+        """The end of what the newest process wrote, in whole lines and bounded."""
         try:
             with self.path.open("rb") as file:
-                file.seek(max(self._begin, self._size() - _TAIL))
-                lines = file.read(_TAIL).decode(errors="replace").splitlines()
+                begin = max(self._begin, self._size() - _TAIL)
+                file.seek(begin)
+                if begin > self._begin:
+                    file.readline()  # no half of a line: what is hidden in it is found whole only
+                return file.read(_TAIL).decode(errors="replace")
         except OSError:
-            return []
-        return [line[:_LINE] for line in lines[-_LINES:]]
+            return ""
 
     def _size(self) -> int:
         try:
             return self.path.stat().st_size
         except FileNotFoundError:
             return 0
+
+
+def last_lines(text: str) -> list[str]:
+    """The last lines, bounded in number and length."""
+    return [line[:_LINE] for line in text.splitlines()[-_LINES:]]

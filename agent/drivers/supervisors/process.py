@@ -5,8 +5,8 @@ an agent that was killed between the start and writing down the process finds it
 a second one.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 
@@ -14,7 +14,7 @@ from pydantic import Field
 
 from agent.backoff import Backoff
 from agent.drivers.contracts import Running
-from agent.drivers.supervisors.logs import ServiceLog
+from agent.drivers.supervisors.logs import ServiceLog, last_lines
 from agent.drivers.supervisors.record import Record, Records
 from agent.environment import fill, service_environment
 from agent.processes import Processes, Start
@@ -51,8 +51,8 @@ class _Life:
     killed: bool = False
     resume: float = 0.0
     """No start before this."""
-    tail: list[str] = field(default_factory=list)
-    """The last lines of the process that ended by itself."""
+    tail: str = ""
+    """The end of what the process wrote that ended by itself."""
 
 
 class Driver:
@@ -67,7 +67,9 @@ class Driver:
         random: Random,
         wake: Wake,
         base: Mapping[str, str],
+        hide: Callable[[str], str] = str,
     ) -> None:
+        """``base`` is the clean environment of every service; ``hide`` takes secrets out of what is reported."""
         self._config = config
         self._folder = folder
         self._processes = processes
@@ -75,19 +77,28 @@ class Driver:
         self._random = random
         self._wake = wake
         self._base = base
+        self._hide = hide
         self._records = Records(folder / "services", processes.boot)
         self._backoff = Backoff(random, first=0.25, most=30.0)
         self._lives: dict[str, _Life] = {}
         self._logs: dict[str, ServiceLog] = {}
 
-    def ensure(self, target: str, release: Release, folder: Path, values: dict[str, str]) -> Running:
+    def ensure(
+        self, target: str, release: Release, folder: Path, values: dict[str, str], secrets: Mapping[str, str] | None
+    ) -> Running:
         record = self._refresh(target)
+        if secrets is None and not (record and record.digest == release.digest and record.token):
+            return self._say(record) if record else Running()
         if record and record.token:
             return self._keep(record, release)
         waiting = self._clock.monotonic() < self._life(target).resume
         if record and waiting and record.digest == release.digest:
             return self._say(record)
-        return self._start(target, release, folder, values, record)
+        return self._start(target, release, self._prepare(release, folder, values, secrets or {}), record)
+
+    def given(self, target: str) -> dict[str, str]:
+        record = self._refresh(target)
+        return self._processes.environment(record.identity) if record and record.identity else {}
 
     def stop(self, target: str, timeout: float) -> Running:
         record = self._refresh(target)
@@ -152,18 +163,17 @@ class Driver:
         record = record.model_copy(update=changes)
         self._records.write(record)
         delay = self._backoff.delay(quick - 1) if quick > 1 else 0.0
-        tail = [] if asked else self._log(record.target).tail()
+        tail = "" if asked else self._log(record.target).tail()
         self._lives[record.target] = _Life(since=now, resume=now + delay, tail=tail)
         return record
 
-    def _start(
-        self, target: str, release: Release, folder: Path, values: dict[str, str], last: Record | None
-    ) -> Running:
+    def _start(self, target: str, release: Release, start: Start, last: Record | None) -> Running:
         record = self._announce(target, release, last)
         log = self._log(target)
         log.begin()
         try:
-            identity = self._processes.start(self._prepare(release, folder, values, record.token), log.path)
+            environment = {**start.environment, TOKEN: record.token}
+            identity = self._processes.start(replace(start, environment=environment), log.path)
         except Exception:
             self._records.write(record.model_copy(update={"token": ""}))  # nothing came of it
             raise
@@ -188,10 +198,9 @@ class Driver:
         self._records.write(record)
         return record
 
-    def _prepare(self, release: Release, folder: Path, values: dict[str, str], token: str) -> Start:
-        environment = service_environment(self._base, release, values)
-        command = [fill(part, values) for part in release.run]
-        return Start(command, folder, {**environment, TOKEN: token}, release.user)
+    def _prepare(self, release: Release, folder: Path, values: dict[str, str], secrets: Mapping[str, str]) -> Start:
+        environment = service_environment(self._base, release, values, secrets)
+        return Start([fill(part, values) for part in release.run], folder, environment, release.user)
 
     def _end(self, record: Record, timeout: float) -> Running:
         """Ask the process to stop, and after ``timeout`` seconds leave it no choice."""
@@ -227,7 +236,7 @@ class Driver:
             crashing=crashing,
             restarts=record.restarts,
             message=message,
-            log_tail=life.tail if crashing or record.identity is None else [],
+            log_tail=last_lines(self._hide(life.tail)) if crashing or record.identity is None else [],
             again_in=again_in,
         )
 

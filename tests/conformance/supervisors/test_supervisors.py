@@ -122,7 +122,7 @@ def shop(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Shop]:
 
 
 def ensure(shop: Shop, release: Release) -> Running:
-    return shop.supervisor.ensure(TARGET, release, shop.folder, {"host": "h1"})
+    return shop.supervisor.ensure(TARGET, release, shop.folder, {"host": "h1"}, {})
 
 
 def test_nothing_runs_at_first(shop: Shop) -> None:

@@ -12,6 +12,7 @@ from pydantic import Field
 from agent.drivers.contracts import Retry, Terminal
 from agent.drivers.services.archive.fetch import checksum, disk_text, fetch
 from agent.drivers.services.archive.limits import Limits
+from agent.drivers.services.archive.stores import Stores
 from agent.drivers.services.archive.unpack import SUFFIXES, unpack
 from agent.files import sync_folder
 from bus.clock import Clock
@@ -33,11 +34,12 @@ class Driver:
     verified artifact; names that begin with a dot are unfinished and swept away.
     """
 
-    def __init__(self, config: Config, folder: Path, platform: str, clock: Clock) -> None:
+    def __init__(self, config: Config, folder: Path, platform: str, clock: Clock, stores: Stores | None = None) -> None:
         self._config = config
         self._folder = folder
         self._platform = platform
         self._clock = clock
+        self._stores = stores or Stores()
 
     def fetch(self, target: str, release: Release) -> None:
         self.install(target, release)  # a folder beside the others disturbs nothing that runs
@@ -83,12 +85,15 @@ class Driver:
             raise Terminal(
                 f"version {release.version} has no artifact for {self._platform}: add its sha256 to the version file"
             )
-        path = urlsplit(release.url).path
+        try:
+            path = urlsplit(release.url).path
+        except ValueError:
+            raise Terminal("the artifact's url is no address; mend spec.artifact.url of the service") from None
         suffix = next((suffix for suffix in SUFFIXES if path.endswith(suffix)), None)
         if suffix is None:
             raise Terminal(f"{path} is not an archive that can be unpacked: its name must end in {', '.join(SUFFIXES)}")
         place = self._folder / "artifacts" / target / f"{sha256}{suffix}"
-        fetch(release.url, sha256, place, self._config, self._clock)
+        fetch(release.url, sha256, place, self._config, self._clock, self._stores)
         return place
 
     def _check_again(self, artifact: Path, release: Release) -> None:

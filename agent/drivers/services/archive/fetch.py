@@ -6,22 +6,28 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import get_ident
-from urllib.parse import urlsplit, urlunsplit
+from typing import TYPE_CHECKING
+from urllib.parse import urljoin, urlsplit, urlunsplit
 from urllib.request import url2pathname
 
 from agent.drivers.contracts import Retry, Terminal
 from agent.drivers.services.archive.limits import Limits
+from agent.drivers.services.archive.stores import Stores, origin
 from agent.files import sync_folder
 from bus.clock import Clock
+
+if TYPE_CHECKING:
+    from requests import Response, Session
 
 _CHUNK = 256 * 1024
 _CONNECT, _SILENCE = 10.0, 30.0
 """Seconds to wait for a connection, and for the next bytes."""
+_REDIRECTS = 5
 _PASSING = {408, 425, 429}
 """Answers below 500 that say "later" (RFC 9110 section 15.5.9, RFC 8470, RFC 6585 section 4)."""
 
 
-def fetch(url: str, sha256: str, place: Path, limits: Limits, clock: Clock) -> None:
+def fetch(url: str, sha256: str, place: Path, limits: Limits, clock: Clock, stores: Stores) -> None:
     """Have the verified artifact at ``place``, whole or not at all; what is there already is not fetched again.
 
     Raises Retry or Terminal.
@@ -31,7 +37,7 @@ def fetch(url: str, sha256: str, place: Path, limits: Limits, clock: Clock) -> N
     partial = place.with_name(f".{place.name}.{get_ident()}.part")
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        with _chunks(url) as chunks:
+        with _chunks(url, stores) as chunks:
             found = _save(chunks, partial, limits, clock.monotonic() + limits.fetch_timeout, clock)
         if found != sha256:
             raise Terminal(
@@ -82,12 +88,12 @@ def _save(chunks: Iterator[bytes], partial: Path, limits: Limits, deadline: floa
 
 
 @contextmanager
-def _chunks(url: str) -> Iterator[Iterator[bytes]]:
+def _chunks(url: str, stores: Stores) -> Iterator[Iterator[bytes]]:
     if urlsplit(url).scheme == "file":
         with _file_chunks(url) as chunks:
             yield chunks
     else:
-        with _http_chunks(url) as chunks:
+        with _http_chunks(url, stores) as chunks:
             yield chunks
 
 
@@ -102,24 +108,55 @@ def _file_chunks(url: str) -> Iterator[Iterator[bytes]]:
 
 
 @contextmanager
-def _http_chunks(url: str) -> Iterator[Iterator[bytes]]:
+def _http_chunks(url: str, stores: Stores) -> Iterator[Iterator[bytes]]:
     import requests  # noqa: PLC0415  an agent that fetches nothing stays small
 
-    plain = {"Accept-Encoding": "identity"}  # the checksum is of the file, not of what a server makes of it
     try:
-        with requests.get(url, stream=True, timeout=(_CONNECT, _SILENCE), headers=plain) as answer:
+        with requests.Session() as session, _answer(session, url, stores) as answer:
             if answer.status_code != 200:
                 raise _refused(shown(url), answer.status_code)
             yield answer.iter_content(_CHUNK)
-    except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema) as error:
-        raise Terminal(f"{shown(url)} is not an address that can be fetched") from error
-    except requests.Timeout as error:
-        raise Retry(f"cannot fetch {shown(url)}: no answer in time") from error
+    except ValueError:  # the library's own for what is no URL, or no host, or no port
+        raise Terminal(f"{shown(url)} is not an address that can be fetched, or leads to one") from None
+    except requests.Timeout:
+        raise Retry(f"cannot fetch {shown(url)}: no answer in time") from None
+    except requests.exceptions.SSLError:
+        raise Retry(
+            f"cannot fetch {shown(url)}: its certificate is not trusted, or ours is not; see 'artifacts' in the "
+            "agent's settings"
+        ) from None
     except requests.RequestException as error:  # its own text has the whole URL
-        raise Retry(f"cannot fetch {shown(url)}: {type(error).__name__}") from error
+        raise Retry(f"cannot fetch {shown(url)}: {type(error).__name__}") from None
+
+
+def _answer(session: "Session", url: str, stores: Stores) -> "Response":
+    """The answer at the end of all redirects. What the node says to a store it says to no other host."""
+    plain = {"Accept-Encoding": "identity"}  # the checksum is of the file, not of what a server makes of it
+    asked, nobody = origin(urlsplit(url)), Stores()
+    following = url
+    for _ in range(_REDIRECTS):
+        access = (stores if origin(urlsplit(following)) == asked else nobody).access(following)
+        answer = session.get(
+            following,
+            stream=True,
+            timeout=(_CONNECT, _SILENCE),
+            headers=plain,
+            allow_redirects=False,
+            auth=access.auth,
+            verify=access.verify,
+            cert=access.cert,
+        )
+        if not answer.is_redirect:
+            return answer
+        answer.close()
+        session.cookies.clear()
+        following = urljoin(following, session.get_redirect_target(answer) or "")
+    raise Retry(f"cannot fetch {shown(url)}: it leads from one address to another {_REDIRECTS} times")
 
 
 def _refused(url: str, status: int) -> Retry | Terminal:
+    if status == 401:
+        return Terminal(f"{url} answers HTTP 401: name the store and what it asks for in 'artifacts' of agent.yaml")
     if 400 <= status < 500 and status not in _PASSING:
         return Terminal(f"{url} answers HTTP {status}: was this version published there, and may this host read it?")
     return Retry(f"{url} answers HTTP {status}")

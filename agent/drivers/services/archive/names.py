@@ -9,6 +9,8 @@ from crds.base import not_a_device
 _FORBIDDEN = set('<>:"|?*\\')
 """Not allowed in names on Windows; the backslash would be a separator there."""
 _LONGEST = 255
+_DEEPEST = 1024
+"""Bytes of a whole path or of where a link leads: systems take 4096, the folder's own path among them."""
 
 
 class Names:
@@ -42,9 +44,11 @@ class Names:
         ``..`` only leads: behind a name it would depend on what that name is. Since no entry lies behind a link, each
         link then stays inside, and so does a chain of them.
         """
+        _check_whole(to)
         parts = PurePosixPath(to).parts
         leading = next((n for n, part in enumerate(parts) if part != ".."), len(parts))
-        if to.startswith("/") or _FORBIDDEN & set(to) or ".." in parts[leading:] or leading > len(path.parts) - 1:
+        climbs = ".." in parts[leading:] or leading > len(path.parts) - 1
+        if not to or to.startswith("/") or _FORBIDDEN & set(to) or climbs:
             raise Terminal(f"the archive's link {str(path)!r} leads to {to!r}, which may be outside of its folder")
         return to
 
@@ -53,6 +57,7 @@ class Names:
         return str(path) in self._others
 
     def _accept(self, name: str) -> PurePosixPath:
+        _check_whole(name)
         path = PurePosixPath(name)
         if name.startswith("/") or ".." in path.parts:
             raise Terminal(f"the archive's entry {name!r} would lie outside of its folder")
@@ -73,6 +78,15 @@ class Names:
             if str(folder) in self._others:
                 raise Terminal(f"the archive uses {str(folder)!r} as a file and as a folder")
             self._folders.add(str(folder))
+
+
+def _check_whole(name: str) -> None:
+    try:
+        size = len(name.encode())
+    except UnicodeEncodeError:
+        raise Terminal(f"the archive's entry {name[:60]!r} is not named in UTF-8; pack it anew") from None
+    if size > _DEEPEST:
+        raise Terminal(f"the archive's entry {name[:60]!r}... has a path longer than {_DEEPEST} bytes")
 
 
 def _check_part(part: str, name: str) -> None:

@@ -6,7 +6,9 @@ Nothing is left to the archive libraries' own extraction: they list and decompre
 import gzip
 import lzma
 import os
+import re
 import stat
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -25,9 +27,20 @@ SUFFIXES = (".tar.gz", ".tgz", ".tar.xz", ".zip")
 _CHUNK = 256 * 1024
 _UNRATED = 16 * 1024**2
 """Unpacked bytes up to which the ratio does not matter."""
-_HEADER = 1024**2
-"""No name or comment of an archive is longer."""
-_DAMAGE = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, gzip.BadGzipFile, ValueError)
+_HEADER = 64 * 1024
+"""Bytes. No name or comment of an archive is longer."""
+_DIGITS = re.compile(rb"\d{128}")
+"""In a header, some versions of the tar library take the square of their number in time (CVE-2024-6232)."""
+_LIST = 32 * 1024**2
+"""Bytes of a zip's list of entries."""
+_LISTED = b"PK\x01\x02"
+"""Begins each entry of that list (APPNOTE.TXT, section 4.3.12)."""
+_MEMORY = 192 * 1024**2
+"""Bytes for decompressing: xz -9 asks for 65 MiB, an archive may ask for gigabytes."""
+_DAMAGE = (
+    *(tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, gzip.BadGzipFile, EOFError, ValueError),
+    *(struct.error, OverflowError),
+)
 
 
 def unpack(archive: Path, folder: Path, limits: Limits) -> None:
@@ -39,7 +52,7 @@ def unpack(archive: Path, folder: Path, limits: Limits) -> None:
     writer = _Writer(folder, limits, archive.stat().st_size)
     try:
         if archive.name.endswith(".zip"):
-            _unpack_zip(archive, writer)
+            _unpack_zip(archive, writer, limits.entries)
         else:
             _unpack_tar(archive, writer)
     except _DAMAGE as error:
@@ -121,12 +134,24 @@ class _Metered:
     def __init__(self, inner: IO[bytes], writer: _Writer) -> None:
         self._inner = inner
         self._writer = writer
+        self._heads = True
+
+    def next(self, tar: tarfile.TarFile) -> tarfile.TarInfo | None:
+        """The next member, whose headers alone are read."""
+        self._heads = True
+        try:
+            return tar.next()
+        finally:
+            self._heads = False
 
     def read(self, size: int = -1) -> bytes:
-        if not 0 <= size <= _HEADER:
+        if not 0 <= size <= (_HEADER if self._heads else _CHUNK):
             raise Terminal(f"the archive has a header of {size} bytes")
         self._writer.check_size(self._inner.tell())
-        return self._inner.read(size)
+        said = self._inner.read(size)
+        if self._heads and _DIGITS.search(said):
+            raise Terminal("the archive has a header that is all digits")
+        return said
 
     def seek(self, position: int) -> int:
         self._writer.check_size(position)
@@ -137,14 +162,18 @@ class _Metered:
 
 
 def _unpack_tar(archive: Path, writer: _Writer) -> None:
-    with _decompressed(archive) as stream, tarfile.open(fileobj=_Metered(stream, writer), mode="r:") as tar:  # type: ignore[call-overload]
-        while (member := tar.next()) is not None:
+    with _decompressed(archive) as stream:
+        metered = _Metered(stream, writer)
+        tar = tarfile.open(fileobj=metered, mode="r:")  # type: ignore[call-overload]  # noqa: SIM115  closes nothing
+        while (member := metered.next(tar)) is not None:
             writer.count_entry()
             _unpack_member(tar, member, writer)
             tar.members = []  # the library would keep every one of them
 
 
 def _unpack_member(tar: tarfile.TarFile, member: tarfile.TarInfo, writer: _Writer) -> None:
+    if member.size < 0:
+        raise Terminal(f"the archive's entry {member.name!r} has {member.size} bytes")
     if member.isdir():
         writer.folder(member.name)
     elif member.issym():
@@ -165,15 +194,68 @@ def _unpack_member(tar: tarfile.TarFile, member: tarfile.TarInfo, writer: _Write
 @contextmanager
 def _decompressed(archive: Path) -> Iterator[IO[bytes]]:
     if archive.name.endswith(".tar.xz"):
-        with lzma.open(archive) as stream:
-            yield stream
+        with archive.open("rb") as packed:
+            yield _Xz(packed)  # type: ignore[misc]
     else:
         with gzip.open(archive) as zipped:
             yield zipped  # type: ignore[misc]
 
 
-def _unpack_zip(archive: Path, writer: _Writer) -> None:
-    with zipfile.ZipFile(archive) as packed:
+class _Xz:
+    """A decompressed .xz that is read forwards. The standard library's own has no bound for its memory."""
+
+    def __init__(self, packed: IO[bytes]) -> None:
+        self._packed = packed
+        self._decompressor = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_MEMORY)
+        self._position = 0
+
+    def read(self, size: int) -> bytes:
+        pieces = []
+        while size > 0 and (piece := self._more(size)):
+            pieces.append(piece)
+            size -= len(piece)
+            self._position += len(piece)
+        return b"".join(pieces)
+
+    def seek(self, position: int) -> int:
+        if position < self._position:
+            raise tarfile.ReadError("it leads backwards")
+        while self._position < position and self.read(min(_CHUNK, position - self._position)):
+            pass
+        return self._position
+
+    def tell(self) -> int:
+        return self._position
+
+    def _more(self, size: int) -> bytes:
+        while not self._decompressor.eof:
+            packed = self._packed.read(_CHUNK) if self._decompressor.needs_input else b""
+            if self._decompressor.needs_input and not packed:
+                raise EOFError("it is cut off")
+            if piece := self._decompressor.decompress(packed, size):
+                return piece
+        return b""
+
+
+class _Listed:
+    """A zip whose list of entries is read only if memory can hold what it becomes."""
+
+    def __init__(self, packed: IO[bytes], most: int) -> None:
+        self._packed = packed
+        self._most = most
+        self.seek, self.tell, self.seekable = packed.seek, packed.tell, packed.seekable
+
+    def read(self, size: int = -1) -> bytes:
+        if size > _LIST:
+            raise Terminal(f"the archive has a list of entries of {size} bytes, more than {_LIST}")
+        said = self._packed.read(size)
+        if size > _CHUNK and said.count(_LISTED) > self._most:
+            raise Terminal(f"the archive lists more than {self._most} entries (entries in the agent's settings)")
+        return said
+
+
+def _unpack_zip(archive: Path, writer: _Writer, most: int) -> None:
+    with archive.open("rb") as file, zipfile.ZipFile(_Listed(file, most)) as packed:
         entries = packed.infolist()
         unpacked = 0
         for entry in entries:
@@ -189,6 +271,10 @@ def _unpack_entry(packed: zipfile.ZipFile, entry: zipfile.ZipInfo, writer: _Writ
     kind = stat.S_IFMT(mode)
     if entry.orig_filename != entry.filename:  # cut at a NUL, or a separator replaced
         raise Terminal(f"the archive's entry {entry.orig_filename!r} has a name that systems read differently")
+    if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise Terminal(f"the archive's entry {entry.filename!r} is packed in an unusual way; use deflate")
+    if not entry.filename:
+        raise Terminal("the archive has an entry without a name")
     if entry.is_dir():
         writer.folder(entry.filename)
     elif kind == stat.S_IFLNK:

@@ -1,0 +1,1 @@
+"""A fleet whose services need secrets."""
