@@ -12,6 +12,7 @@ from agent.settings import BadSettings, Settings, read_settings
 from bus.clock import SystemClock
 from bus.keys import BadKey, NodeKeys
 from bus.logs import configure_logging
+from bus.roots import ROOTS_FILE, read_roots
 
 
 def main() -> None:
@@ -42,7 +43,13 @@ def command(arguments: Sequence[str]) -> int:
 def _check(settings: Settings) -> int:
     NodeKeys.load(settings.credentials)
     check_drivers(settings)
+    roots = read_roots(settings.credentials / ROOTS_FILE)
     sys.stdout.write(f"{settings.node}: settings and credentials are in order\n")
+    sys.stdout.write(
+        f"releases must be signed by whom {roots.threshold} of {len(roots.keys)} roots name for fleet {roots.fleet}\n"
+        if roots
+        else f"releases need no signature here: {settings.credentials / ROOTS_FILE} is not there\n"
+    )
     return 0
 
 

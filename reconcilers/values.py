@@ -5,8 +5,7 @@ from typing import Literal
 
 from crds.base import WireModel
 from crds.messages import AdminState, PoolAssignment, ServerAssignment, ServerState, ServiceAssignment
-from crds.release import Release, canonical_json
-from crds.service import Probe
+from crds.release import canonical_json
 
 
 def written(model: WireModel) -> str:
@@ -39,9 +38,6 @@ def server_of(value: str) -> ServerAssignment:
     return ServerAssignment.model_validate_json(value)
 
 
-def service_value(
-    before: str | None, release: Release | None, following: Release | None, probes: list[Probe], address: str
-) -> str:
+def service_value(before: str | None, asked: ServiceAssignment) -> str:
     """What is asked of a host about its service; ``before`` as it is, where it says the same already."""
-    asked = ServiceAssignment(release=release, next=following, probes=probes, address=address)
     return before if before is not None and service_of(before) == asked else written(asked)

@@ -11,6 +11,7 @@ from agent.expiry import expired
 from agent.probes import Asked
 from agent.role import Observed, Steps, Wake
 from agent.roles.service import HostedService, Means
+from agent.trust import NodeTrust
 from agent.work import Jobs
 from bus.clock import Clock
 from crds.messages import Assignment, ServiceAssignment, ServiceReport, Stamp
@@ -35,6 +36,7 @@ class HostPorts:
     """For what takes minutes: downloads, unpacking, deleting."""
     probing: Executor
     """For what takes seconds at most."""
+    trust: NodeTrust
 
 
 class HostRole:
@@ -52,6 +54,8 @@ class HostRole:
     def converge(self, assignment: Assignment, now: datetime) -> Observed:
         self._meet(assignment)
         self._collect()
+        for said in assignment.services.values():
+            self._ports.trust.take(said.trust)
         allowed = not expired(assignment, now)
         reports: dict[str, ServiceReport] = {}
         waits: list[float] = []
@@ -92,6 +96,7 @@ class HostRole:
             installing=self._installing,
             probing=self._probing,
             keep=self._keep,
+            trust=ports.trust,
         )
         return HostedService(target, kept, means)
 

@@ -2,14 +2,13 @@
 
 import difflib
 import hashlib
-import os
 import subprocess
-import tempfile
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from controller.cli.files import replace_file
 from controller.cli.states import below, fail, read_directory
 from controller.cli.tables import show, talk
 from controller.source.entries import FileEntry
@@ -51,7 +50,7 @@ def bump(
         new = _new_text(repo, path, old, version, _checksums(artifact, sha256 or []))
         _check(repo, path, new)
         if old != new:
-            _replace(repo / path, new)
+            replace_file(repo / path, new)
             show("".join(_diff(path, old or "", new)).rstrip())
         else:
             talk(f"{repo / path} says {version} already")
@@ -105,28 +104,6 @@ def _check(repo: Path, path: str, text: str) -> None:
         raise Refused(errors(result.problems))
     for problem in below(repo, result.problems):
         talk(str(problem))
-
-
-def _replace(file: Path, text: str) -> None:
-    """Whole or not at all."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    mode = file.stat().st_mode & 0o777 if file.exists() else 0o666 & ~_umask()
-    descriptor, name = tempfile.mkstemp(dir=file.parent, prefix=".", suffix=".new")
-    try:
-        with os.fdopen(descriptor, "wb") as temporary:
-            temporary.write(text.encode())
-        Path(name).chmod(mode)
-        Path(name).replace(file)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-
-
-def _umask() -> int:
-    """It can only be read by setting it."""
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
 
 
 def _diff(path: str, old: str, new: str) -> list[str]:
