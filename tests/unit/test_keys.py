@@ -178,3 +178,16 @@ def test_a_damaged_entry_is_refused_until_it_is_mended(tmp_path: Path) -> None:
     path.write_text(good)
     os.utime(path, ns=(1, 1))
     assert ring.token_matches("host-1", keys.token)
+
+
+def test_an_openssh_line_is_the_same_key_as_its_hexadecimal_form() -> None:
+    """Test key 1 of RFC 8032, section 7.1."""
+    raw = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a"
+    line = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAINdamAGCsQq31Uv+08lkBzoO4XLz2qYjJa8CGmj3B1Ea ann@home"
+    assert key_id(parse_public(line)) == key_id(parse_public(f"ed25519:{raw}"))
+
+
+@pytest.mark.parametrize("line", ["ssh-ed25519 ", "ssh-ed25519 AAAA", "ssh-ed25519 !!!", "ssh-rsa AAAA"])
+def test_a_line_that_is_no_ed25519_key_is_refused(line: str) -> None:
+    with pytest.raises(BadKey):
+        parse_public(line)
