@@ -5,9 +5,10 @@ journaled, so that an older one is refused after a restart too. Verifying costs 
 signature and is done once for each statement.
 """
 
+import hashlib
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 import structlog
@@ -54,10 +55,12 @@ class NodeTrust:
         self._roots, self._steps, self._clock = roots, steps, clock
         self._document: TrustDocument | None = None
         self._text = ""
-        self._not_taken: tuple[str, str] = ("", "")
-        """The newest document that was not taken, and why."""
-        self._verdicts: dict[object, NotTrusted | None] = {}
-        self._told: dict[object, str] = {}
+        self._not_taken: dict[bytes, str] = {}
+        """Documents that were not taken, and why."""
+        self._verdicts: dict[bytes, NotTrusted | None] = {}
+        self._told: dict[bytes, str] = {}
+        self.trouble = ""
+        """Why the trust document that came last was not taken; empty if it was."""
         self._log = structlog.get_logger("agent.trust")
         self.refused: Counter[str] = Counter()
         """Things that were not done, and documents that were not taken, by reason."""
@@ -69,24 +72,28 @@ class NodeTrust:
         """Of the trust document that is in force; 0 before the first."""
         return self._document.version if self._document else 0
 
-    @property
-    def trouble(self) -> str:
-        """Why the newest trust document that came was not taken; empty if it was."""
-        return self._not_taken[1]
+    def take(self, texts: Iterable[str | None]) -> None:
+        """Take the newest of the trust documents that came with something. Raises JournalProblem.
 
-    def take(self, text: str | None) -> None:
-        """Take a trust document that came with something, if it is newer. Raises JournalProblem."""
-        if self._roots is None or not text or text in (self._text, self._not_taken[0]):
-            return
+        Several may come at once: what was asked before a change still carries the one of then.
+        """
+        came = {text: _key(text) for text in texts if text and self._roots is not None}
+        for text, key in came.items():
+            if text != self._text and key not in self._not_taken:
+                self._take(text, key)
+        refused = [self._not_taken[key] for key in came.values() if key in self._not_taken]
+        self.trouble = refused[0] if refused and self._text not in came else ""
+
+    def _take(self, text: str, key: bytes) -> None:
+        assert self._roots is not None
         try:
             document = open_trust(text, self._roots)
             self._check_newer(document)
         except NotTrusted as wrong:
-            self._not_taken = (text, wrong.detail)
-            self._refuse("trust", wrong)
+            _keep(self._not_taken, key, self._refuse(key, wrong))
             return
         self._steps.save({"document": text})
-        self._document, self._text, self._not_taken = document, text, ("", "")
+        self._document, self._text = document, text
         self._verdicts.clear()
         self._log.info("took a trust document", version=document.version)
 
@@ -99,17 +106,18 @@ class NodeTrust:
             check_commands(signed, target, "probe", commands)
             _check_value(target, said.address)
 
-        return self._judge((target, release.digest, said.statement, repr(commands), said.address), check)
+        return self._judge(_key("install", target, release.digest, said.statement, commands, said.address), check)
 
     def fetch(self, target: str, release: Release, statement: str | None) -> str:
         """May the release be fetched ahead?"""
-        return self._judge((target, release.digest, statement), _for_release(target, release, statement))
+        return self._judge(_key("fetch", target, release.digest, statement), _for_release(target, release, statement))
 
     def proven(self, target: str, release: Release, statement: str | None) -> bool:
         """Whether roots lead to the statement now: then it stays good for as long as that release is kept."""
         if self._roots is None or not statement:
             return False
-        return self._verdict((target, release.digest, statement), _for_release(target, release, statement)) is None
+        key = _key("fetch", target, release.digest, statement)
+        return self._verdict(key, _for_release(target, release, statement)) is None
 
     def keep(self, target: str, said: ServiceAssignment) -> str:
         """May what is new around a release that is kept already be taken on? Probes are asked about one by one."""
@@ -124,7 +132,7 @@ class NodeTrust:
                 raise NotTrusted("unsigned", f"no statement was proven for {target}; {remedy(target)}")
             check_commands(read_statement(kept.statement), target, "probe", [probe.exec.command])
         except NotTrusted as wrong:
-            return self._refuse((target, "probe", tuple(probe.exec.command)), wrong)
+            return self._refuse(_key("probe", target, probe.exec.command), wrong)
         return ""
 
     def operate(self, spec: OperationSpec) -> str:
@@ -142,7 +150,7 @@ class NodeTrust:
             for value in (spec.host or "", spec.address or ""):
                 _check_value(spec.target, value)
 
-        return self._judge((spec.target, spec.model_dump_json(exclude={"trust"})), check)
+        return self._judge(_key("operate", repr(spec)), check)
 
     def _remember(self, roots: Roots) -> None:
         """What was taken before a restart.
@@ -170,31 +178,31 @@ class NodeTrust:
             f"version {document.version} of the trust document came, and version {before.version} is known here",
         )
 
-    def _judge(self, what: tuple[object, ...], check: Check) -> str:
-        wrong = self._verdict(what, check) if self._roots is not None else None
-        return self._refuse(what, wrong) if wrong else ""
+    def _judge(self, key: bytes, check: Check) -> str:
+        wrong = self._verdict(key, check) if self._roots is not None else None
+        return self._refuse(key, wrong) if wrong else ""
 
     def _judge_value(self, target: str, value: str) -> str:
         try:
             if self._roots is not None:
                 _check_value(target, value)
         except NotTrusted as wrong:
-            return self._refuse((target, value), wrong)
+            return self._refuse(_key("value", target, value), wrong)
         return ""
 
-    def _verdict(self, what: tuple[object, ...], check: Check) -> NotTrusted | None:
+    def _verdict(self, key: bytes, check: Check) -> NotTrusted | None:
         if self._document is None:
             return NotTrusted("no_trust", self.trouble or _NO_TRUST)
         if wrong := _attempt(lambda document: check_expiry(document, self._clock.now() - TOLERANCE), self._document):
             return wrong
-        if what not in self._verdicts:
-            _keep(self._verdicts, what, _attempt(check, self._document))
-        return self._verdicts[what]
+        if key not in self._verdicts:
+            _keep(self._verdicts, key, _attempt(check, self._document))
+        return self._verdicts[key]
 
-    def _refuse(self, what: object, wrong: NotTrusted) -> str:
+    def _refuse(self, key: bytes, wrong: NotTrusted) -> str:
         """Count and log it once, however often it is asked."""
-        if self._told.get(what) != wrong.detail:
-            _keep(self._told, what, wrong.detail)
+        if self._told.get(key) != wrong.detail:
+            _keep(self._told, key, wrong.detail)
             self.refused[wrong.reason] += 1
             times = self.refused[wrong.reason]
             self._log.warning("not signed as it must be", reason=wrong.reason, detail=wrong.detail, times=times)
@@ -216,9 +224,14 @@ def _attempt(check: Check, document: TrustDocument) -> NotTrusted | None:
     return None
 
 
-def _keep(memory: dict[object, T], what: object, value: T) -> None:
+def _key(*parts: object) -> bytes:
+    """A short name for what was asked: statements may be large, and come from anybody."""
+    return hashlib.sha256(repr(parts).encode("utf-8", "surrogatepass")).digest()
+
+
+def _keep(memory: dict[bytes, T], key: bytes, value: T) -> None:
     """Remember it, and forget the oldest where there is too much."""
-    memory[what] = value
+    memory[key] = value
     while len(memory) > _KEPT:
         del memory[next(iter(memory))]
 

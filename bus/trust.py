@@ -17,6 +17,9 @@ from crds.trust import RELEASE_TYPE, TRUST_TYPE, CommandKind, NamedKey, Statemen
 MAX_SIGNED = 64 * 1024
 """Bytes of a statement or a trust document in its envelope; 1 to 2 kB are usual."""
 
+_LONGEST = 600
+"""Characters of a refusal: what it quotes may come from anybody."""
+
 Reason = Literal[
     "unsigned",
     "too_large",
@@ -41,8 +44,9 @@ class NotTrusted(Exception):
     """Something must not be run. ``reason`` is for counting, ``detail`` for people: what is missing, and what to do."""
 
     def __init__(self, reason: Reason, detail: str) -> None:
-        self.reason, self.detail = reason, detail
-        super().__init__(detail)
+        self.reason = reason
+        self.detail = detail if len(detail) <= _LONGEST else f"{detail[:_LONGEST]} ..."
+        super().__init__(self.detail)
 
 
 @dataclass(frozen=True)

@@ -54,8 +54,7 @@ class HostRole:
     def converge(self, assignment: Assignment, now: datetime) -> Observed:
         self._meet(assignment)
         self._collect()
-        for said in assignment.services.values():
-            self._ports.trust.take(said.trust)
+        self._ports.trust.take(said.trust for said in assignment.services.values())
         allowed = not expired(assignment, now)
         reports: dict[str, ServiceReport] = {}
         waits: list[float] = []

@@ -79,7 +79,7 @@ class RunnerRole:
         return sorted(waiting)[: max(0, self._ports.concurrency - len(self._begun))]
 
     def _start(self, identity: str, spec: OperationSpec) -> None:
-        self._ports.trust.take(spec.trust)
+        self._ports.trust.take([spec.trust])
         if refusal := self._ports.trust.operate(spec):
             self._ended[identity] = _finished(Outcome("failed", refusal), 0.0)
             return

@@ -48,12 +48,14 @@ def bump(
     try:
         old = _read(repo / path)
         new = _new_text(repo, path, old, version, _checksums(artifact, sha256 or []))
-        _check(repo, path, new)
+        advice = _check(repo, path, new)
         if old != new:
             replace_file(repo / path, new)
             show("".join(_diff(path, old or "", new)).rstrip())
         else:
             talk(f"{repo / path} says {version} already")
+        for words in advice:
+            talk(words)
         if commit or push:
             _commit(repo, path, f"Deploy {service} {version} on {fleet}")
         if push:
@@ -96,14 +98,16 @@ def _new_text(repo: Path, path: str, old: str | None, version: str, sha256: Sha2
     return new_version_file(version, sha256, _MODELINE if (repo / _SCHEMA).exists() else "")
 
 
-def _check(repo: Path, path: str, text: str) -> None:
-    """The whole state with the new file in it. Raises Refused."""
+def _check(repo: Path, path: str, text: str) -> list[str]:
+    """The whole state with the new file in it; what is left to do about signatures. Raises Refused."""
     data = text.encode()
     result = read_state(read_directory(repo) | {path: FileEntry("blob", data, len(data))}, "the files on disk")
     if result.state is None:
         raise Refused(errors(result.problems))
     for problem in below(repo, result.problems):
         talk(str(problem))
+    statement = path.removesuffix(".yaml") + ".sig"
+    return [f"not signed yet; {problem.hint}" for problem in result.unsigned if problem.path == statement]
 
 
 def _diff(path: str, old: str, new: str) -> list[str]:

@@ -97,7 +97,9 @@ def test_a_new_release_begins_anew(state: Path, tmp_path: Path) -> None:
     """What was signed about the former one is replaced, and the sequence grows whatever the clock says."""
     run("release", "sign", "api@prod", "--key", tmp_path / "ci")
     before = read_statement(SIG.read_text())
-    assert run("bump", "api", "1.1.0", "--fleet", "prod", "--sha256", OTHER).exit_code == 0
+    bumped = run("bump", "api", "1.1.0", "--fleet", "prod", "--sha256", OTHER)
+    assert bumped.exit_code == 0
+    assert "not signed yet; run: drumbeat release sign api@prod --key FILE" in bumped.stderr
     assert "what was signed is another release (1.0.0" in run("release", "verify", "api@prod").stderr
     run("release", "sign", "api@prod", "--key", tmp_path / "qa")
     after = read_statement(SIG.read_text())

@@ -12,6 +12,7 @@ import pytest
 from bus.envelope import add_signature, seal
 from bus.keys import generate_key
 from bus.trust import MAX_SIGNED
+from crds.messages import ServiceAssignment
 from crds.release import Release
 from crds.service import ExecCheck, Probe
 from crds.trust import RELEASE_TYPE, TRUST_TYPE
@@ -139,6 +140,16 @@ def test_an_older_trust_document(host: SignedHost, signing: Signing) -> None:
 def test_another_document_under_the_same_version(host: SignedHost, signing: Signing) -> None:
     host.give(ONE, signing.statement(ONE), signing.trust(1, keys=signing.named("qa")))
     assert host.trust.refused["trust_changed"] == 1
+
+
+def test_a_document_of_before_beside_the_newest_is_no_trouble(host: SignedHost, signing: Signing) -> None:
+    """What was asked before a change still carries it."""
+    host.give(ONE, signing.statement(ONE), signing.trust(2))
+    old = ServiceAssignment(release=None, trust=signing.trust(1))
+    services = {**host.assignment.services, "zzz@prod": old, "aaa@prod": old}
+    host.assignment = host.assignment.model_copy(update={"services": services})
+    said = host.role.converge(host.assignment, host.clock.now()).services[TARGET]
+    assert (said.state, said.message, host.trust.version) == ("running", "", 2)
 
 
 # --- freeze
