@@ -28,11 +28,13 @@ from agent.role import Role, Steps, Wake
 from agent.roles.host import HostPorts, HostRole
 from agent.secrets import Secrets
 from agent.settings import BadSettings, RunnerSettings, Settings, driver_config
+from agent.trust import NodeTrust
 from bus.amqp_url import Account, BadBrokerUrl, is_broker_url, parse_broker_url, tls_context
 from bus.clock import Clock
 from bus.envelope import open_assignment, seal_report
 from bus.keys import CERTIFICATE_FILE, CERTIFICATE_KEY_FILE, TOKEN_FILE, NodeKeys
 from bus.port import NodeBus
+from bus.roots import ROOTS_FILE, read_roots
 from crds.messages import Report
 
 RUNNER_FOLDER = "runner"
@@ -74,14 +76,15 @@ def build_agent(parts: Parts, send: Callable[[bytes], None]) -> Agent | Halted:
 
 
 def build_roles(parts: Parts, steps: Callable[[str], Steps]) -> list[Role]:
-    """The roles that the settings name."""
+    """The roles that the settings name. Raises BadKey if what is pinned cannot be used."""
     roles: list[Role] = []
+    trust = NodeTrust(read_roots(parts.settings.credentials / ROOTS_FILE), steps("trust"), parts.clock)
     if parts.settings.host is not None:
-        roles.append(_host(parts, steps("host")))
+        roles.append(_host(parts, steps("host"), trust))
     if parts.settings.balancer is not None:
         roles.append(_balancer(parts, parts.settings.balancer, steps("balancer")))
     if parts.settings.runner is not None:
-        roles.append(_runner(parts, parts.settings.runner, steps("runner")))
+        roles.append(_runner(parts, parts.settings.runner, steps("runner"), trust))
     return roles
 
 
@@ -150,7 +153,7 @@ def _speaker(settings: Settings, life: str) -> Speaker:
     return Speaker(settings.node, agent_version(), platform.system().lower(), roles, life)
 
 
-def _host(parts: Parts, steps: Steps) -> HostRole:
+def _host(parts: Parts, steps: Steps, trust: NodeTrust) -> HostRole:
     settings, state = parts.settings.host, parts.settings.state
     assert settings is not None
     processes, base, hide = _processes(parts), inherited(), parts.redactor.hide
@@ -173,6 +176,7 @@ def _host(parts: Parts, steps: Steps) -> HostRole:
             wake=parts.wake,
             installing=_threads(parts, settings.downloads, "install"),
             probing=_threads(parts, settings.probes, "probe"),
+            trust=trust,
         )
     )
 
@@ -193,7 +197,7 @@ def _balancer_driver(said: dict[str, Any]) -> tuple[str, ModuleType, Any]:
     return name, module, driver_config(said, module)
 
 
-def _runner(parts: Parts, settings: RunnerSettings, steps: Steps) -> Role:
+def _runner(parts: Parts, settings: RunnerSettings, steps: Steps, trust: NodeTrust) -> Role:
     from agent.roles.runner import RunnerPorts, RunnerRole  # noqa: PLC0415
 
     processes, hide = _processes(parts), parts.redactor.hide
@@ -203,7 +207,7 @@ def _runner(parts: Parts, settings: RunnerSettings, steps: Steps) -> Role:
         "http": find_driver("operations", "http").Driver(parts.clock.monotonic),
     }
     threads = _threads(parts, settings.concurrency, "operation")
-    return RunnerRole(RunnerPorts(drivers, threads, settings.concurrency, steps, parts.clock, parts.wake))
+    return RunnerRole(RunnerPorts(drivers, threads, settings.concurrency, steps, parts.clock, parts.wake, trust))
 
 
 def _processes(parts: Parts) -> Processes:

@@ -19,6 +19,7 @@ from bus.amqp_url import is_broker_url
 from bus.clock import SystemClock
 from bus.keys import BadKey, NodeKeys
 from bus.logs import configure_logging
+from bus.roots import ROOTS_FILE, read_roots
 
 _JOIN = "become a node, with the token that 'drumbeat nodes invite' printed on the controller"
 
@@ -57,7 +58,13 @@ def _check(settings: Settings) -> int:
     check_drivers(settings)
     if is_broker_url(settings.bus):
         broker_account(settings)
+    roots = read_roots(settings.credentials / ROOTS_FILE)
     sys.stdout.write(f"{settings.node}: settings and credentials are in order\n")
+    sys.stdout.write(
+        f"releases must be signed by whom {roots.threshold} of {len(roots.keys)} roots name for fleet {roots.fleet}\n"
+        if roots
+        else f"releases need no signature here: {settings.credentials / ROOTS_FILE} is not there\n"
+    )
     return 0
 
 

@@ -46,8 +46,7 @@ def open_envelope(
 ) -> bytes:
     """The payload, once one of the keys is known to have signed it as that type. Raises Refused."""
     parsed = _parse(envelope, max_bytes)
-    if parsed.payload_type != payload_type:
-        raise Refused("wrong_type", f"{payload_type!r} was expected; this is {parsed.payload_type!r}")
+    _check_type(parsed, payload_type)
     try:
         parsed.verify(list(keys), 1)
     except (VerificationError, ValueError) as error:
@@ -55,6 +54,40 @@ def open_envelope(
         expected = ", ".join(key_id(key)[:16] for key in keys) or "none"
         raise Refused("wrong_key", f"no good signature: signed by {signed_by}; keys known here: {expected}") from error
     return bytes(parsed.payload)
+
+
+def add_signature(envelope: bytes, signer: SigningKey) -> bytes:
+    """The same envelope with one more signature over what is in it. Raises Refused for what is none."""
+    parsed = _parse(envelope, MAX_ENVELOPE)
+    parsed.sign(signer)
+    return json.dumps(parsed.to_dict(), separators=(",", ":")).encode()
+
+
+def signers(envelope: bytes, payload_type: str, keys: Sequence[PublicKey], max_bytes: int) -> list[PublicKey]:
+    """Those of the keys that have signed it as that type, each once. Raises Refused for what is no such envelope."""
+    parsed = _parse(envelope, max_bytes)
+    _check_type(parsed, payload_type)
+    return [key for key in {key_id(key): key for key in keys}.values() if _signed(parsed, key)]
+
+
+def unverified(envelope: bytes, payload_type: str, max_bytes: int) -> bytes:
+    """The payload, whoever signed it: to be shown, or judged by other means. Raises Refused."""
+    parsed = _parse(envelope, max_bytes)
+    _check_type(parsed, payload_type)
+    return bytes(parsed.payload)
+
+
+def _signed(parsed: Envelope, key: PublicKey) -> bool:
+    try:
+        parsed.verify([key], 1)
+    except (VerificationError, ValueError):
+        return False
+    return True
+
+
+def _check_type(parsed: Envelope, payload_type: str) -> None:
+    if parsed.payload_type != payload_type:
+        raise Refused("wrong_type", f"{payload_type!r} was expected; this is {parsed.payload_type!r}")
 
 
 def _parse(envelope: bytes, max_bytes: int) -> Envelope:
@@ -74,7 +107,8 @@ def _parse(envelope: bytes, max_bytes: int) -> Envelope:
     return parsed
 
 
-def _read(payload: bytes, model: type[_Model]) -> _Model:
+def read_payload(payload: bytes, model: type[_Model]) -> _Model:
+    """What a payload says, in a model that ignores fields it does not know. Raises Refused."""
     try:
         # Asked for here, because what files are made of would refuse the fields of a newer version.
         return model.model_validate_json(payload, extra="ignore")
@@ -94,7 +128,7 @@ def open_assignment(
     envelope: bytes, controller_keys: Sequence[PublicKey], node: str, max_bytes: int = MAX_ENVELOPE
 ) -> Assignment:
     """The assignment, signed by a controller and addressed to this node. Raises Refused."""
-    assignment = _read(open_envelope(envelope, ASSIGNMENT_TYPE, controller_keys, max_bytes), Assignment)
+    assignment = read_payload(open_envelope(envelope, ASSIGNMENT_TYPE, controller_keys, max_bytes), Assignment)
     if assignment.node != node:
         raise Refused("wrong_node", f"this assignment is for {assignment.node!r}, not for {node!r}")
     return assignment
@@ -107,7 +141,7 @@ def seal_report(report: Report, signer: SigningKey) -> bytes:
 
 def open_report(envelope: bytes, node_key: PublicKey, node: str, max_bytes: int = MAX_ENVELOPE) -> Report:
     """The report, signed by the node and about itself. Raises Refused."""
-    report = _read(open_envelope(envelope, REPORT_TYPE, [node_key], max_bytes), Report)
+    report = read_payload(open_envelope(envelope, REPORT_TYPE, [node_key], max_bytes), Report)
     if report.node != node:
         raise Refused("wrong_node", f"this report is about {report.node!r}, but {node!r} sent it")
     return report

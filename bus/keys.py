@@ -8,13 +8,18 @@ import os
 import re
 import secrets
 import stat
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.hazmat.primitives.serialization import (
+    load_pem_private_key,
+    load_ssh_private_key,
+    load_ssh_public_key,
+)
 from pydantic import AfterValidator
 from securesystemslib.signer import CryptoSigner, SSlibKey
 
@@ -90,11 +95,27 @@ def public_text(key: PublicKey) -> str:
 
 
 def parse_public(text: str) -> PublicKey:
-    """Read what ``public_text`` wrote. Raises BadKey."""
-    match = _PUBLIC_TEXT.fullmatch(text.strip())
-    if match is None:
-        raise BadKey(f"{text.strip()[:80]!r} is not a public key; write 'ed25519:' and 64 hexadecimal digits")
-    return SSlibKey.from_crypto(Ed25519PublicKey.from_public_bytes(bytes.fromhex(match[1])))
+    """Read what ``public_text`` wrote, or a line of OpenSSH (``ssh-ed25519 AAAA...``). Raises BadKey."""
+    said = text.strip()
+    match = _PUBLIC_TEXT.fullmatch(said)
+    if match is not None:
+        return SSlibKey.from_crypto(Ed25519PublicKey.from_public_bytes(bytes.fromhex(match[1])))
+    if said.startswith("ssh-ed25519 "):
+        return SSlibKey.from_crypto(_parse_ssh(said))
+    raise BadKey(
+        f"{said[:80]!r} is not a public key; write 'ed25519:' and 64 hexadecimal digits, "
+        "or the line of an OpenSSH key that begins with ssh-ed25519"
+    )
+
+
+def _parse_ssh(line: str) -> Ed25519PublicKey:
+    try:
+        public = load_ssh_public_key(line.encode())
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise BadKey(f"{line[:80]!r} is not a whole OpenSSH public key: {error}; copy the line again") from error
+    if not isinstance(public, Ed25519PublicKey):
+        raise BadKey(f"{line[:80]!r} is a key of another kind; an Ed25519 key is needed")
+    return public
 
 
 def save_private_key(path: Path, key: SigningKey) -> None:
@@ -111,6 +132,36 @@ def load_private_key(path: Path) -> SigningKey:
     if not isinstance(private, Ed25519PrivateKey):
         raise BadKey(f"{path}: holds a key of another kind; an Ed25519 key is needed")
     return CryptoSigner(private)
+
+
+def load_signing_key(path: Path, passphrase: Callable[[], str]) -> SigningKey:
+    """Read a person's Ed25519 key, in PEM (PKCS8) or OpenSSH form; asks for the passphrase of one that has one.
+
+    Raises BadKey.
+    """
+    content = read_secret(path)
+    try:
+        private = _parse_private(content, None)
+    except TypeError:  # what cryptography raises where a passphrase is needed
+        private = _with_passphrase(path, content, passphrase())
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise BadKey(f"{path}: not a private key in PEM (PKCS8) or OpenSSH form: {error}") from error
+    if not isinstance(private, Ed25519PrivateKey):
+        raise BadKey(f"{path}: holds a key of another kind; make one with: ssh-keygen -t ed25519")
+    return CryptoSigner(private)
+
+
+def _with_passphrase(path: Path, content: bytes, passphrase: str) -> object:
+    try:
+        return _parse_private(content, passphrase.encode())
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise BadKey(f"{path}: cannot be opened with that passphrase: {error}") from error
+
+
+def _parse_private(content: bytes, passphrase: bytes | None) -> object:
+    if b"BEGIN OPENSSH PRIVATE KEY" in content:
+        return load_ssh_private_key(content, passphrase)
+    return load_pem_private_key(content, passphrase)
 
 
 def write_secret(path: Path, content: bytes) -> None:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from crds.fleet import Fleet
 from crds.loadbalancer import LoadBalancer
+from crds.policy import Policy
 from crds.service import Service
 from crds.versionfile import VersionFile
 
@@ -19,3 +20,10 @@ class DesiredState:
     """By (fleet, name)."""
     versions: dict[tuple[str, str], VersionFile] = field(default_factory=dict)
     """By (fleet, service)."""
+    policies: dict[str, Policy] = field(default_factory=dict)
+    statements: dict[tuple[str, str], str] = field(default_factory=dict)
+    """By (fleet, service): what was signed about the release, as it lies beside the version file."""
+    trust: dict[str, str] = field(default_factory=dict)
+    """By fleet: the trust document that its nodes are to take."""
+    unsigned: dict[tuple[str, str], str] = field(default_factory=dict)
+    """By (fleet, service): why the release does not meet the fleet's policy, and what to do."""

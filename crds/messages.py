@@ -35,6 +35,9 @@ class ServiceAssignment(WireModel):
     next: Release | None = Field(default=None, description="fetch this already; do not install it")
     probes: list[Probe] = Field(default_factory=list)
     address: str = Field(default="127.0.0.1", description="the host's address in its fleet; probes ask it")
+    statement: str | None = Field(default=None, description="who signed the release: an envelope around a Statement")
+    next_statement: str | None = Field(default=None, description="the same for next")
+    trust: str | None = Field(default=None, description="the fleet's trust document in its envelope")
 
 
 class ServerAssignment(WireModel):
@@ -81,6 +84,8 @@ class OperationSpec(WireModel):
     timeout: float = 60.0
     via: Via | None = None
     address: str | None = Field(default=None, description="ADDRESS:PORT of the host, for a service without pools")
+    statement: str | None = Field(default=None, description="who signed the command, with the release it tests")
+    trust: str | None = Field(default=None, description="the fleet's trust document in its envelope")
 
 
 class Assignment(WireModel):

@@ -10,6 +10,7 @@ from crds.base import format_duration
 from crds.fleet import Fleet
 from crds.loadbalancer import LoadBalancer
 from crds.messages import Assignment, Report
+from crds.policy import Policy
 from crds.service import Service
 from crds.status import RolloutStatus
 from crds.versionfile import VersionFile
@@ -21,6 +22,7 @@ FILES: dict[str, type[BaseModel]] = {
     "service": Service,
     "loadbalancer": LoadBalancer,
     "version": VersionFile,
+    "policy": Policy,
 }
 """Kinds of files that people write."""
 MESSAGES: dict[str, type[BaseModel]] = {"assignment": Assignment, "report": Report, "rolloutstatus": RolloutStatus}

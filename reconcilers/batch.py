@@ -18,7 +18,7 @@ def start_batch(draft: Draft) -> None:
     # A journey that has ended in this very pass waits for the next one: the index does not know of it yet.
     if draft.observed.journeys or draft.status.hold or draft.observed.silent_balancers or not candidates:
         return
-    if needs_downtime(draft):
+    if needs_downtime(draft) or draft.target.unsigned:
         return
     if draft.status.finished is not None:
         draft.event("RolloutStarted", draft.target.name, "Drift", "hosts are new, out, or run something else")
@@ -109,6 +109,8 @@ def _allowed(draft: Draft) -> int:
 
 def _obstacle(draft: Draft, facts: HostFacts) -> str:
     """In words, why the host cannot be taken out now whatever the budget says; empty if it can."""
+    if draft.target.unsigned:
+        return draft.target.unsigned
     if draft.observed.silent_balancers:
         return draft.observed.silent_balancers[0]
     if facts.silent:

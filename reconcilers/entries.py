@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from crds.messages import ServerState
+from crds.messages import ServerState, ServiceAssignment
 from crds.release import Release
 from crds.status import Journey, Step
 from reconcilers.facts import HostFacts, online_places
@@ -86,19 +86,37 @@ def _service_entry(target: TargetSpec, facts: HostFacts, fetch: bool) -> dict[tu
     if not known:
         return {}
     following = target.release if fetch and release and target.digest != release.digest else None
+    if target.unsigned:
+        following = None
     key = (facts.host.name, SERVICE)
     before = facts.entries[key].value if key in facts.entries else None
     assigned = facts.assigned_service()
-    older = assigned is not None and release is not None and release.digest != target.digest
-    probes = assigned.probes if assigned and older else list(target.probes)
-    return {key: service_value(before, release, following, probes, facts.host.address)}
+    older = release is not None and (release.digest != target.digest or bool(target.unsigned))
+    # Of parts that were checked when they were read: to check them again for each look at each host costs too much.
+    asked = ServiceAssignment.model_construct(
+        release=release,
+        next=following,
+        probes=assigned.probes if assigned and older else list(target.probes),
+        address=facts.host.address,
+        statement=_statement(target, release, assigned if older else None),
+        next_statement=target.statement if following else None,
+        trust=target.trust,
+    )
+    return {key: service_value(before, asked)}
+
+
+def _statement(target: TargetSpec, release: Release | None, kept: ServiceAssignment | None) -> str | None:
+    """What was signed about the release that the host is asked to run: with an older one, what came with it."""
+    if release is None:
+        return None
+    return kept.statement if kept else target.statement
 
 
 def _release(target: TargetSpec, facts: HostFacts) -> tuple[Release | None, bool]:
     """The release that the host is to run now, and whether we have a say in it at all."""
     journey = facts.journey
     moved = journey is not None and journey.digest == target.digest
-    if journey and moved and journey.step in _ON_THE_RELEASE:
+    if journey and moved and journey.step in _ON_THE_RELEASE and not target.unsigned:
         return target.release, True
     assigned = facts.assigned_service()
     if assigned is None:

@@ -68,6 +68,8 @@ def _spec(target: TargetSpec, facts: HostFacts, gate: Gate) -> OperationSpec:
         timeout=gate.exec.timeout if gate.exec else http.timeout if http else 0.0,
         via=_via(target, facts),
         address=_address(target, facts),
+        statement=target.statement if gate.exec else None,
+        trust=target.trust if gate.exec else None,
     )
 
 

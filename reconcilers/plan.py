@@ -145,7 +145,7 @@ def _soon(draft: Draft) -> set[str]:
     Before that they would take the network from hosts on which customers' requests wait to end.
     """
     leaving = any(journey.step in (Step.DRAINING, Step.LEAVING) for journey in draft.journeys.values())
-    if not draft.status.batch or draft.status.hold or leaving:
+    if not draft.status.batch or draft.status.hold or draft.target.unsigned or leaving:
         return set()
     size = batch_size(draft.target.rollout.batches, draft.status.batch + 1, len(draft.target.hosts))
     following = draft.observed.index.next_hosts(size + len(draft.journeys))
@@ -195,7 +195,8 @@ def _request_operations(draft: Draft) -> None:
     target, observed = draft.target, draft.observed
     needed = set()
     for host, journey in sorted(draft.journeys.items()):
-        if journey.step is Step.TESTING and journey.reason.startswith("gate ") and draft.concerns(host):
+        due = journey.step is Step.TESTING and journey.reason.startswith("gate ") and not target.unsigned
+        if due and draft.concerns(host):
             operation = next_operation(target, draft.facts(host), journey, observed.operations, observed.runners)
             if operation is not None:
                 draft.writes.append(PutOperation(operation))

@@ -1,7 +1,10 @@
-"""The release that a service's spec and a version file make."""
+"""The release that a service's spec and a version file make, and what is signed about it."""
+
+from typing import Literal
 
 from crds.release import Release
-from crds.service import ServiceSpec
+from crds.service import Gate, ServiceSpec
+from crds.trust import CommandKind, Statement, command_digest, probe_commands
 from crds.versionfile import VersionFile
 
 
@@ -26,3 +29,28 @@ def release_of(spec: ServiceSpec, version: VersionFile) -> Release:
         supervisor=artifact.supervisor,
         stop_timeout=artifact.stop_timeout,
     )
+
+
+def statement_of(
+    service: str, spec: ServiceSpec, release: Release, fleets: list[str] | Literal["all"], sequence: int
+) -> Statement:
+    """All that nodes run for the release: itself, and the commands of probes and gates."""
+    return Statement(
+        service=service,
+        fleets=fleets,
+        version=release.version,
+        release=release.digest,
+        commands=sorted({command_digest(kind, command) for kind, command in commands_of(spec)}),
+        sequence=sequence,
+    )
+
+
+def commands_of(spec: ServiceSpec) -> list[tuple[CommandKind, list[str]]]:
+    """Every command around the release, and what it is for."""
+    probes: list[tuple[CommandKind, list[str]]] = [("probe", command) for command in probe_commands(spec.probes)]
+    return probes + [("gate", command) for command in gate_commands(spec.gates)]
+
+
+def gate_commands(gates: list[Gate]) -> list[list[str]]:
+    """The commands among a service's gates."""
+    return [gate.exec.command for gate in gates if gate.exec is not None]

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from crds.desired import DesiredState
 from crds.fleet import Fleet
@@ -66,6 +67,12 @@ class TargetSpec:
     probes: tuple[Probe, ...]
     gates: tuple[Gate, ...]
     rollout: Rollout
+    statement: str | None = None
+    """What was signed about the release, for nodes to judge."""
+    trust: str | None = None
+    """The fleet's trust document, likewise."""
+    unsigned: str = ""
+    """Why the release does not meet the fleet's policy, and what to do; empty if it does, or nothing is demanded."""
 
     @cached_property
     def digest(self) -> str:
@@ -80,7 +87,7 @@ class TargetSpec:
     @cached_property
     def fingerprint(self) -> str:
         """Changes whenever anything but the revision changes."""
-        said = {
+        said: dict[str, Any] = {
             "release": self.digest,
             "hosts": {name: [host.address, host.zone] for name, host in self.hosts.items()},
             "pools": [[repr(pool)] for pool in self.pools],
@@ -89,6 +96,9 @@ class TargetSpec:
             "gates": [gate.model_dump(mode="json") for gate in self.gates],
             "rollout": self.rollout.model_dump(mode="json"),
         }
+        signed = [self.statement, self.trust, self.unsigned]
+        if any(signed):
+            said["signed"] = signed
         return hashlib.sha256(canonical_json(said)).hexdigest()[:16]
 
 
@@ -115,6 +125,9 @@ def _target(state: DesiredState, name: str, fleet_name: str, service_name: str) 
         probes=tuple(spec.probes),
         gates=tuple(spec.gates),
         rollout=spec.rollout,
+        statement=state.statements.get((fleet_name, service_name)),
+        trust=state.trust.get(fleet_name),
+        unsigned=state.unsigned.get((fleet_name, service_name), ""),
     )
 
 

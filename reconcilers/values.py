@@ -5,8 +5,7 @@ from typing import Literal
 
 from crds.base import WireModel
 from crds.messages import AdminState, PoolAssignment, ServerAssignment, ServerState, ServiceAssignment
-from crds.release import Release, canonical_json
-from crds.service import Probe
+from crds.release import canonical_json
 
 
 def written(model: WireModel) -> str:
@@ -39,18 +38,12 @@ def server_of(value: str) -> ServerAssignment:
     return ServerAssignment.model_validate_json(value)
 
 
-def service_value(
-    before: str | None, release: Release | None, following: Release | None, probes: list[Probe], address: str
-) -> str:
+def service_value(before: str | None, asked: ServiceAssignment) -> str:
     """What is asked of a host about its service; ``before`` as it is, where it says the same already."""
-    if before is not None:
-        known = service_of(before)
-        same = (_digest(known.release), _digest(known.next)) == (_digest(release), _digest(following))
-        if same and known.address == address and known.probes == probes:
-            return before
-    return written(ServiceAssignment(release=release, next=following, probes=probes, address=address))
+    return before if before is not None and _said(service_of(before)) == _said(asked) else written(asked)
 
 
-def _digest(release: Release | None) -> str:
-    """Compared in its place: it names all that a release is, and is worked out once."""
-    return release.digest if release else ""
+def _said(asked: ServiceAssignment) -> tuple[object, ...]:
+    """All that is asked; a release is compared by its digest, which names all that it is and is worked out once."""
+    digests = [release.digest if release else "" for release in (asked.release, asked.next)]
+    return (*digests, asked.probes, asked.address, asked.statement, asked.next_statement, asked.trust)

@@ -53,6 +53,8 @@ def _stalled(draft: Draft) -> tuple[str, str] | None:
         return "NoHosts", "the service's selector matches no host of the fleet; change spec.hosts or a host's labels"
     if draft.status.hold is not None:
         return draft.status.hold.reason, f"{draft.status.hold.message}. It goes on with the next release"
+    if draft.target.unsigned and draft.status.counts.current < draft.status.counts.total:
+        return "Unsigned", draft.target.unsigned
     if not draft.journeys and needs_downtime(draft):
         return "NeedsDowntime", "the only host serves customers; write rollout.downtime: allowed, or add a host"
     return None

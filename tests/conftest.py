@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
@@ -14,6 +15,12 @@ class Spread(LoadScopeScheduling):
     def _split_scope(self, nodeid: str) -> str:
         folder = nodeid.partition("::")[0].rpartition("/")[0]
         return folder if "/e2e/" in folder else nodeid
+
+
+def pytest_configure() -> None:
+    """Called by pytest. How long an example takes says nothing on a busy machine."""
+    hypothesis.settings.register_profile("drumbeat", deadline=None)
+    hypothesis.settings.load_profile("drumbeat")
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Spread:

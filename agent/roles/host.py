@@ -12,6 +12,7 @@ from agent.probes import Asked
 from agent.role import Observed, Steps, Wake
 from agent.roles.service import HostedService, Means
 from agent.secrets import Secrets
+from agent.trust import NodeTrust
 from agent.work import Jobs
 from bus.clock import Clock
 from crds.messages import Assignment, ServiceAssignment, ServiceReport, Stamp
@@ -37,6 +38,7 @@ class HostPorts:
     """For what takes minutes: downloads, unpacking, deleting."""
     probing: Executor
     """For what takes seconds at most."""
+    trust: NodeTrust
 
 
 class HostRole:
@@ -54,6 +56,7 @@ class HostRole:
     def converge(self, assignment: Assignment, now: datetime) -> Observed:
         self._meet(assignment)
         self._collect()
+        self._ports.trust.take(said.trust for said in assignment.services.values())
         allowed = not expired(assignment, now)
         reports: dict[str, ServiceReport] = {}
         waits: list[float] = []
@@ -95,6 +98,7 @@ class HostRole:
             installing=self._installing,
             probing=self._probing,
             keep=self._keep,
+            trust=ports.trust,
         )
         return HostedService(target, kept, means)
 

@@ -10,6 +10,7 @@ from agent.drivers.contracts import OperationDriver, Outcome
 from agent.drivers.operations.way import open_way
 from agent.expiry import expired
 from agent.role import Observed, Steps, Wake
+from agent.trust import NodeTrust
 from agent.work import Jobs
 from bus.clock import Clock
 from crds.messages import Assignment, OperationReport, OperationSpec, Stamp
@@ -31,6 +32,7 @@ class RunnerPorts:
     steps: Steps
     clock: Clock
     wake: Wake
+    trust: NodeTrust
     run: Callable[[OperationDriver, OperationSpec], Outcome] | None = None
     """Instead of ``run_operation``: the simulator has no sockets to open a way to a host."""
 
@@ -77,6 +79,10 @@ class RunnerRole:
         return sorted(waiting)[: max(0, self._ports.concurrency - len(self._begun))]
 
     def _start(self, identity: str, spec: OperationSpec) -> None:
+        self._ports.trust.take([spec.trust])
+        if refusal := self._ports.trust.operate(spec):
+            self._ended[identity] = _finished(Outcome("failed", refusal), 0.0)
+            return
         self._begun[identity] = self._ports.clock.monotonic()
         kind = "exec" if spec.command is not None else "http"
         self._jobs.start(identity, self._ports.run or run_operation, self._ports.drivers[kind], spec)

@@ -18,6 +18,7 @@ from agent.roles.effort import Effort
 from agent.roles.given import Given
 from agent.roles.telling import Sight, tell
 from agent.secrets import Secrets
+from agent.trust import NodeTrust
 from agent.work import Jobs
 from bus.clock import Clock
 from crds.messages import ProcessIdentity, ServiceAssignment, ServiceReport, Stamp
@@ -43,6 +44,7 @@ class Means:
     installing: Jobs[object]
     probing: Jobs[object]
     keep: Callable[[str, ServiceAssignment | None], None]
+    trust: NodeTrust
 
 
 @dataclass(frozen=True)
@@ -129,29 +131,41 @@ class HostedService:
         current = self._kept.release if self._kept else None
         state = ""
         self._tidy.aim(self._wants(wanted) or "")
-        if wanted and release and self._adopt(wanted, release, allowed):
+        refusal = self._refusal(wanted, release) if wanted and release else ""
+        if wanted and release and not refusal and self._adopt(wanted, release, allowed):
             current = release
         elif release:
-            state = "failed" if self._install.final else "installing" if self._install.begun else "expired"
+            state = "failed" if self._install.final or refusal else "installing" if self._install.begun else "expired"
         running = self._supervise(current)
         self._prefetch(wanted, allowed)
         self._clean(wanted, running)
-        notes = [self._install.failure] if state else []
+        notes = [refusal, *([self._install.failure] if state else [])]
         notes += [effort.failure for effort in (self._look_up, self._start, self._fetch, self._tidy)]
+        notes.append(self._means.trust.trouble)
         if wanted is None:
             notes.append("not assigned any more; kept as it was")
         failed = (self._look_up.final or self._start.final) and not state
         return Sight(running, "failed" if failed else state, self._fetched(wanted), notes, self._wants(wanted))
 
+    def _refusal(self, wanted: ServiceAssignment, release: Release) -> str:
+        """Why the wanted release must not run here. What is kept already keeps running, whoever is trusted now."""
+        trust = self._means.trust
+        return (
+            trust.keep(self._target, wanted) if self._keeps(release) else trust.install(self._target, release, wanted)
+        )
+
+    def _keeps(self, release: Release) -> bool:
+        return self._kept is not None and self._kept.release is not None and self._kept.release.digest == release.digest
+
     def _adopt(self, wanted: ServiceAssignment, release: Release, allowed: bool) -> bool:
         """Make the wanted release the one that is kept running, once it is installed."""
-        same = self._kept is not None and self._kept.release is not None and self._kept.release.digest == release.digest
+        same = self._keeps(release)
         there = self._installed(release) is not None
         if self._install.done and not there:
             self._install.aim("")  # somebody deleted it
         self._install.aim(release.digest)
         if there and (same or allowed or self._install.begun):
-            self._keep(wanted)
+            self._keep(wanted, release)
             return True
         if not there and allowed and self._install.may_try(self._means.clock.monotonic()):
             self._install.begun = True
@@ -159,8 +173,12 @@ class HostedService:
                 self._work("disk", self._install, self._do_install, release)
         return same and not self._install.begun
 
-    def _keep(self, wanted: ServiceAssignment) -> None:
-        kept = wanted.model_copy(update={"next": None})
+    def _keep(self, wanted: ServiceAssignment, release: Release) -> None:
+        """Only a statement that was proven is kept: it lets probes run for as long as the release does."""
+        before = self._kept.statement if self._kept and self._keeps(release) else None
+        proven = self._means.trust.proven(self._target, release, wanted.statement)
+        statement = wanted.statement if proven else before
+        kept = wanted.model_copy(update={"next": None, "next_statement": None, "trust": None, "statement": statement})
         if kept != self._kept:
             self._means.keep(self._target, kept)
             self._kept = kept
@@ -244,6 +262,8 @@ class HostedService:
 
     def _prefetch(self, wanted: ServiceAssignment | None, allowed: bool) -> None:
         following = wanted.next if wanted else None
+        if wanted and following and self._means.trust.fetch(self._target, following, wanted.next_statement):
+            following = None  # the agent's log says why, and so does the report once it is asked to run it
         self._fetch.aim(following.digest if following else "")
         busy = self._means.installing.busy(f"fetch {self._target}")
         if following and allowed and not busy and self._fetch.may_try(self._means.clock.monotonic()):
@@ -292,6 +312,10 @@ class HostedService:
         asked = self._whom(kept, kept.release) if due else None
         if asked:
             for state in due:
+                refusal = self._means.trust.probe(self._target, kept, state.probe)
+                if refusal:
+                    state.answer(refusal, stamp, now, self._means.random)
+                    continue
                 state.due = math.inf  # until it is answered
                 key = f"probe {self._target} {next(self._questions)}"
                 self._means.probing.start(key, self._do_ask, state, asked, stamp)

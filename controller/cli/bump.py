@@ -2,14 +2,13 @@
 
 import difflib
 import hashlib
-import os
 import subprocess
-import tempfile
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from controller.cli.files import replace_file
 from controller.cli.states import below, fail, read_directory
 from controller.cli.tables import show, talk
 from controller.source.entries import FileEntry
@@ -49,12 +48,14 @@ def bump(
     try:
         old = _read(repo / path)
         new = _new_text(repo, path, old, version, _checksums(artifact, sha256 or []))
-        _check(repo, path, new)
+        advice = _check(repo, path, new)
         if old != new:
-            _replace(repo / path, new)
+            replace_file(repo / path, new)
             show("".join(_diff(path, old or "", new)).rstrip())
         else:
             talk(f"{repo / path} says {version} already")
+        for words in advice:
+            talk(words)
         if commit or push:
             _commit(repo, path, f"Deploy {service} {version} on {fleet}")
         if push:
@@ -97,36 +98,16 @@ def _new_text(repo: Path, path: str, old: str | None, version: str, sha256: Sha2
     return new_version_file(version, sha256, _MODELINE if (repo / _SCHEMA).exists() else "")
 
 
-def _check(repo: Path, path: str, text: str) -> None:
-    """The whole state with the new file in it. Raises Refused."""
+def _check(repo: Path, path: str, text: str) -> list[str]:
+    """The whole state with the new file in it; what is left to do about signatures. Raises Refused."""
     data = text.encode()
     result = read_state(read_directory(repo) | {path: FileEntry("blob", data, len(data))}, "the files on disk")
     if result.state is None:
         raise Refused(errors(result.problems))
     for problem in below(repo, result.problems):
         talk(str(problem))
-
-
-def _replace(file: Path, text: str) -> None:
-    """Whole or not at all."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    mode = file.stat().st_mode & 0o777 if file.exists() else 0o666 & ~_umask()
-    descriptor, name = tempfile.mkstemp(dir=file.parent, prefix=".", suffix=".new")
-    try:
-        with os.fdopen(descriptor, "wb") as temporary:
-            temporary.write(text.encode())
-        Path(name).chmod(mode)
-        Path(name).replace(file)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-
-
-def _umask() -> int:
-    """It can only be read by setting it."""
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
+    statement = path.removesuffix(".yaml") + ".sig"
+    return [f"not signed yet; {problem.hint}" for problem in result.unsigned if problem.path == statement]
 
 
 def _diff(path: str, old: str, new: str) -> list[str]:

@@ -11,7 +11,7 @@ from controller.cli.states import below, counted, fail, plural, read_directory, 
 from controller.cli.tables import show, talk
 from controller.cli.textform import Text, TextForm
 from controller.source.git import GitError
-from controller.source.problems import Problem, errors
+from controller.source.problems import Problem, errors, in_order
 from controller.source.reader import ReadResult, read_state
 
 
@@ -26,7 +26,9 @@ def lint(
 ) -> None:
     """Check a state directory or a commit, and say every mistake at once.
 
-    What lint accepts, the controller takes. Mistakes are printed as PATH:LINE:COLUMN: error: FIELD: what (what to do).
+    What lint accepts, the controller takes. A release without the signatures that a policy demands is a mistake, too:
+    the controller would take the commit and hold that target. Mistakes are printed as PATH:LINE:COLUMN: error: FIELD:
+    what (what to do).
 
     Exit codes: 0 good, perhaps with warnings; 1 refused; 2 wrong use.
     """
@@ -37,9 +39,13 @@ def lint(
             result, root = _on_disk(directory / folder if folder else directory)
     except GitError as error:
         raise fail(error) from error
-    _print(below(root, result.problems), output)
+    _print(below(root, in_order([*result.problems, *result.unsigned])), output)
     if result.state is None:
         talk(f"{counted(result.problems)}: the controller would refuse this")
+        raise typer.Exit(FAILED)
+    if result.unsigned:
+        names = ", ".join(problem.target for problem in result.unsigned)
+        talk(f"{counted(result.unsigned)}: the controller would take this, and hold {names}")
         raise typer.Exit(FAILED)
     state = result.state
     found = f"{plural(len(state.versions), 'target')}, {plural(len(state.fleets), 'fleet')}"

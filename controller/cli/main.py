@@ -12,6 +12,7 @@ COMMANDS = {
     "schema": Row("controller.cli.schema:schema", "Print or write the JSON Schemas of the state files, for editors."),
     "diff": Row("controller.cli.diff:diff", "Say what one commit changes against another, or against the hosts."),
     "bump": Row("controller.cli.bump:bump", "Write a version file: deploy a version of a service on a fleet."),
+    "release": Row("controller.cli.release:release", "Sign releases, and say whose signatures nodes believe."),
     "get": Row("controller.cli.get:get", "Show targets, nodes, rollouts or pools."),
     "describe": Row(
         "controller.cli.describe:describe",

@@ -10,7 +10,7 @@ import typer
 from controller.cli.options import FAILED
 from controller.cli.tables import show, talk
 from controller.source.decoding import MAX_BYTES
-from controller.source.entries import FileEntry, is_yaml
+from controller.source.entries import FileEntry, is_read
 from controller.source.git import Git, GitError
 from controller.source.problems import Problem, errors
 from controller.source.reader import ReadResult, read_state
@@ -51,7 +51,7 @@ def _entry(path: Path) -> FileEntry:
     if path.is_dir():
         return FileEntry("submodule")
     size = path.stat().st_size
-    wanted = is_yaml(path.name) and size <= MAX_BYTES
+    wanted = is_read(path.name) and size <= MAX_BYTES
     return FileEntry("blob", path.read_bytes() if wanted else None, size)
 
 

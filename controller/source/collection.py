@@ -9,6 +9,7 @@ from controller.source.validating import Loaded
 from crds.desired import DesiredState
 from crds.fleet import Fleet, Host
 from crds.loadbalancer import LoadBalancer
+from crds.policy import Policy
 from crds.service import Service, ServiceSpec
 from crds.versionfile import VersionFile
 from reconcilers.overrides import service_on
@@ -60,6 +61,7 @@ class Collection:
     """By (fleet, name)."""
     versions: dict[tuple[str, str], Loaded] = field(default_factory=dict)
     """By (fleet, service)."""
+    policies: dict[str, Loaded] = field(default_factory=dict)
 
     def add(self, loaded: Loaded) -> None:
         """Take one file in."""
@@ -73,6 +75,8 @@ class Collection:
                 self.balancers[place.fleet, place.name] = loaded
             case "Version":
                 self.versions[place.fleet, place.name] = loaded
+            case "Policy":
+                self.policies[place.name] = loaded
 
     def state(self, revision: str) -> DesiredState:
         """The valid resources."""
@@ -82,6 +86,7 @@ class Collection:
             services={name: each.model for name, each in self.services.items() if isinstance(each.model, Service)},
             balancers={key: each.model for key, each in self.balancers.items() if isinstance(each.model, LoadBalancer)},
             versions={key: each.model for key, each in self.versions.items() if isinstance(each.model, VersionFile)},
+            policies={name: each.model for name, each in self.policies.items() if isinstance(each.model, Policy)},
         )
 
     def deployed(self) -> Iterator[Deployed]:

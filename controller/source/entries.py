@@ -15,5 +15,10 @@ class FileEntry:
 
 
 def is_yaml(path: str) -> bool:
-    """Whether the file's content matters: nothing else is read. ``.yml`` counts, so that it can be refused."""
+    """Whether the file may hold a resource. ``.yml`` counts, so that it can be refused."""
     return path.lower().endswith((".yaml", ".yml"))
+
+
+def is_read(path: str) -> bool:
+    """Whether the file's content matters: nothing but resources, and what is signed beside them, is read."""
+    return is_yaml(path) or path.endswith((".sig", ".trust"))

@@ -10,16 +10,17 @@ from controller.source.entries import FileEntry, is_yaml
 from controller.source.problems import Problem
 from crds.base import not_a_device
 
-Kind = Literal["Fleet", "Service", "LoadBalancer", "Version"]
+Kind = Literal["Fleet", "Service", "LoadBalancer", "Version", "Policy"]
 
 LAYOUT: dict[Kind, str] = {
     "Fleet": "fleets/FLEET.yaml",
     "Service": "services/SERVICE.yaml",
     "LoadBalancer": "balancers/FLEET/NAME.yaml",
     "Version": "versions/FLEET/SERVICE.yaml",
+    "Policy": "policies/NAME.yaml",
 }
 _FOLDERS: dict[str, Kind] = {pattern.split("/")[0]: kind for kind, pattern in LAYOUT.items()}
-_NOT_YET = ("freezes", "policies", "sinks")
+_NOT_YET = ("freezes", "sinks")
 _KIND = re.compile(rb"""^kind:\s*["']?(\w+)""", re.MULTILINE)
 
 

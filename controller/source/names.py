@@ -8,23 +8,25 @@ from controller.source.problems import FieldPath, Problem
 from controller.source.validating import Loaded
 from crds.fleet import Fleet
 from crds.loadbalancer import LoadBalancer
+from crds.policy import Policy
 from crds.service import Service
 
 
 def name_problems(collection: Collection) -> Iterator[Problem]:
     """Everything about names that hold files together."""
-    for files in (collection.fleets, collection.services, collection.balancers):
+    for files in (collection.fleets, collection.services, collection.balancers, collection.policies):
         for loaded in files.values():
             yield from _differs_from_file(loaded, {other.place.name: other for other in files.values()})
     yield from _unknown_fleets(collection)
     yield from _unknown_services(collection)
     yield from _overrides_for_nobody(collection)
+    yield from _fleets_of_policies(collection)
     yield from _nodes_twice(collection)
     yield from _unknown_nodes(collection)
 
 
 def _differs_from_file(loaded: Loaded, others: dict[str, Loaded]) -> Iterator[Problem]:
-    if not isinstance(loaded.model, Fleet | Service | LoadBalancer):
+    if not isinstance(loaded.model, Fleet | Service | LoadBalancer | Policy):
         return
     name, file = loaded.model.metadata.name, loaded.place
     if name == file.name:
@@ -59,6 +61,22 @@ def _overrides_for_nobody(collection: Collection) -> Iterator[Problem]:
                     hint = _meant(fleet, collection.fleets, f"add fleets/{fleet}.yaml, or remove these lines")
                     path = ("spec", "fleets", fleet)
                     yield loaded.document.problem(path, f"there is no fleet {fleet}", hint, key=True)
+
+
+def _fleets_of_policies(collection: Collection) -> Iterator[Problem]:
+    """A fleet has one policy: of two, nobody could tell which counts."""
+    seen: dict[str, Loaded] = {}
+    for loaded in collection.policies.values():
+        if not isinstance(loaded.model, Policy):
+            continue
+        for number, fleet in enumerate(loaded.model.spec.fleets):
+            path, first = ("spec", "fleets", number), seen.setdefault(fleet, loaded)
+            if fleet not in collection.fleets:
+                hint = _meant(fleet, collection.fleets, f"add fleets/{fleet}.yaml, or remove this line")
+                yield loaded.document.problem(path, f"there is no fleet {fleet}", hint)
+            elif first is not loaded:
+                message = f"fleet {fleet} already has a policy: {first.place.path}"
+                yield loaded.document.problem(path, message, "remove the fleet from one of them")
 
 
 def _nodes_twice(collection: Collection) -> Iterator[Problem]:

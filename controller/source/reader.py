@@ -1,7 +1,7 @@
 """Reading desired state: from a commit's files to all its resources, or to every reason why not."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from controller.source.collection import Collection
 from controller.source.deployments import deployment_problems
@@ -9,6 +9,7 @@ from controller.source.entries import FileEntry
 from controller.source.layout import LAYOUT, in_layout, path_problems, place_of
 from controller.source.names import name_problems
 from controller.source.problems import Problem, errors, in_order
+from controller.source.signatures import signatures
 from controller.source.validating import load_resource, unread
 from crds.desired import DesiredState
 
@@ -20,6 +21,8 @@ class ReadResult:
     state: DesiredState | None
     problems: list[Problem]
     """In the order of files and lines."""
+    unsigned: list[Problem] = field(default_factory=list)
+    """Releases that do not meet their fleet's policy: the commit is taken, and each holds its own target."""
 
 
 def read_state(files: Mapping[str, FileEntry], revision: str) -> ReadResult:
@@ -44,5 +47,7 @@ def read_state(files: Mapping[str, FileEntry], revision: str) -> ReadResult:
         collection.add(loaded)
     problems += name_problems(collection)
     problems += deployment_problems(collection)
-    state = None if errors(problems) else collection.state(revision)
-    return ReadResult(state, in_order(problems))
+    signed = signatures(files, collection)
+    problems += signed.problems
+    state = None if errors(problems) else signed.attached(collection.state(revision))
+    return ReadResult(state, in_order(problems), signed.held())

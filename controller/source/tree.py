@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from controller.source.decoding import MAX_BYTES
-from controller.source.entries import FileEntry, is_yaml
+from controller.source.entries import FileEntry, is_read
 from controller.source.git import Git, GitError
 
 
@@ -28,7 +28,7 @@ class _Listed:
     @property
     def wanted(self) -> bool:
         """Whether its content must be read."""
-        return self.mode.startswith("100") and is_yaml(self.path) and self.size <= MAX_BYTES
+        return self.mode.startswith("100") and is_read(self.path) and self.size <= MAX_BYTES
 
 
 def resolve(git: Git, name: str) -> str:

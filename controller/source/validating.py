@@ -16,6 +16,7 @@ from controller.source.wording import complaints
 from crds.base import FileModel
 from crds.fleet import Fleet
 from crds.loadbalancer import LoadBalancer
+from crds.policy import Policy
 from crds.service import Service, ServiceSpec
 from crds.versionfile import VersionFile
 from reconcilers.overrides import overlay
@@ -25,6 +26,7 @@ MODELS: dict[Kind, type[FileModel]] = {
     "Service": Service,
     "LoadBalancer": LoadBalancer,
     "Version": VersionFile,
+    "Policy": Policy,
 }
 _Model = TypeVar("_Model", bound=BaseModel)
 _MOST_PROBLEMS = 100

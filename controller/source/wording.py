@@ -37,6 +37,10 @@ PATTERNS = {
     r"^/[!-~]*$": ("a path of a URL", "write a path that begins with /, such as /health, without spaces"),
     r"^[A-Za-z_][A-Za-z0-9_]*$": ("a variable's name", "write letters, digits and _, not beginning with a digit"),
     r"^[a-z_][a-z0-9_-]{0,31}$": ("an account", "write a user name in lower case, such as trading"),
+    r"^(ed25519:[0-9a-f]{64}|ssh-ed25519 [A-Za-z0-9+/]+=*( .*)?)$": (
+        "a public key",
+        "copy the line of the .pub file, which begins with ssh-ed25519, or write ed25519: and 64 hexadecimal digits",
+    ),
 }
 """What each pattern of crds/ stands for, and how to meet it."""
 

@@ -16,6 +16,7 @@ from agent.role import Role, Wake
 from agent.roles.balancer import BalancerRole
 from agent.roles.host import HostPorts, HostRole
 from agent.roles.runner import RunnerPorts, RunnerRole
+from agent.trust import NodeTrust
 from bus.clock import Clock
 from bus.envelope import open_assignment, seal_report
 from bus.keys import PublicKey, SigningKey
@@ -172,6 +173,7 @@ class HostNode(SimNode):
                     wake=self._wake,
                     installing=self.executor(self.install_delay),
                     probing=self.executor(lambda: 0.005),
+                    trust=NodeTrust(None, journal.steps("trust"), self.clock),
                 )
             )
         ]
@@ -214,6 +216,7 @@ class RunnerNode(SimNode):
             steps=journal.steps("runner"),
             clock=self.clock,
             wake=self._wake,
+            trust=NodeTrust(None, journal.steps("trust"), self.clock),
             run=lambda _kind, spec: self._run(spec),
         )
         return [RunnerRole(ports)]

@@ -101,7 +101,7 @@ CASES = [
         "no state",
         dict.fromkeys(GOOD) | {"README.md": "x"},
         ".: error: there is no desired state here (it lies in fleets/FLEET.yaml, services/SERVICE.yaml, "
-        "balancers/FLEET/NAME.yaml, versions/FLEET/SERVICE.yaml)",
+        "balancers/FLEET/NAME.yaml, versions/FLEET/SERVICE.yaml, policies/NAME.yaml)",
     ),
 ]
 

@@ -11,6 +11,7 @@ from agent.journal import Journal
 from agent.probes import Asked
 from agent.role import Observed
 from agent.roles.host import HostPorts, HostRole
+from agent.trust import NodeTrust
 from crds.messages import Assignment, ServiceAssignment, ServiceReport, Stamp
 from crds.release import Release
 from crds.service import HttpCheck, Probe
@@ -67,6 +68,7 @@ class Host:
                 wake=lambda: None,
                 installing=self.installing,
                 probing=self.probing,
+                trust=NodeTrust(None, journal.steps("trust"), self.clock),
             )
         )
 

@@ -199,3 +199,16 @@ def test_what_is_no_hash_of_a_token_is_refused(tmp_path: Path, wrong: str) -> No
     path.write_text(json.dumps({**json.loads(path.read_text()), "tokenHash": wrong}))
     with pytest.raises(BadKey, match="base64 of 36 bytes"):
         ring.entry("host-1")
+
+
+def test_an_openssh_line_is_the_same_key_as_its_hexadecimal_form() -> None:
+    """Test key 1 of RFC 8032, section 7.1."""
+    raw = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a"
+    line = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAINdamAGCsQq31Uv+08lkBzoO4XLz2qYjJa8CGmj3B1Ea ann@home"
+    assert key_id(parse_public(line)) == key_id(parse_public(f"ed25519:{raw}"))
+
+
+@pytest.mark.parametrize("line", ["ssh-ed25519 ", "ssh-ed25519 AAAA", "ssh-ed25519 !!!", "ssh-rsa AAAA"])
+def test_a_line_that_is_no_ed25519_key_is_refused(line: str) -> None:
+    with pytest.raises(BadKey):
+        parse_public(line)

@@ -8,11 +8,16 @@ import pytest
 from agent.drivers.contracts import Outcome
 from agent.role import Observed
 from agent.roles.runner import RunnerPorts, RunnerRole
+from agent.trust import NodeTrust
 from crds.messages import OperationReport, OperationSpec
 from tests.simulation.drivers import SimClock, SimExecutor
 from tests.support.roles import NOON, MemorySteps, assignment
 
 SPEC = OperationSpec(name="smoke", target="api@prod", host="vm1", version="1.0", command=["smoke"], address="h:80")
+
+
+def unpinned() -> NodeTrust:
+    return NodeTrust(None, MemorySteps(), SimClock())
 
 
 class Recorder:
@@ -46,7 +51,7 @@ class Runner:
         self.executor = SimExecutor(self.clock, lambda: 1.0)
         drivers = {"exec": self.driver, "http": self.driver}
         self.role = RunnerRole(
-            RunnerPorts(drivers, self.executor, self.concurrency, self.steps, self.clock, lambda: None)
+            RunnerPorts(drivers, self.executor, self.concurrency, self.steps, self.clock, lambda: None, unpinned())
         )
 
     def ask(self, *identities: str, expired: bool = False) -> Observed:
@@ -148,6 +153,7 @@ def test_a_drivers_defect_proves_nothing(runner: Runner) -> None:
 def test_the_end_of_an_operation_wakes_the_core() -> None:
     woken: list[bool] = []
     with ThreadPoolExecutor(1) as executor:
-        ports = RunnerPorts({"exec": Recorder()}, executor, 1, MemorySteps(), SimClock(), lambda: woken.append(True))
+        wake = lambda: woken.append(True)  # noqa: E731
+        ports = RunnerPorts({"exec": Recorder()}, executor, 1, MemorySteps(), SimClock(), wake, unpinned())
         RunnerRole(ports).converge(assignment(1, operations={"one": SPEC}), NOON)
     assert woken

@@ -1,0 +1,68 @@
+"""Policy: what a fleet demands of whatever is deployed on it."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from crds.base import API_VERSION, FileModel, Metadata, Name
+
+PublicKeyText = Annotated[
+    str,
+    Field(
+        pattern=r"^(ed25519:[0-9a-f]{64}|ssh-ed25519 [A-Za-z0-9+/]+=*( .*)?)$",
+        description="an Ed25519 public key: a line such as ssh-keygen writes, or ed25519: and 64 hexadecimal digits",
+    ),
+]
+
+
+class PolicyKey(FileModel):
+    """Somebody who may sign."""
+
+    name: Name = Field(description="whose key it is")
+    key: PublicKeyText
+
+
+class ReleasePolicy(FileModel):
+    """Who signs releases. Nodes learn it from a trust document that roots have signed, never from this file."""
+
+    threshold: Annotated[int, Field(ge=1, le=32)] = Field(
+        default=1, description="how many different keys must have signed a release"
+    )
+    keys: Annotated[list[PolicyKey], Field(min_length=1)] = Field(description="keys that sign releases")
+    revoked: list[PolicyKey] = Field(default_factory=list, description="keys that must never be believed again")
+    floors: dict[Name, Annotated[int, Field(ge=0, lt=2**53)]] = Field(
+        default_factory=dict, description="by service: releases signed with a lower sequence are refused"
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        keys = [_bare(each.key) for each in self.keys]
+        gone = {_bare(each.key) for each in self.revoked}
+        if len(set(keys)) < len(keys):
+            raise ValueError("a key is listed twice; it counts once, so list each once")
+        if gone & set(keys):
+            raise ValueError("a key is both listed and revoked; remove it from one of the lists")
+        if self.threshold > len(keys):
+            raise ValueError(f"threshold {self.threshold} cannot be met by {len(keys)} keys; add keys, or lower it")
+        return self
+
+
+def _bare(key: str) -> str:
+    """A key without the comment that may follow it."""
+    return " ".join(key.split(" ")[:2])
+
+
+class PolicySpec(FileModel):
+    """What is demanded, and where."""
+
+    fleets: Annotated[list[Name], Field(min_length=1)] = Field(description="the fleets it holds for")
+    releases: ReleasePolicy = Field(description="who signs releases")
+
+
+class Policy(FileModel):
+    """policies/NAME.yaml: rules for fleets."""
+
+    api_version: Literal["drumbeat/v1alpha1"] = Field(description=f"always {API_VERSION}")
+    kind: Literal["Policy"]
+    metadata: Metadata
+    spec: PolicySpec

@@ -1,0 +1,61 @@
+"""What is signed away from the controller: statements about releases, and whom nodes trust to make them.
+
+Both travel as DSSE envelopes. Nodes pin root keys; roots sign the trust document, its keys sign statements. Source of
+the roles: The Update Framework (https://theupdateframework.github.io/specification/latest/), root and targets.
+"""
+
+import hashlib
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from crds.base import WireModel
+from crds.messages import Count
+from crds.release import canonical_json
+from crds.service import Probe
+
+RELEASE_TYPE = "application/vnd.drumbeat.release.v1+json"
+TRUST_TYPE = "application/vnd.drumbeat.trust.v1+json"
+
+CommandKind = Literal["probe", "gate"]
+
+
+class Statement(WireModel):
+    """That a release of a service may run on some fleets, with these commands around it."""
+
+    service: str
+    fleets: list[str] | Literal["all"]
+    version: str = Field(description="for people, and for what gates are told; the digest covers it too")
+    release: str = Field(description="the release's digest")
+    commands: list[str] = Field(description="digests of every exec probe and exec gate, see command_digest()")
+    sequence: Count = Field(description="grows per service: seconds since 1970 when it was signed")
+
+
+class NamedKey(WireModel):
+    """A public key and whose it is."""
+
+    name: str
+    key: str
+
+
+class TrustDocument(WireModel):
+    """Whom nodes believe about releases. The newest version wins; an older one is refused."""
+
+    version: Count
+    fleets: list[str]
+    threshold: Annotated[int, Field(ge=1)] = Field(description="how many different keys must have signed a release")
+    keys: list[NamedKey]
+    revoked: list[NamedKey] = Field(default_factory=list, description="never believed, wherever else they are named")
+    floors: dict[str, Count] = Field(default_factory=dict, description="by service: lower sequences are refused")
+    expires: datetime | None = Field(default=None, description="nothing new is believed after this")
+
+
+def command_digest(kind: CommandKind, command: list[str]) -> str:
+    """Name a command by its content and by what it is for: a gate's command is no probe's."""
+    return hashlib.sha256(canonical_json({"kind": kind, "command": command})).hexdigest()
+
+
+def probe_commands(probes: list[Probe]) -> list[list[str]]:
+    """The commands among a service's probes."""
+    return [probe.exec.command for probe in probes if probe.exec is not None]

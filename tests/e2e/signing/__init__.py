@@ -1,0 +1,1 @@
+"""A fleet of one whose node pins roots."""

@@ -1,0 +1,214 @@
+"""release: sign, verify and trust, with keys as people have them."""
+
+import json
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
+
+from bus.keys import generate_key, load_private_key, public_text, save_private_key, write_secret
+from bus.trust import read_statement, read_trust
+from tests.support.cli import run, state_repository
+from tests.support.state_files import SERVICE, write
+
+SIG, TRUST = Path("versions/prod/api.sig"), Path("policies/prod.trust")
+OTHER = "b" * 64
+
+
+@pytest.fixture
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A state directory with a policy; the keys of ci, qa and two roots lie beside it."""
+    state = state_repository(tmp_path, monkeypatch)
+    for name in ("ci", "qa", "root1", "root2"):
+        save_private_key(tmp_path / name, generate_key())
+    write(state, {"policies/prod.yaml": policy(tmp_path)})
+    return state
+
+
+def public(folder: Path, name: str) -> str:
+    return public_text(load_private_key(folder / name).public_key)
+
+
+def policy(folder: Path, threshold: int = 1, more: str = "", names: tuple[str, ...] = ("ci", "qa")) -> str:
+    keys = "".join(f'\n      - {{name: {name}, key: "{public(folder, name)}"}}' for name in names)
+    return f"""\
+apiVersion: drumbeat/v1alpha1
+kind: Policy
+metadata: {{name: prod}}
+spec:
+  fleets: [prod]
+  releases:
+    threshold: {threshold}
+    keys:{keys}
+{more}"""
+
+
+def pinned(folder: Path, threshold: int = 2) -> Path:
+    path = folder / "trust.yaml"
+    roots = "".join(f'\n  - "{public(folder, name)}"' for name in ("root1", "root2"))
+    path.write_text(f"fleet: prod\nthreshold: {threshold}\nroots:{roots}\n")
+    return path
+
+
+def test_lint_asks_for_a_signature_and_is_content_with_it(state: Path, tmp_path: Path) -> None:
+    before = run("lint")
+    assert before.exit_code == 1
+    assert "versions/prod/api.sig: error: api@prod is not signed" in before.stdout
+    assert "the controller would take this, and hold api@prod" in before.stderr
+    done = run("release", "sign", "api@prod", "--key", tmp_path / "ci")
+    assert (done.exit_code, done.stdout) == (0, f"{SIG}\n")
+    assert "signed api@prod 1.0.0" in done.stderr
+    assert run("lint").exit_code == 0
+
+
+def test_lint_says_in_json_what_is_unsigned(state: Path) -> None:
+    found = json.loads(run("lint", "-o", "json").stdout)
+    assert (found["errors"], found["problems"][0]["target"]) == (1, "api@prod")
+
+
+def test_a_second_key_joins_the_first(state: Path, tmp_path: Path) -> None:
+    write(state, {"policies/prod.yaml": policy(tmp_path, threshold=2)})
+    run("release", "sign", "api@prod", "--key", tmp_path / "ci")
+    first = read_statement(SIG.read_text())
+    assert "bears 1 of 2 signatures" in run("release", "verify", "api@prod").stderr
+    run("release", "sign", "api@prod", "--key", tmp_path / "qa")
+    assert read_statement(SIG.read_text()) == first
+    done = run("release", "verify", "api@prod")
+    assert done.exit_code == 0
+    assert "signed by ci, qa" in done.stdout
+    assert run("lint").exit_code == 0
+
+
+def test_signing_twice_changes_nothing(state: Path, tmp_path: Path) -> None:
+    run("release", "sign", "api@prod", "--key", tmp_path / "ci")
+    before = SIG.read_text()
+    run("release", "sign", "api@prod", "--key", tmp_path / "ci")
+    assert SIG.read_text() == before
+
+
+def test_a_new_release_begins_anew(state: Path, tmp_path: Path) -> None:
+    """What was signed about the former one is replaced, and the sequence grows whatever the clock says."""
+    run("release", "sign", "api@prod", "--key", tmp_path / "ci")
+    before = read_statement(SIG.read_text())
+    bumped = run("bump", "api", "1.1.0", "--fleet", "prod", "--sha256", OTHER)
+    assert bumped.exit_code == 0
+    assert "not signed yet; run: drumbeat release sign api@prod --key FILE" in bumped.stderr
+    assert "what was signed is another release (1.0.0" in run("release", "verify", "api@prod").stderr
+    run("release", "sign", "api@prod", "--key", tmp_path / "qa")
+    after = read_statement(SIG.read_text())
+    assert (after.version, after.sequence > before.sequence) == ("1.1.0", True)
+    assert run("release", "verify", "api@prod").stdout.startswith("api@prod 1.1.0 may run: signed by qa")
+
+
+def test_a_changed_gate_is_signed_anew(state: Path, tmp_path: Path) -> None:
+    run("release", "sign", "api@prod", "--key", tmp_path / "ci")
+    write(state, {"services/api.yaml": SERVICE.replace("./smoke", "./other")})
+    assert "the gate's command './other {url}' was not signed" in run("release", "verify", "api@prod").stderr
+    run("release", "sign", "api@prod", "--key", tmp_path / "ci")
+    assert run("release", "verify", "api@prod").exit_code == 0
+
+
+def test_a_statement_may_be_for_several_fleets(state: Path, tmp_path: Path) -> None:
+    run("release", "sign", "api@prod", "--key", tmp_path / "ci", "--fleet", "staging")
+    assert read_statement(SIG.read_text()).fleets == ["prod", "staging"]
+    run("release", "sign", "api@prod", "--key", tmp_path / "ci", "--fleet", "all")
+    assert read_statement(SIG.read_text()).fleets == "all"
+
+
+def test_a_damaged_file_is_written_anew(state: Path, tmp_path: Path) -> None:
+    write(state, {str(SIG): "<<<<<<< HEAD"})
+    assert run("lint").exit_code == 1
+    assert run("release", "sign", "api@prod", "--key", tmp_path / "ci").exit_code == 0
+    assert run("lint").exit_code == 0
+
+
+@pytest.mark.parametrize("passphrase", ["", "correct horse"])
+def test_keys_of_openssh_sign(state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, passphrase: str) -> None:
+    """In the form of ssh-keygen, with and without a passphrase."""
+    key, made = tmp_path / "id_ed25519", Ed25519PrivateKey.generate()
+    locked = BestAvailableEncryption(passphrase.encode()) if passphrase else NoEncryption()
+    write_secret(key, made.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, locked))
+    line = made.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
+    text = policy(tmp_path, names=()) + f'\n      - {{name: ann, key: "{line} ann@home"}}\n'
+    write(state, {"policies/prod.yaml": text})
+    monkeypatch.setenv("DRUMBEAT_KEY_PASSPHRASE", "wrong")
+    done = run("release", "sign", "api@prod", "--key", key)
+    assert ("cannot be opened with that passphrase" in done.stderr) == bool(passphrase)
+    monkeypatch.setenv("DRUMBEAT_KEY_PASSPHRASE", passphrase)
+    assert run("release", "sign", "api@prod", "--key", key).exit_code == 0
+    assert "signed by ann" in run("release", "verify", "api@prod").stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["sign", "api@prod", "--key", "missing"], "missing: cannot be read"),
+        (["sign", "api@test", "--key", "KEY"], "run: drumbeat bump api VERSION --fleet test"),
+        (["sign", "api@prod", "--key", "README"], "not a private key in PEM (PKCS8) or OpenSSH form"),
+        (["verify", "api@prod", "--trust", "missing"], "there is no file missing; without it a node runs what is"),
+        (["trust", "test", "--root", "KEY"], "there is no policies/test.yaml; there are: prod"),
+    ],
+)
+def test_what_is_wrong_is_said(state: Path, tmp_path: Path, words: list[str], said: str) -> None:
+    (state / "README").write_text("hello")
+    (state / "README").chmod(0o600)
+    done = run("release", *[str(tmp_path / "ci") if word == "KEY" else word for word in words])
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert said in done.stderr
+
+
+def test_a_name_that_is_no_target(state: Path, tmp_path: Path) -> None:
+    done = run("release", "sign", "api", "--key", tmp_path / "ci")
+    assert done.exit_code == 2
+    assert "SERVICE@FLEET" in done.stderr
+
+
+def test_verify_says_what_a_node_would_say(state: Path, tmp_path: Path) -> None:
+    roots = pinned(tmp_path)
+    run("release", "sign", "api@prod", "--key", tmp_path / "ci")
+    verify = ("release", "verify", "api@prod", "--trust", roots)
+    assert "there is no trust document for prod" in run(*verify).stderr
+    run("release", "trust", "prod", "--root", tmp_path / "root1")
+    assert "bears 1 of 2 signatures of roots" in run(*verify).stderr
+    run("release", "trust", "prod", "--root", tmp_path / "root2")
+    done = run(*verify)
+    assert (done.exit_code, "may run: signed by ci" in done.stdout) == (0, True)
+
+
+def test_a_trust_document_gets_a_version_when_it_says_something_else(state: Path, tmp_path: Path) -> None:
+    def version() -> int:
+        return read_trust(TRUST.read_text()).version
+
+    run("release", "trust", "prod", "--root", tmp_path / "root1", "--valid", "90d")
+    first = read_trust(TRUST.read_text())
+    run("release", "trust", "prod", "--root", tmp_path / "root2")
+    assert read_trust(TRUST.read_text()) == first  # the second root joins, the expiry stays
+    run("release", "trust", "prod", "--root", tmp_path / "root1", "--valid", "91d")
+    assert version() == 2
+    revoked = f'    revoked: [{{name: qa, key: "{public(tmp_path, "qa")}"}}]\n    floors: {{api: 5}}\n'
+    write(state, {"policies/prod.yaml": policy(tmp_path, more=revoked, names=("ci",))})
+    assert "nodes go by it" in run("lint").stdout
+    run("release", "trust", "prod", "--root", tmp_path / "root1")
+    document = read_trust(TRUST.read_text())
+    assert (document.version, document.floors, [each.name for each in document.revoked]) == (3, {"api": 5}, ["qa"])
+
+
+def test_a_damaged_trust_document_is_not_begun_again_at_one(state: Path, tmp_path: Path) -> None:
+    """Nodes refuse versions that they had."""
+    write(state, {str(TRUST): "{"})
+    done = run("release", "trust", "prod", "--root", tmp_path / "root1")
+    assert done.exit_code == 1
+    assert "bring the file back from git" in done.stderr
+
+
+def test_an_expired_trust_document(state: Path, tmp_path: Path) -> None:
+    done = run("release", "trust", "prod", "--root", tmp_path / "root1", "--valid", "0s")
+    assert (done.exit_code, "0s" in done.stderr) == (2, True)
+    assert run("release", "trust", "prod", "--root", tmp_path / "root1", "--valid", "soon").exit_code == 2

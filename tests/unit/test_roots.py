@@ -1,0 +1,55 @@
+"""trust.yaml: what is pinned on a node, and every mistake in it."""
+
+from pathlib import Path
+
+import pytest
+
+from bus.keys import BadKey, public_text
+from bus.roots import read_roots
+
+KEY = "ed25519:d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a"  # of RFC 8032, section 7.1
+
+
+def written(folder: Path, text: str, mode: int = 0o644) -> Path:
+    path = folder / "trust.yaml"
+    path.write_text(text)
+    path.chmod(mode)
+    return path
+
+
+def test_roots_are_read(tmp_path: Path) -> None:
+    roots = read_roots(written(tmp_path, f'fleet: prod\nthreshold: 1\nroots: ["{KEY}"]\n'))
+    assert roots is not None
+    assert (roots.fleet, roots.threshold, [public_text(key) for key in roots.keys]) == ("prod", 1, [KEY])
+
+
+def test_without_the_file_nothing_is_pinned(tmp_path: Path) -> None:
+    assert read_roots(tmp_path / "trust.yaml") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "the whole file: "),
+        ("fleet: [", "is not YAML"),
+        (f'roots: ["{KEY}"]', "fleet: Field required; write fleet, threshold and roots"),
+        ("fleet: prod\nroots: []", "roots: List should have at least 1 item"),
+        ("fleet: prod\nroots: [abc]", "roots.0: "),
+        ("fleet: prod\nroots: ['ssh-ed25519 AAAA']", "is not a whole OpenSSH public key"),
+        (f'fleet: prod\nthreshold: 0\nroots: ["{KEY}"]', "threshold: "),
+        (f'fleet: prod\nthreshold: 2\nroots: ["{KEY}", "{KEY}"]', "threshold: 2 cannot be met by 1 roots"),
+        (f'fleet: prod\nroots: ["{KEY}"]\nroot: 1', "root: Extra inputs are not permitted"),
+    ],
+)
+def test_a_mistake_is_named(tmp_path: Path, text: str, words: str) -> None:
+    path = written(tmp_path, text)
+    with pytest.raises(BadKey) as caught:
+        read_roots(path)
+    assert words in str(caught.value)
+    assert str(path) in str(caught.value)
+
+
+def test_a_file_that_others_may_change_pins_nothing(tmp_path: Path) -> None:
+    path = written(tmp_path, f'fleet: prod\nroots: ["{KEY}"]\n', 0o664)
+    with pytest.raises(BadKey, match="chmod go-w"):
+        read_roots(path)
