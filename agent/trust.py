@@ -1,8 +1,8 @@
 """What a node believes about releases: nothing is installed, started or run that the pinned roots do not lead to.
 
 The roots are a file that whoever sets the node up has written; the newest trust document that they have signed is
-journaled, so that an older one is refused after a restart too. Verifying costs about a tenth of a millisecond for each
-signature and is done once for each statement.
+journaled, so that an older one is refused after a restart too. Verifying a statement takes about a millisecond, and is
+done once for each; a pass costs 25 microseconds a service.
 """
 
 import hashlib

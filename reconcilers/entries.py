@@ -85,13 +85,12 @@ def _service_entry(target: TargetSpec, facts: HostFacts, fetch: bool) -> dict[tu
     release, known = _release(target, facts)
     if not known:
         return {}
-    following = target.release if fetch and release and target.digest != release.digest else None
-    if target.unsigned:
-        following = None
+    newer = release is not None and release.digest != target.digest
+    following = target.release if fetch and newer and not target.unsigned else None
     key = (facts.host.name, SERVICE)
     before = facts.entries[key].value if key in facts.entries else None
     assigned = facts.assigned_service()
-    older = release is not None and (release.digest != target.digest or bool(target.unsigned))
+    older = newer or (release is not None and bool(target.unsigned))
     # Of parts that were checked when they were read: to check them again for each look at each host costs too much.
     asked = ServiceAssignment.model_construct(
         release=release,

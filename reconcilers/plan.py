@@ -145,7 +145,7 @@ def _soon(draft: Draft) -> set[str]:
     Before that they would take the network from hosts on which customers' requests wait to end.
     """
     leaving = any(journey.step in (Step.DRAINING, Step.LEAVING) for journey in draft.journeys.values())
-    if not draft.status.batch or draft.status.hold or draft.target.unsigned or leaving:
+    if not draft.status.batch or draft.status.hold or leaving:
         return set()
     size = batch_size(draft.target.rollout.batches, draft.status.batch + 1, len(draft.target.hosts))
     following = draft.observed.index.next_hosts(size + len(draft.journeys))

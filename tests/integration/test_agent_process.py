@@ -19,7 +19,7 @@ from fastapi import FastAPI
 from bus.envelope import open_report, seal_assignment
 from bus.http_controller import HttpControllerBus
 from bus.keyring import KeyRing, write_node_keys
-from bus.keys import generate_key
+from bus.keys import generate_key, public_text
 from bus.port import Received
 from crds.messages import Assignment, Report, ServiceAssignment, ServiceReport
 from crds.release import Release
@@ -195,6 +195,18 @@ def check(folder: Path, bus: str, role: str = "host: {}") -> "subprocess.Complet
     config.write_text(f"node: h1\nbus: {bus}\ncredentials: keys\nstate: state\n{role}\n")
     command = [sys.executable, "-m", "agent.main", "check", "--config", str(config)]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+
+
+def test_check_says_whether_releases_must_be_signed(tmp_path: Path) -> None:
+    write_node_keys(tmp_path / "keys", "h1", KeyRing(tmp_path / "ring"), [generate_key().public_key])
+    roots = tmp_path / "keys/trust.yaml"
+    assert f"releases need no signature here: {roots} is not there\n" in check(tmp_path, "http://127.0.0.1:1").stdout
+    roots.write_text(f'fleet: prod\nroots: ["{public_text(generate_key().public_key)}"]\n')
+    said = check(tmp_path, "http://127.0.0.1:1").stdout
+    assert "releases must be signed by whom 1 of 1 roots name for fleet prod\n" in said
+    roots.write_text("fleet: prod\n")
+    said = check(tmp_path, "http://127.0.0.1:1")
+    assert (said.returncode, f"{roots}: roots: Field required" in said.stderr) == (1, True)
 
 
 def test_check_says_what_is_wrong(tmp_path: Path) -> None:

@@ -223,6 +223,15 @@ def test_a_revoked_key(host: SignedHost, signing: Signing) -> None:
     assert host.give(TWO, signing.statement(TWO, "qa"), trust).state == "running"
 
 
+def test_a_revoked_key_lets_nothing_come_back(host: SignedHost, signing: Signing) -> None:
+    """Also not what the node has found good before, within the same life of its agent."""
+    host.give(TWO, signing.statement(TWO, "qa"), signing.trust())
+    trust = signing.trust(2, keys=signing.named("qa"), revoked=signing.named("ci"))
+    said = host.give(ONE, signing.statement(ONE, "ci"), trust)
+    assert (said.state, host.runs(TWO)) == ("failed", True)
+    assert "by a revoked key (ci)" in said.message
+
+
 def test_revoked_beats_listed(host: SignedHost, signing: Signing) -> None:
     trust = signing.trust(2, revoked=signing.named("ci"))
     refused(host, TWO, signing.statement(TWO, "ci"), trust, "revoked_key", "by a revoked key (ci)")

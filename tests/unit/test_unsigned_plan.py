@@ -20,6 +20,12 @@ def asked(site: Site) -> dict[str, tuple[str | None, str | None, str | None]]:
     return {host: (one.statement, one.next_statement, one.trust) for host, one in said.items()}
 
 
+def nexts(site: Site) -> set[str | None]:
+    """Versions that hosts are asked to fetch ahead."""
+    said = [service_of(site.world.entries[host]["api@prod"][SERVICE].value).next for host in site.versions()]
+    return {one.version if one else None for one in said}
+
+
 def test_an_unsigned_release_touches_nobody() -> None:
     site = converged(target("1", statement="one"))
     serials = dict(site.world.serials)
@@ -65,11 +71,39 @@ def test_a_release_that_replaces_one_under_way_and_is_not_signed_reaches_nobody(
     site.declare(target("2", statement="two"))
     site.until(lambda at: Step.DEPLOYING in at.steps().values())
     site.declare(unsigned("3"))
-    site.run(20)
+    for _ in range(20):
+        site.run(1)
+        assert nexts(site) <= {"2", None}
     assert "3" not in site.versions().values()
     site.declare(target("4", statement="four"))
     site.run(60)
     assert set(site.versions().values()) == {"4"}
+
+
+def test_hosts_that_wait_for_their_turn_are_not_taken_out_for_it() -> None:
+    """The policy was tightened in the midst of a rollout."""
+    site = converged(target("1", statement="one", batches=["100%"], max_unavailable=1))
+    site.declare(target("2", statement="two", batches=["100%"], max_unavailable=1))
+    site.until(lambda at: Step.DEPLOYING in at.steps().values())
+    waiting = {host for host, step in site.steps().items() if step is Step.WAITING}
+    assert len(waiting) == 3
+    site.declare(unsigned("2", batches=["100%"], max_unavailable=4))
+    site.run(20)
+    assert {site.steps()[host] for host in waiting} == {Step.WAITING}
+
+
+def test_a_gate_that_was_not_signed_is_not_requested() -> None:
+    """The release is under test already when its gate is changed."""
+    site = converged(target("1", statement="one"))
+    site.behaviour.silent.add("run1")
+    site.run(100)
+    site.declare(target("2", statement="two"))
+    site.until(lambda at: Step.TESTING in at.steps().values())
+    site.declare(unsigned("2", gates=(gate("other"),)))
+    site.behaviour.silent.clear()
+    site.run(5)
+    assert Step.TESTING in site.steps().values()
+    assert not site.world.operations["api@prod"]
 
 
 def test_a_statement_travels_with_its_release() -> None:
