@@ -51,9 +51,11 @@ def proxy_config(certificate: Path, port: int, controller: str) -> str:
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
     with machine(tmp_path) as made:
-        authority, port = Authority(tmp_path), _free_port()
+        authority, port = Authority(tmp_path / "ca"), _free_port()
         config = tmp_path / "haproxy.cfg"
-        config.write_text(proxy_config(authority.issue("localhost"), port, made.url))
+        both = tmp_path / "drumbeat.pem"
+        both.write_bytes(b"".join(path.read_bytes() for path in authority.issue("localhost")))
+        config.write_text(proxy_config(both, port, made.url))
         haproxy = subprocess.Popen([find_program("haproxy"), "-db", "-f", config])
         try:
             url = f"https://localhost:{port}"
@@ -71,7 +73,7 @@ def _free_port() -> int:
 
 def _answers(url: str, authority: Authority) -> int:
     try:
-        return requests.get(f"{url}/healthz", verify=str(authority.path), timeout=10).status_code
+        return requests.get(f"{url}/healthz", verify=str(authority.file), timeout=10).status_code
     except requests.ConnectionError:
         return 0
 
@@ -80,13 +82,13 @@ def _answers(url: str, authority: Authority) -> int:
 def test_three_nodes_are_enrolled_over_tls(site: Site) -> None:
     assert _answers(site.url, site.authority) == 403, "the proxy lets nothing through but the bus"
     plain, site.machine.url = site.machine.url, site.url
-    trusted = ["--ca", str(site.authority.path)]
-    stranger = ["--ca", str(Authority(site.machine.folder, "stranger").path)]
+    trusted = ["--ca", str(site.authority.file)]
+    stranger = ["--ca", str(Authority(site.machine.folder / "stranger").file)]
     for name, (role, settings) in ROLES.items():
         token = site.machine.drumbeat("nodes", "invite", name, "--role", role)
         assert "certificate verify failed" in site.machine.join(name, token, code=1, more=stranger)
         assert f"{name}: joined as {role}" in site.machine.join(name, token, more=trusted)
-        site.machine.agent(name, settings, bus=f"bus: {site.url}\nca: {site.authority.path}")
+        site.machine.agent(name, settings, bus=f"bus: {site.url}\nca: {site.authority.file}")
     site.machine.url = plain
     for name in ROLES:
         eventually(lambda name=name: site.machine.node(name).get("lastSeen"), patience=60.0)  # type: ignore[misc]
