@@ -179,8 +179,10 @@ class Deciding:
         self.metrics.nodes_silent.set(sum(node.silent for node in self.world.nodes.nodes.values()))
 
     def _report(self, report: Report, now: datetime) -> None:
-        silent = self.world.nodes.get(report.node).silent
-        disputed = self._disputes.stands(report.node)
+        known = self.world.nodes.get(report.node)
+        silent, disputed = known.silent, self._disputes.stands(report.node)
+        if known.disputed and not disputed:
+            self._event("NodeTrusted", report.node, "Decided", "a person has decided which machine it is", now)
         news, operations, incomplete = self.world.fold(report, now)
         if self.world.nodes.get(report.node).disputed and not disputed:
             self._dispute(report.node, now)

@@ -152,7 +152,7 @@ def test_deploys_updates_restarts_and_removes(world: World) -> None:
 def test_services_outlive_their_agent(world: World, number: signal.Signals) -> None:
     release = world.release("1.0")
     world.assign(release)
-    before = world.healthy("1.0")
+    before, life = world.healthy("1.0"), world.reports[-1].life
     assert world.end(number) == (0 if number == signal.SIGTERM else -signal.SIGKILL)
     assert world.answers() == "1.0"
     world.reports.clear()
@@ -160,6 +160,8 @@ def test_services_outlive_their_agent(world: World, number: signal.Signals) -> N
     after = world.healthy("1.0")
     assert after.identity == before.identity
     assert len(world.artifacts.asked) == 1
+    assert {len(life), len(world.reports[-1].life)} == {16}
+    assert world.reports[-1].life != life, "so that the controller notices when two agents speak as one node"
 
 
 def test_an_agent_that_is_idle_costs_next_to_nothing(world: World) -> None:

@@ -92,8 +92,8 @@ def reports_of_services_ignored(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(World, "facts", facts)
 
 
-def late_messages_taken_for_clones(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(controller.lives, "LATEST", timedelta(seconds=5))
+def restarts_taken_for_clones(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(controller.lives, "_clash", lambda _own, _other, _now: "planted")
 
 
 PLANTED: list[tuple[int, Plant]] = [
@@ -106,7 +106,7 @@ PLANTED: list[tuple[int, Plant]] = [
     (6, half_a_commit),
     (8, success_between_two_batches),
     (17, reports_of_services_ignored),
-    (18, late_messages_taken_for_clones),
+    (18, restarts_taken_for_clones),
 ]
 
 

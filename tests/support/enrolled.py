@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -76,23 +76,26 @@ class Machine:
         lines = [json.loads(line) for line in self.log.read_text().splitlines() if line.endswith("}")]
         return [line for line in lines if line["message"] == message]
 
-    def join(self, name: str, token: str, code: int = 0, credentials: str = "credentials") -> str:
-        """Run the node's command; what it printed."""
+    def join(
+        self, name: str, token: str, code: int = 0, credentials: str = "credentials", more: Sequence[str] = ()
+    ) -> str:
+        """Run the node's command, perhaps with more options; what it printed."""
         folder = self.folder / name
         folder.mkdir(exist_ok=True)
-        words = ["join", "--controller", self.url, "--name", name, "--credentials", str(folder / credentials)]
+        words = ["join", "--controller", self.url, "--name", name, "--credentials", str(folder / credentials), *more]
         said = subprocess.run(
             [SCRIPTS / "drumbeat-agent", *words], input=token, capture_output=True, text=True, timeout=60
         )
         assert said.returncode == code, said.stderr
         return said.stderr if code else said.stdout
 
-    def agent(self, name: str, role: str = "host: {}", folder: Path | None = None) -> subprocess.Popen[bytes]:
-        """Start the node's agent."""
-        folder = folder or self.folder / name
+    def agent(self, name: str, role: str = "host: {}", bus: str = "") -> subprocess.Popen[bytes]:
+        """Start the node's agent; ``bus``: lines of its settings that say where the controller is."""
+        folder = self.folder / name
         config = folder / "agent.yaml"
         config.write_text(
-            f"node: {name}\nbus: {self.url}\ncredentials: credentials\nstate: agent\nreportInterval: 1s\n{role}\n"
+            f"node: {name}\n{bus or f'bus: {self.url}'}\n"
+            f"credentials: credentials\nstate: agent\nreportInterval: 1s\n{role}\n"
         )
         with (folder / "agent.log").open("ab") as log:
             process = subprocess.Popen([SCRIPTS / "drumbeat-agent", "run", "--config", config], stderr=log)

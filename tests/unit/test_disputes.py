@@ -126,6 +126,14 @@ def test_a_person_decides_and_the_machine_that_is_left_counts(site: Site, restar
         site.clock.at += 30
 
 
+def test_the_decision_is_an_event(site: Site) -> None:
+    site.clone()
+    site.ring.trust("vm1")
+    site.hear("original", 500)
+    site.hear("original", 501)
+    assert site.verbs().count("NodeTrusted") == 1
+
+
 def test_nothing_is_asked_of_a_disputed_node_until_it_is_trusted(site: Site) -> None:
     site.clone()
     site.deciding._restamp.add("vm1")
