@@ -28,7 +28,8 @@ class _Loader(yaml.SafeLoader):
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
-            raise yaml.MarkedYAMLError(problem="aliases are not read; write it out", problem_mark=parent and parent.start_mark)
+            mark = parent and parent.start_mark
+            raise yaml.MarkedYAMLError(problem="aliases are not read; write it out", problem_mark=mark)
         return super().compose_node(parent, index)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmarks.setting import FIRST, tune
+from controller.cli.client import AskError
 from controller.cli.words import condition
 from controller.demo.fleet import Fleet, running
 from controller.demo.layout import Layout
@@ -25,7 +26,7 @@ def main() -> int:
         fleet = Fleet(Layout.of(Path(root), hosts=1), _probing)
         with running(fleet):
             fleet.start(FIRST)
-            fleet.wait_for("the host converges", lambda: condition(fleet.summary(), "Ready") is not None, 120.0)
+            fleet.wait_for("the host converges", lambda: _has_converged(fleet), 120.0)
             time.sleep(options.seconds)
             names = [fleet.layout.hosts[0].name, fleet.layout.balancers[0].name, "runner-1"]
             found = {name: memory(fleet.processes.named(f"agent-{name}").pid) for name in names}
@@ -38,6 +39,13 @@ def main() -> int:
     if options.json:
         print(json.dumps({"agent_memory": found}))
     return 0
+
+
+def _has_converged(fleet: Fleet) -> bool:
+    try:
+        return condition(fleet.summary(), "Ready") is not None
+    except AskError:  # the repository has not been read yet
+        return False
 
 
 def memory(pid: int) -> dict[str, float]:

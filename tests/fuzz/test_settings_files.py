@@ -70,6 +70,7 @@ HEAVY: dict[str, bytes] = {
     "aliases of aliases": (
         "a0: &a0 [x, x]\n" + "".join(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]\n" for n in range(1, 60))
     ).encode(),
+    "an alias of nothing": b"*a",
     "an alias of itself": b"a: &a [*a]\nb: &b {c: *b}\n",
     "merged aliases": (
         "a0: &a0 {x: 1}\n" + "".join(f"a{n}: &a{n} {{<<: [*a{n - 1}, *a{n - 1}]}}\n" for n in range(1, 30))
