@@ -6,11 +6,13 @@ SETUP := deploy/dev/setup.sh
 # One worker more than processors: tests often wait for a process or a file.
 WORKERS ?= $(shell echo $$(($$(nproc) + 1)))
 ARGS ?=
+# Inputs for each target of make fuzz; make test tries a few.
+FUZZ_EXAMPLES ?= 20000
 # Debian keeps HAProxy where users have no path to.
 export PATH := $(PATH):/usr/sbin:/sbin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench schemas reference clean
+.PHONY: help setup demo test fuzz lint bench schemas reference clean
 
 help: ## say what can be made
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -25,6 +27,10 @@ demo: ## run a fleet on this machine and roll a release out over it
 test: ## run every test
 	@$(SETUP) haproxy socat gpg openssh-client:ssh-keygen rabbitmq-server
 	@$(BIN)/pytest -n $(WORKERS) $(ARGS)
+
+fuzz: ## look for inputs that break a reader, for as long as FUZZ_EXAMPLES allows
+	@$(SETUP)
+	@FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) $(BIN)/pytest -n $(WORKERS) --timeout 0 tests/fuzz $(ARGS)
 
 lint: ## check style, types and the direction of imports
 	@$(SETUP)

@@ -164,7 +164,7 @@ def _read(path: Path) -> _Content | None:
         raise JournalProblem(f"cannot read the journal {path}: {error.strerror}; make it readable, restart") from error
     try:
         return _decode(raw)
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise JournalProblem(
             f"the journal {path} is damaged ({error}); nothing is done on this node. Restore the file, or move it away "
             "once no former controller can still reach the node; then restart the agent"

@@ -29,6 +29,20 @@ def _bus(text: str) -> str:
     return text
 
 
+_LARGEST = 64 * 1024
+"""Bytes of the file."""
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads no aliases: a few lines of them can stand for more than any memory holds."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            mark = parent and parent.start_mark
+            raise yaml.MarkedYAMLError(problem="aliases are not read; write it out", problem_mark=mark)
+        return super().compose_node(parent, index)
+
+
 class HostSettings(FileModel):
     """The node runs services."""
 
@@ -80,11 +94,15 @@ class Settings(FileModel):
 def read_settings(path: Path) -> Settings:
     """Read and check the file. Raises BadSettings."""
     try:
-        said = yaml.safe_load(path.read_text(encoding="utf-8"))
+        with path.open("rb") as file:
+            text = file.read(_LARGEST + 1)
+        if len(text) > _LARGEST:
+            raise BadSettings(f"{path}: is larger than {_LARGEST} bytes; are these the settings of an agent?")
+        said = yaml.load(text.decode(), _Loader)
     except OSError as error:
         raise BadSettings(f"{path}: cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise BadSettings(f"{path}: is not YAML: {error}") from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise BadSettings(f"{path}: is not YAML that can be read: {error}") from error
     if not isinstance(said, dict):
         raise BadSettings(f"{path}: must hold fields such as 'node: web-01'; see deploy/agent/agent.yaml")
     try:
