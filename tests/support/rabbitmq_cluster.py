@@ -1,6 +1,7 @@
 """Brokers as deploy/rabbitmq lays them out: TLS both ways, and three of them as one cluster that can be cut apart."""
 
 import contextlib
+import json
 import os
 import secrets
 import shutil
@@ -8,7 +9,9 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+from bus.amqp_topology import EXCHANGE
 from controller.demo.processes import Processes, free_ports
 from controller.demo.rabbitmq import Broker, Ports
 from tests.support.certificates import Authority
@@ -183,14 +186,28 @@ class Cluster:
         eventually(self.is_whole, 60)
 
     def is_whole(self) -> bool:
-        """Whether each broker sees all three."""
-        seen = self.brokers[0].ctl("-q", "eval", "length(rabbit_nodes:all_running()).")
-        return seen.strip() == "3"
+        """Whether each broker runs and sees all three."""
+        return all(_sees_three(broker) for broker in self.brokers)
+
+    def queues(self) -> list[dict[str, Any]]:
+        """All queues of reports, with leader, members and the members that are online."""
+        columns = ("name", "leader", "members", "online")
+        found = self.brokers[0].ctl("-q", "-p", "drumbeat", "list_queues", *columns, "--formatter", "json")
+        return [queue for queue in json.loads(found) if queue["name"].startswith(EXCHANGE)]
 
     def close(self) -> None:
         """End everything."""
         self.processes.kill_all()
         self.network.close()
+
+
+def _sees_three(broker: RabbitMq) -> bool:
+    """A broker that stopped serving, for want of a majority, answers with an error."""
+    if not broker.broker.accepts():
+        return False
+    with contextlib.suppress(AssertionError):
+        return broker.ctl("-q", "eval", "length(rabbit_nodes:all_running()).").strip() == "3"
+    return False
 
 
 @contextlib.contextmanager

@@ -1,0 +1,49 @@
+"""A cluster of three as deploy/rabbitmq has it, with the production ends of the bus: brokers die and are cut off."""
+
+import pytest
+
+from bus.amqp_connection import VANISHED
+from tests.e2e.rabbitmq_cluster.conversation import Conversation
+from tests.support.rabbitmq_cluster import Cluster, Namespaces
+from tests.support.waiting import eventually
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
+
+AGAIN_WHOLE = 10.0
+"""Seconds, while two brokers see each other."""
+NOTICED = max(VANISHED["TCP_USER_TIMEOUT"] / 1000, 1.25 * 8)
+"""Seconds after which clients (see bus/amqp_connection.py) and brokers (net_ticktime) know that one was cut off."""
+BROKERS = [0, 1, 2]
+
+
+def test_queues_are_spread(cluster: Cluster, talk: Conversation) -> None:
+    """Each report is on all three; no broker leads them all."""
+    queues = cluster.queues()
+    assert [sorted(queue["members"]) for queue in queues] == [[each.broker.node for each in cluster.brokers]] * 4
+    assert len({queue["leader"] for queue in queues}) > 1
+
+
+@pytest.mark.parametrize("at", BROKERS)
+def test_one_broker_dies_and_comes_back(cluster: Cluster, talk: Conversation, at: int) -> None:
+    cluster.brokers[at].kill()
+    talk.whole(AGAIN_WHOLE)
+    cluster.brokers[at].start()
+    talk.whole(AGAIN_WHOLE)
+    eventually(lambda: all(len(queue["online"]) == 3 for queue in cluster.queues()), 60)
+
+
+@pytest.mark.parametrize("at", BROKERS)
+def test_one_broker_is_cut_off_and_comes_back(cluster: Cluster, talk: Conversation, at: int) -> None:
+    """It hears from nobody, and stops serving; connections to it hang until they are given up."""
+    if not isinstance(cluster.network, Namespaces):
+        pytest.skip("network namespaces need root and iproute2")
+    eventually(cluster.is_whole, 60)
+    cluster.network.cut(at)
+    try:
+        talk.whole(NOTICED + AGAIN_WHOLE)
+        talk.whole(AGAIN_WHOLE)
+    finally:
+        cluster.network.heal(at)
+    talk.whole(AGAIN_WHOLE)
+    eventually(cluster.is_whole, 60)
+    talk.whole(AGAIN_WHOLE)
