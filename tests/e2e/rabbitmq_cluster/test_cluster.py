@@ -41,9 +41,8 @@ def test_one_broker_is_cut_off_and_comes_back(cluster: Cluster, talk: Conversati
     cluster.network.cut(at)
     try:
         talk.whole(NOTICED + AGAIN_WHOLE)
-        talk.whole(AGAIN_WHOLE)
     finally:
         cluster.network.heal(at)
     talk.whole(AGAIN_WHOLE)
-    eventually(cluster.is_whole, 60)
+    cluster.await_return(at)
     talk.whole(AGAIN_WHOLE)
