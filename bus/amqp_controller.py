@@ -195,12 +195,13 @@ class AmqpControllerBus:
             self._learn(node, properties.reply_to)
         self._hand_over(received)
 
-    def _problem(self, node: str, reply_to: str | None, body: bytes) -> tuple[str, str] | None:
+    def _problem(self, node: str, reply_to: str | bytes | None, body: bytes) -> tuple[str, str] | None:
         """Reason and detail of a refusal."""
         if not node:
             return "no_sender", "the broker does not say who sent this; reports must carry the property user_id"
-        if reply_to and node_of_queue(reply_to) != node:
-            return "wrong_reply_to", f"answers to {node} would go to {reply_to[:100]!r}, which is not its own queue"
+        # pika gives bytes for a text that is none.
+        if reply_to and (not isinstance(reply_to, str) or node_of_queue(reply_to) != node):
+            return "wrong_reply_to", f"answers to {node} would go to {reply_to!r}, which is not its own queue"
         if len(body) > self._max_envelope:
             return "too_large", f"{len(body)} bytes; at most {self._max_envelope} are taken"
         return None
