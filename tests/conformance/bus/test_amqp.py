@@ -1,6 +1,8 @@
 """What the bus on RabbitMQ promises beyond the port: after whatever happens it is whole again by itself."""
 
 import datetime
+import os
+import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -327,6 +329,21 @@ def test_a_broker_that_was_killed_is_found_again(tmp_path: Path) -> None:
             eventually(amqp, lambda: all(got[-1] == b"meanwhile" for got in pair.assignments.values()))
             eventually(amqp, lambda: {one.node for one in pair.reports if one.envelope == b"meanwhile"} == everybody)
             assert time.monotonic() - opened < 10
+            pair.exchange()
+        finally:
+            amqp.close()
+
+
+def test_a_broker_that_is_frozen_is_left_and_found_again(tmp_path: Path) -> None:
+    """Its sockets stay open, and nothing comes: only heartbeats tell."""
+    with running(tmp_path / "node") as rabbitmq, rabbitmq.vhost() as vhost:
+        amqp = Amqp(vhost, heartbeat=2)
+        try:
+            pair = Pair(amqp, nodes=2)
+            os.kill(rabbitmq.process.pid, signal.SIGSTOP)
+            ends = [pair.controller, *pair.nodes.values()]
+            eventually(amqp, lambda: all(end._connection._away_since is not None for end in ends), "word of it")
+            os.kill(rabbitmq.process.pid, signal.SIGCONT)
             pair.exchange()
         finally:
             amqp.close()
