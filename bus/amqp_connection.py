@@ -316,7 +316,7 @@ class _Timer(AbstractIOReference):  # type: ignore[misc]
 
 
 def connection_parameters(
-    url: BrokerUrl, account: Account, name: str, heartbeat: int = HEARTBEAT
+    url: BrokerUrl, account: Account, name: str, heartbeat: int
 ) -> list[pika.ConnectionParameters]:
     """How to connect to each of the brokers; ``name`` is what their owner sees. Raises BadBrokerUrl."""
     context = tls_context(account) if url.tls else None

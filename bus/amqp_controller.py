@@ -12,7 +12,7 @@ from pika.frame import Method
 from pika.spec import Basic
 from structlog.typing import FilteringBoundLogger
 
-from bus.amqp_connection import RETRY_CAP, AmqpConnection, connection_parameters
+from bus.amqp_connection import HEARTBEAT, RETRY_CAP, AmqpConnection, connection_parameters
 from bus.amqp_settling import Deliveries, Publications
 from bus.amqp_topology import CONTENT_TYPE, SHARDS, check_reports, declare_reports, node_of_queue, report_queue
 from bus.amqp_url import Account, BrokerUrl
@@ -49,6 +49,7 @@ class AmqpControllerBus:
         max_unsettled: int = MAX_UNSETTLED,
         max_envelope: int = MAX_ENVELOPE,
         retry_cap: float = RETRY_CAP,
+        heartbeat: int = HEARTBEAT,
         check_interval: float = CHECK,
         on_refused: OnRefused | None = None,
         on_lost: OnLost | None = None,
@@ -64,7 +65,7 @@ class AmqpControllerBus:
         self._on_refused = on_refused or (lambda *_: None)
         self._on_lost = on_lost or (lambda _: None)
         self._connection = AmqpConnection(
-            connection_parameters(url, account, "controller"),
+            connection_parameters(url, account, "controller", heartbeat),
             self,
             retry_cap=retry_cap,
             clock=clock,

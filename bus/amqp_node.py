@@ -12,7 +12,7 @@ from pika.frame import Method
 from pika.spec import Basic
 from structlog.typing import FilteringBoundLogger
 
-from bus.amqp_connection import RETRY_CAP, AmqpConnection, connection_parameters
+from bus.amqp_connection import HEARTBEAT, RETRY_CAP, AmqpConnection, connection_parameters
 from bus.amqp_settling import Publications
 from bus.amqp_topology import CONTENT_TYPE, EXCHANGE, declare_node_queue, node_queue, shard_of
 from bus.amqp_url import Account, BrokerUrl
@@ -44,6 +44,7 @@ class AmqpNodeBus:
         *,
         interval: float = 30.0,
         retry_cap: float = RETRY_CAP,
+        heartbeat: int = HEARTBEAT,
         max_envelope: int = MAX_ENVELOPE,
         clock: Clock | None = None,
         random: Random | None = None,
@@ -57,7 +58,7 @@ class AmqpNodeBus:
         self._random = random or Random()
         self._logger: FilteringBoundLogger = logger or structlog.get_logger("bus")
         self._connection = AmqpConnection(
-            connection_parameters(url, account, node),
+            connection_parameters(url, account, node, heartbeat),
             self,
             retry_cap=retry_cap,
             clock=self._clock,

@@ -1,9 +1,13 @@
 """What the bus on RabbitMQ promises beyond the port: after whatever happens it is whole again by itself."""
 
+import datetime
+import os
+import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pika
 import pytest
@@ -71,7 +75,7 @@ class Pair:
         return sum(one.envelope == b"beat" for one in self.reports)
 
 
-def publish(amqp: Amqp, user: str, body: bytes, shard: str = "0", **properties: str) -> None:
+def publish(amqp: Amqp, user: str, body: bytes, shard: str = "0", **properties: Any) -> None:
     """Publish as somebody might who has that account and a program of his own."""
     url = amqp.vhost.url_of(user, f"{user}'s")
     with pika.BlockingConnection(pika.URLParameters(url)) as connection:
@@ -132,8 +136,16 @@ def test_a_wrong_password_is_told_to_the_node_s_operator_without_it(amqp: Amqp) 
 # -- reports that cannot be taken
 
 
-def test_a_poisoned_report_is_dropped_and_blocks_nothing(amqp: Amqp) -> None:
-    """What the receiver chokes on, and what cannot even be read: a name that is no text."""
+def publish_unreadable(amqp: Amqp, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A header with a time so late that reading it is an error, in the midst of reading the connection."""
+    with monkeypatch.context() as patched:
+        patched.setattr("calendar.timegm", lambda _: 2**62)
+        headers = {"at": datetime.datetime.now(datetime.UTC)}
+        publish(amqp, "host-1", b"unreadable", str(shard_of("host-1")), user_id="host-1", headers=headers)
+
+
+def test_a_poisoned_report_is_dropped_and_blocks_nothing(amqp: Amqp, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the receiver chokes on, a name that is no text, and what cannot even be read."""
     good: list[bytes] = []
 
     def receive(received: Received) -> None:
@@ -150,7 +162,8 @@ def test_a_poisoned_report_is_dropped_and_blocks_nothing(amqp: Amqp) -> None:
     with capture_logs() as logs:
         publish(amqp, "host-1", b"poison", str(shard_of("host-1")), user_id="host-1")
         eventually(amqp, lambda: any("is dropped" in line["event"] for line in logs))
-    publish(amqp, "host-1", b"unreadable", str(shard_of("host-1")), user_id="host-1", reply_to=b"\xff\xfe")
+    publish(amqp, "host-1", b"odd", str(shard_of("host-1")), user_id="host-1", reply_to=b"\xff\xfe")
+    publish_unreadable(amqp, monkeypatch)
     node.send(b"1")
     eventually(amqp, lambda: b"1" in good)
     eventually(amqp, lambda: amqp.vhost.waiting(report_queue(shard_of("host-1"))) == 0, "an empty queue")
@@ -316,6 +329,21 @@ def test_a_broker_that_was_killed_is_found_again(tmp_path: Path) -> None:
             eventually(amqp, lambda: all(got[-1] == b"meanwhile" for got in pair.assignments.values()))
             eventually(amqp, lambda: {one.node for one in pair.reports if one.envelope == b"meanwhile"} == everybody)
             assert time.monotonic() - opened < 10
+            pair.exchange()
+        finally:
+            amqp.close()
+
+
+def test_a_broker_that_is_frozen_is_left_and_found_again(tmp_path: Path) -> None:
+    """Its sockets stay open, and nothing comes: only heartbeats tell."""
+    with running(tmp_path / "node") as rabbitmq, rabbitmq.vhost() as vhost:
+        amqp = Amqp(vhost, heartbeat=2)
+        try:
+            pair = Pair(amqp, nodes=2)
+            os.kill(rabbitmq.process.pid, signal.SIGSTOP)
+            ends = [pair.controller, *pair.nodes.values()]
+            eventually(amqp, lambda: all(end._connection._away_since is not None for end in ends), "word of it")
+            os.kill(rabbitmq.process.pid, signal.SIGCONT)
             pair.exchange()
         finally:
             amqp.close()
