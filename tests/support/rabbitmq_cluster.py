@@ -196,7 +196,7 @@ class Cluster:
         RabbitMQ 3.10 on Erlang 25): the broker hangs while it starts. It is started anew then, see docs/rabbitmq.md.
         """
         try:
-            eventually(self.is_whole, 30)
+            eventually(self.is_whole, 15)
         except AssertionError:
             self.brokers[at].kill()
             self.brokers[at].start()
