@@ -147,7 +147,8 @@ class AmqpConnection:
             except Exception as error:
                 # What the broker sent cannot be read, or worse; another connection is the remedy for that too.
                 self._logger.exception("the connection to the broker failed; the bus goes on")
-                self._guard(lambda why=error: self.fail(why))  # type: ignore[misc]
+                self.fail(error)
+                self._cut(self._connection)
         self._loop.close()
 
     def _guard(self, work: Callable[[], None]) -> None:
@@ -238,7 +239,7 @@ class AmqpConnection:
         else:
             self.fail(ConnectionClosedByClient(200, "stopped"))
 
-    def _cut(self, connection: SelectConnection) -> None:
+    def _cut(self, connection: SelectConnection | None) -> None:
         """For a broker that does not answer to goodbye."""
         if self._connection is connection and self._services is not None:
             self._services.cut()
@@ -315,7 +316,7 @@ class _Timer(AbstractIOReference):  # type: ignore[misc]
 
 
 def connection_parameters(
-    url: BrokerUrl, account: Account, name: str, heartbeat: int = HEARTBEAT
+    url: BrokerUrl, account: Account, name: str, heartbeat: int
 ) -> list[pika.ConnectionParameters]:
     """How to connect to each of the brokers; ``name`` is what their owner sees. Raises BadBrokerUrl."""
     context = tls_context(account) if url.tls else None

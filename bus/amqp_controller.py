@@ -12,7 +12,7 @@ from pika.frame import Method
 from pika.spec import Basic
 from structlog.typing import FilteringBoundLogger
 
-from bus.amqp_connection import RETRY_CAP, AmqpConnection, connection_parameters
+from bus.amqp_connection import HEARTBEAT, RETRY_CAP, AmqpConnection, connection_parameters
 from bus.amqp_settling import Deliveries, Publications
 from bus.amqp_topology import CONTENT_TYPE, SHARDS, check_reports, declare_reports, node_of_queue, report_queue
 from bus.amqp_url import Account, BrokerUrl
@@ -22,6 +22,8 @@ from bus.port import Received
 
 MAX_UNSETTLED = 1024
 """Reports that wait for the controller, before the broker keeps further ones to itself."""
+CHECK = 10.0
+"""Seconds between two looks whether exchange and queues are there still: nobody tells when an exchange is deleted."""
 PINNED = 1.0
 """Seconds after which what is settled is not held back any more by one report that is not."""
 NOT_FOUND = 404
@@ -47,6 +49,8 @@ class AmqpControllerBus:
         max_unsettled: int = MAX_UNSETTLED,
         max_envelope: int = MAX_ENVELOPE,
         retry_cap: float = RETRY_CAP,
+        heartbeat: int = HEARTBEAT,
+        check_interval: float = CHECK,
         on_refused: OnRefused | None = None,
         on_lost: OnLost | None = None,
         clock: Clock | None = None,
@@ -56,11 +60,12 @@ class AmqpControllerBus:
         """Raises BadBrokerUrl for files of TLS that cannot be used."""
         self._prefetch = max(1, max_unsettled // SHARDS)
         self._max_envelope = max_envelope
+        self._check_interval = check_interval
         self._logger: FilteringBoundLogger = logger or structlog.get_logger("bus")
         self._on_refused = on_refused or (lambda *_: None)
         self._on_lost = on_lost or (lambda _: None)
         self._connection = AmqpConnection(
-            connection_parameters(url, account, "controller"),
+            connection_parameters(url, account, "controller", heartbeat),
             self,
             retry_cap=retry_cap,
             clock=clock,
@@ -85,6 +90,7 @@ class AmqpControllerBus:
         self._receive = receive
         self._connection.start("bus-amqp")
         self._connection.call(partial(self._unpin, None))
+        self._connection.call(self._check)
 
     def publish(self, node: str, envelope: bytes) -> None:
         self._connection.call(partial(self._publish, node, envelope))
@@ -116,16 +122,26 @@ class AmqpControllerBus:
 
     def down(self) -> None:
         self._channel = None
-        for _ in self._publications.open():
+        for node in self._publications.open():
             self._on_lost("unconfirmed")
+            self._due[node] = None
         self._deliveries, self._publications = Deliveries(), Publications()
 
     def unblocked(self) -> None:
         self._publish_due()
 
+    def _check(self) -> None:
+        if self._ready and self._channel is not None:
+            check_reports(self._channel)
+        self._connection.later(self._check_interval, self._check)
+
+    @property
+    def _ready(self) -> bool:
+        return self._channel is not None and self._consuming == SHARDS
+
     def _on_consuming(self) -> None:
         self._consuming += 1
-        if self._consuming == SHARDS:
+        if self._ready:
             self._must_declare = False
             self._connection.found()
             self._publish_due()
@@ -139,7 +155,7 @@ class AmqpControllerBus:
 
     def _publish_due(self) -> None:
         """What cannot be published yet stays due: the node has not been heard, or the broker is away."""
-        if self._channel is None or self._consuming < SHARDS or self._connection.blocked:
+        if self._channel is None or not self._ready or self._connection.blocked:
             return
         for node in [node for node in self._due if node in self._queues]:
             del self._due[node]
@@ -180,12 +196,13 @@ class AmqpControllerBus:
             self._learn(node, properties.reply_to)
         self._hand_over(received)
 
-    def _problem(self, node: str, reply_to: str | None, body: bytes) -> tuple[str, str] | None:
+    def _problem(self, node: str, reply_to: str | bytes | None, body: bytes) -> tuple[str, str] | None:
         """Reason and detail of a refusal."""
         if not node:
             return "no_sender", "the broker does not say who sent this; reports must carry the property user_id"
-        if reply_to and node_of_queue(reply_to) != node:
-            return "wrong_reply_to", f"answers to {node} would go to {reply_to[:100]!r}, which is not its own queue"
+        # pika gives bytes for a text that is none.
+        if reply_to and (not isinstance(reply_to, str) or node_of_queue(reply_to) != node):
+            return "wrong_reply_to", f"answers to {node} would go to {reply_to!r}, which is not its own queue"
         if len(body) > self._max_envelope:
             return "too_large", f"{len(body)} bytes; at most {self._max_envelope} are taken"
         return None

@@ -12,13 +12,16 @@ from pika.frame import Method
 from pika.spec import Basic
 from structlog.typing import FilteringBoundLogger
 
-from bus.amqp_connection import RETRY_CAP, AmqpConnection, connection_parameters
+from bus.amqp_connection import HEARTBEAT, RETRY_CAP, AmqpConnection, connection_parameters
 from bus.amqp_settling import Publications
 from bus.amqp_topology import CONTENT_TYPE, EXCHANGE, declare_node_queue, node_queue, shard_of
 from bus.amqp_url import Account, BrokerUrl
-from bus.clock import Clock
+from bus.clock import Clock, SystemClock
 from bus.envelope import MAX_ENVELOPE
 
+CONFIRM_TIMEOUT = 30.0
+"""Seconds without a confirm after which a broker that takes everything and keeps nothing is left: a queue without a
+leader looks like that."""
 TRY_AGAIN = 1.0
 """Seconds before an assignment that the agent failed to take comes again."""
 
@@ -41,6 +44,7 @@ class AmqpNodeBus:
         *,
         interval: float = 30.0,
         retry_cap: float = RETRY_CAP,
+        heartbeat: int = HEARTBEAT,
         max_envelope: int = MAX_ENVELOPE,
         clock: Clock | None = None,
         random: Random | None = None,
@@ -50,13 +54,14 @@ class AmqpNodeBus:
         self._node, self._key = node, str(shard_of(node))
         self._interval = interval
         self._max_envelope = max_envelope
+        self._clock = clock or SystemClock()
         self._random = random or Random()
         self._logger: FilteringBoundLogger = logger or structlog.get_logger("bus")
         self._connection = AmqpConnection(
-            connection_parameters(url, account, node),
+            connection_parameters(url, account, node, heartbeat),
             self,
             retry_cap=retry_cap,
-            clock=clock,
+            clock=self._clock,
             random=self._random,
             logger=self._logger,
         )
@@ -68,6 +73,8 @@ class AmqpNodeBus:
         self._report: bytes | None = None
         """The newest full report, until it is confirmed."""
         self._publications: Publications[bytes] = Publications()
+        self._waiting_since = 0.0
+        """When a confirm was last seen, or nothing was waiting for one."""
         self._next_beat: object = None
 
     # -- the port
@@ -118,7 +125,11 @@ class AmqpNodeBus:
             self._connection.cancel(self._next_beat)
         # Not always the whole interval, so that nodes that came back together do not report together for ever.
         self._next_beat = self._connection.later(self._interval * self._random.uniform(0.8, 1.0), self._beat)
-        if not self._connection.blocked:
+        if self._connection.blocked:
+            self._waiting_since = self._clock.monotonic()
+        elif self._publications.open() and self._clock.monotonic() - self._waiting_since > CONFIRM_TIMEOUT:
+            self._connection.fail(AMQPError("the broker confirms nothing; has the queue of reports a leader?"))
+        else:
             self._publish(self._heartbeat())
 
     def _send(self, envelope: bytes) -> None:
@@ -140,6 +151,8 @@ class AmqpNodeBus:
             reply_to=self._queue,
             delivery_mode=DeliveryMode.Transient,
         )
+        if not self._publications.open():
+            self._waiting_since = self._clock.monotonic()
         self._channel.basic_publish(EXCHANGE, self._key, body, properties, mandatory=True)
         self._publications.sent(body)
 
@@ -150,6 +163,7 @@ class AmqpNodeBus:
         if not isinstance(frame.method, Basic.Ack):
             self._connection.fail(AMQPError("the broker could not keep a report"))
             return
+        self._waiting_since = self._clock.monotonic()
         self._connection.found()
         if any(body is self._report for body in confirmed):
             self._report = None

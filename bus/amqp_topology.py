@@ -19,7 +19,7 @@ MAX_AGE = 60.0
 MAX_REPORTS = 20_000
 """Reports that wait in one shard, before the oldest are dropped."""
 MAX_BYTES = 128 * 1024 * 1024
-MAX_DELIVERIES = 10
+MAX_DELIVERIES = 5
 """How often a report comes again to controllers that die of it, or lose their connection, before it is dropped."""
 
 REPORT_QUEUE_ARGUMENTS: dict[str, Any] = {

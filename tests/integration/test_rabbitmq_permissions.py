@@ -240,6 +240,9 @@ def test_new_credentials_and_a_revoked_node_are_one_command_each(site: Site) -> 
     assert refused.exit_code == 1
     assert "rabbitmqctl delete_user host-2" in refused.stderr
     assert "host-2" not in [user["name"] for user in site.definitions()["users"]]
-    site.rabbitmq.ctl("delete_user", "host-2")
+    with site.connect("host-2") as connection:
+        site.rabbitmq.ctl("delete_user", "host-2")
+        with pytest.raises(pika.exceptions.ConnectionClosedByBroker):
+            eventually(lambda: connection.process_data_events(0.1))
     with pytest.raises(pika.exceptions.ProbableAuthenticationError):
         site.connect("host-2")

@@ -17,7 +17,7 @@ import yaml
 from controller.cli.client import AskError, Resource
 from controller.cli.words import condition, leading
 from controller.demo.balancers import ONLINE
-from controller.demo.fleet import Fleet, Settings
+from controller.demo.fleet import Bus, Fleet, Settings
 from controller.demo.layout import FLEET, SERVICE, TARGET, Layout, Place
 from controller.demo.load import Tally, read_tally
 from controller.demo.nodes import script
@@ -63,9 +63,11 @@ class Customers:
 class Rig:
     """A running fleet that has converged once, with customers at every balancer node."""
 
-    def __init__(self, root: Path, balancers: int, hosts: int = 4, settings: Settings = SETTINGS) -> None:
+    def __init__(
+        self, root: Path, balancers: int, hosts: int = 4, settings: Settings = SETTINGS, bus: Bus = "http"
+    ) -> None:
         self._starts = root / "starts"
-        self.fleet = Fleet(Layout.of(root, hosts, balancers), self._tune, settings)
+        self.fleet = Fleet(Layout.of(root, hosts, balancers), self._tune, settings, bus)
         self.layout, self.processes = self.fleet.layout, self.fleet.processes
         self._number = 0
         self._customers = {
@@ -325,9 +327,9 @@ class Rig:
         return f"the controller does not answer; its log: {self.layout.logs / 'controller.log'}"
 
 
-def started(folder: Path, balancers: int) -> Iterator[Rig]:
+def started(folder: Path, balancers: int, bus: Bus = "http") -> Iterator[Rig]:
     """A fleet that has converged, and is stopped whatever happens; for fixtures."""
-    rig = Rig(folder, balancers)
+    rig = Rig(folder, balancers, bus=bus)
     try:
         rig.start()
         yield rig

@@ -1,8 +1,6 @@
 """What the embedded bus promises beyond the port: statuses that help, refusals that cost little, TLS."""
 
 import asyncio
-import datetime
-import ipaddress
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -11,10 +9,6 @@ from typing import Any
 
 import pytest
 import requests
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from fastapi import FastAPI, Request, Response
 from structlog.testing import capture_logs
 
@@ -22,6 +16,7 @@ from bus.http_controller import HttpControllerBus
 from bus.http_node import HttpNodeBus
 from bus.port import Received
 from tests.conformance.bus.transports import MAX_ENVELOPE, Http, eventually
+from tests.support.certificates import Authority
 
 
 @pytest.fixture
@@ -261,45 +256,17 @@ def test_proxies_come_from_the_environment_and_netrc_does_not(http: Http, monkey
     assert seen[0] == "controller.invalid:1 Bearer the-token"
 
 
-def certificate(folder: Path) -> tuple[str, str]:
-    """A certificate for 127.0.0.1 that signs itself, and its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "controller")])
-    now = datetime.datetime.now(datetime.UTC)
-    signed = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), False)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False)
-        .add_extension(
-            x509.KeyUsage(True, False, False, False, False, True, True, False, False),
-            critical=True,
-        )
-        .sign(key, hashes.SHA256())
-    )
-    (folder / "cert.pem").write_bytes(signed.public_bytes(serialization.Encoding.PEM))
-    (folder / "key.pem").write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    return str(folder / "cert.pem"), str(folder / "key.pem")
-
-
 def test_tls_with_a_ca_of_one_s_own(http: Http, tmp_path: Path) -> None:
-    cert, key = certificate(tmp_path)
+    authority = Authority(tmp_path)
+    server = authority.issue("controller")
     received: list[Received] = []
     controller, got = HttpControllerBus(http.ring), []
     controller.start(received.append)
     app = FastAPI()
     app.include_router(controller.router())
-    http.server.start(app, ssl_certfile=cert, ssl_keyfile=key)
+    http.server.start(app, ssl_certfile=str(server.file), ssl_keyfile=str(server.key))
     url = http.url.replace("http://", "https://")
-    trusting = HttpNodeBus(url, "host-1", http.token("host-1"), ca=cert)
+    trusting = HttpNodeBus(url, "host-1", http.token("host-1"), ca=str(authority.file))
     trusting.start(got.append, lambda: b"beat")
     with capture_logs() as logs:
         doubting = HttpNodeBus(url, "host-2", http.token("host-2"))

@@ -185,8 +185,8 @@ class Amqp:
 
     has_credentials = True
 
-    def __init__(self, vhost: VirtualHost) -> None:
-        self.vhost = vhost
+    def __init__(self, vhost: VirtualHost, retry_cap: float = 1.0, heartbeat: int = 60) -> None:
+        self.vhost, self._retry_cap, self._heartbeat = vhost, retry_cap, heartbeat
         self.url = parse_broker_url(vhost.url)
         self.bus: AmqpControllerBus | None = None
         self.refused: list[tuple[str, str]] = []
@@ -200,7 +200,9 @@ class Amqp:
             Account("drumbeat", "controller's"),
             max_unsettled=backlog,
             max_envelope=MAX_ENVELOPE,
-            retry_cap=1.0,
+            retry_cap=self._retry_cap,
+            heartbeat=self._heartbeat,
+            check_interval=0.5,
             on_refused=lambda node, reason, _: self.refused.append((node, reason)),
             on_lost=self.lost.append,
             random=Random("controller"),
@@ -220,7 +222,9 @@ class Amqp:
     def node(self, name: str, credentials_of: str | None = None) -> AmqpNodeBus:
         self.add(name)
         account = Account(name, f"{credentials_of or name}'s")
-        node = AmqpNodeBus(self.url, name, account, interval=INTERVAL, retry_cap=1.0)
+        node = AmqpNodeBus(
+            self.url, name, account, interval=INTERVAL, retry_cap=self._retry_cap, heartbeat=self._heartbeat
+        )
         self._nodes.append(node)
         return node
 
