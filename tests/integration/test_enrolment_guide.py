@@ -54,11 +54,11 @@ def site(tmp_path: Path) -> Iterator[Site]:
         authority, port = Authority(tmp_path / "ca"), _free_port()
         config = tmp_path / "haproxy.cfg"
         both = tmp_path / "drumbeat.pem"
-        both.write_bytes(b"".join(path.read_bytes() for path in authority.issue("localhost")))
+        both.write_bytes(b"".join(path.read_bytes() for path in authority.issue("proxy")))
         config.write_text(proxy_config(both, port, made.url))
         haproxy = subprocess.Popen([find_program("haproxy"), "-db", "-f", config])
         try:
-            url = f"https://localhost:{port}"
+            url = f"https://127.0.0.1:{port}"
             eventually(lambda: _answers(url, authority))
             yield Site(made, authority, url)
         finally:
