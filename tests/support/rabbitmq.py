@@ -119,6 +119,7 @@ class RabbitMq:
 
     def close_connections(self, user: str) -> None:
         """Have the broker close every connection of a user."""
+        self.ctl("await_startup")  # clients may connect a little earlier
         self.ctl("close_all_user_connections", user, "the test says so")
 
     @contextlib.contextmanager
@@ -174,6 +175,7 @@ class VirtualHost:
 
     def waiting(self, queue: str) -> int:
         """How many messages a queue holds, delivered ones that nobody has acknowledged among them."""
+        self.rabbitmq.ctl("await_startup")  # clients may connect a little earlier
         listed = self.rabbitmq.ctl("-q", "list_queues", "-p", self.name, "name", "messages", "--no-table-headers")
         return int(dict(line.split() for line in listed.splitlines())[queue])
 
