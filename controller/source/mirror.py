@@ -82,8 +82,7 @@ class Mirror:
     def follows(self, old: str, new: str) -> bool:
         """Whether a fetched commit is the older one, or has it in its past. Raises SourceError."""
         try:
-            known = self._git.succeeds("cat-file", "-e", f"{old}^{{commit}}")
-            return known and self._git.succeeds("merge-base", "--is-ancestor", old, new)
+            return self._knows(old) and self._is_past_of(old, new)
         except GitError as error:
             if error.status == 128 and "Not a valid object name" in error.output:
                 return False
@@ -132,9 +131,13 @@ class Mirror:
         return str(path.absolute()) if "://" not in self._url and path.exists() else self._url
 
     def _was_forced(self, last: str, revision: str) -> bool:
-        if not self._git.succeeds("cat-file", "-e", f"{last}^{{commit}}"):
-            return False
-        return not self._git.succeeds("merge-base", "--is-ancestor", last, revision)
+        return self._knows(last) and not self._is_past_of(last, revision)
+
+    def _knows(self, revision: str) -> bool:
+        return self._git.succeeds("cat-file", "-e", f"{revision}^{{commit}}")
+
+    def _is_past_of(self, old: str, new: str) -> bool:
+        return self._git.succeeds("merge-base", "--is-ancestor", old, new)
 
     def _explained(self, error: GitError) -> str:
         url, output = without_secrets(self._url), error.output.lower()
