@@ -1,11 +1,10 @@
 """The agent: it takes the newest assignment, has its roles converge, and reports. One thread, one step at a time."""
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from threading import Lock
-
-import structlog
 
 from agent.journal import Journal, JournalProblem
 from agent.reporting import Entries, Reporter
@@ -62,7 +61,7 @@ class Agent:
         self._reporter = reporter
         self._inbox = Inbox(wake)
         self._interval = interval
-        self._log = structlog.get_logger("agent")
+        self._log = logging.getLogger("agent")
         self._observed: dict[str, Observed] = {}
         self._problems: dict[str, str] = {}
         self._asked_again = False
@@ -139,7 +138,9 @@ class Agent:
 
     def _refuse(self, reason: str, detail: str) -> None:
         self.refused[reason] += 1
-        self._log.warning("refused an assignment", reason=reason, detail=detail, times=self.refused[reason])
+        self._log.warning(
+            "refused an assignment", extra={"reason": reason, "detail": detail, "times": self.refused[reason]}
+        )
 
     def _converge(self, role: Role, assignment: Assignment, now: datetime) -> float:
         try:
@@ -151,7 +152,7 @@ class Agent:
             self._problems[role.name] = (
                 f"role {role.name} failed in a way it should not: {type(error).__name__}: {error}"
             )
-            self._log.exception("a role failed; the others go on", role=role.name)
+            self._log.exception("a role failed; the others go on", extra={"role": role.name})
             return _AFTER_DEFECT
         self._problems.pop(role.name, None)
         self._observed[role.name] = observed

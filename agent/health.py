@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 from crds.messages import Stamp
-from crds.service import Probe
+from crds.probe import Probe
 
 _FIRST = 0.05
 """Seconds from the first question after a start to the second."""

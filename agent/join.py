@@ -5,13 +5,14 @@ complete once it holds the controller's keys, which are written last; until then
 """
 
 import re
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-import requests
 from pydantic import TypeAdapter, ValidationError
-from requests.utils import get_environ_proxies
+from urllib3 import Timeout
 
+from bus.http_client import FAILURES, Client
 from bus.invitations import split_token
 from bus.joining import (
     JOIN_PATH,
@@ -39,7 +40,7 @@ from bus.keys import (
 )
 from crds.base import HostName
 
-ANSWER_TIMEOUT = 30.0
+_PATIENCE = Timeout(connect=5.0, read=30.0)
 
 
 class JoinFailed(Exception):
@@ -130,17 +131,10 @@ def _ask(asked: Joining, body: bytes, secret: str) -> JoinAnswer:
 def _post(asked: Joining, body: bytes, proof: str) -> tuple[int, bytes, str]:
     """Status, body and proof of the answer. Raises JoinFailed."""
     url = f"{asked.controller.rstrip('/')}{JOIN_PATH}"
-    with requests.Session() as session:
-        # As the bus does: proxies of the environment, and nothing else of it; .netrc would add a password.
-        session.proxies.update(get_environ_proxies(url))
-        session.trust_env = False
-        session.verify = str(asked.ca) if asked.ca else True
-        headers = {PROOF_HEADER: proof, "Content-Type": "application/json"}
-        try:
-            with session.post(
-                url, data=body, headers=headers, timeout=(5.0, ANSWER_TIMEOUT), allow_redirects=False, stream=True
-            ) as answer:
-                said = answer.raw.read(MAX_JOIN + 1)
-                return answer.status_code, bytes(said), answer.headers.get(PROOF_HEADER, "")
-        except (requests.RequestException, OSError) as error:
-            raise JoinFailed(f"{asked.controller} cannot be reached: {error}") from error
+    headers = {PROOF_HEADER: proof, "Content-Type": "application/json"}
+    try:
+        client = Client(url, ca=str(asked.ca) if asked.ca else None)
+        with closing(client), client.request("POST", url, headers, _PATIENCE, body) as answer:
+            return answer.status, answer.read(MAX_JOIN + 1), answer.headers.get(PROOF_HEADER, "")
+    except FAILURES as error:
+        raise JoinFailed(f"{asked.controller} cannot be reached: {error}") from error

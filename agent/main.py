@@ -1,6 +1,7 @@
 """Command line of the agent: ``drumbeat-agent``."""
 
 import argparse
+import logging
 import os
 import sys
 import threading
@@ -8,10 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import structlog
-
 from agent.build import agent_version, broker_account, check_drivers
-from agent.join import JoinFailed, Joining, join
 from agent.redaction import Redactor
 from agent.run import Pulse, run
 from agent.settings import BadSettings, Settings, read_settings
@@ -47,7 +45,7 @@ def command(arguments: Sequence[str]) -> int:
         pulse = Pulse()
         pulse.stop_on_signals()
         run(settings, SystemClock(), pulse, redactor)
-    except (BadSettings, BadKey, JoinFailed) as error:
+    except (BadSettings, BadKey) as error:
         sys.stderr.write(f"{error}\n")
         return 1
     return 0
@@ -69,8 +67,14 @@ def _check(settings: Settings) -> int:
 
 
 def _join(said: argparse.Namespace) -> int:
-    token = sys.stdin.readline() if said.token_file is None else _token(said.token_file)
-    answer = join(Joining(said.controller, said.name, token, said.credentials, said.ca))
+    from agent.join import JoinFailed, Joining, join  # noqa: PLC0415  an agent that runs has no use for it
+
+    try:
+        token = sys.stdin.readline() if said.token_file is None else _token(said.token_file)
+        answer = join(Joining(said.controller, said.name, token, said.credentials, said.ca))
+    except JoinFailed as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
     sys.stdout.write(f"{answer.node}: joined as {', '.join(answer.roles)}; credentials are in {said.credentials}\n")
     return 0
 
@@ -79,14 +83,14 @@ def _token(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise JoinFailed(f"{path}: cannot be read: {error}") from error
+        raise BadSettings(f"{path}: cannot be read: {error}") from error
 
 
 def _log_what_escapes() -> None:
     """A defect's traceback goes through the log, where secrets are hidden, and not as it is to standard error."""
 
     def log(kind: Any, error: Any, trace: Any) -> None:
-        structlog.get_logger("agent").error("a defect ended a thread", exc_info=(kind, error, trace))
+        logging.getLogger("agent").error("a defect ended a thread", exc_info=(kind, error, trace))
 
     sys.excepthook = log
     threading.excepthook = lambda said: log(said.exc_type, said.exc_value, said.exc_traceback)

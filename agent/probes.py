@@ -11,7 +11,7 @@ from typing import TypeVar
 from agent.drivers.contracts import Retry, Terminal
 from agent.environment import fill
 from agent.processes import Processes, Start
-from crds.service import ExecCheck, HttpCheck, Probe, TcpCheck
+from crds.probe import ExecCheck, HttpCheck, Probe, TcpCheck
 
 T = TypeVar("T")
 

@@ -1,14 +1,13 @@
 """The agent as a process: its one loop, its signals, its end."""
 
 import contextlib
+import logging
 import select
 import signal
 import socket
 from collections.abc import Callable
 from contextlib import ExitStack
 from random import Random, SystemRandom
-
-import structlog
 
 from agent.build import Parts, build_agent, build_bus
 from agent.core import Agent
@@ -80,9 +79,9 @@ def run(settings: Settings, clock: Clock, pulse: Pulse, redactor: Redactor) -> N
         closing.callback(current.close)
         bus.start(current.receive, current.heartbeat)
         closing.callback(bus.stop)
-        structlog.get_logger("agent").info("the agent runs", node=settings.node, bus=settings.bus)
+        logging.getLogger("agent").info("the agent runs", extra={"node": settings.node, "bus": settings.bus})
         _loop(current, lambda: build_agent(parts, bus.send), clock, pulse)
-    structlog.get_logger("agent").info("the agent stopped; services run on", node=settings.node)
+    logging.getLogger("agent").info("the agent stopped; services run on", extra={"node": settings.node})
 
 
 class _Current:

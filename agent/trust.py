@@ -6,12 +6,11 @@ done once for each; a pass costs 25 microseconds a service.
 """
 
 import hashlib
+import logging
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import TypeVar
-
-import structlog
 
 from agent.expiry import TOLERANCE
 from agent.role import Steps
@@ -28,8 +27,8 @@ from bus.trust import (
     target_statement,
 )
 from crds.messages import OperationSpec, ServiceAssignment
+from crds.probe import Probe
 from crds.release import Release
-from crds.service import Probe
 from crds.trust import TrustDocument, probe_commands
 
 _KEPT = 256
@@ -61,7 +60,7 @@ class NodeTrust:
         self._told: dict[bytes, str] = {}
         self.trouble = ""
         """Why the trust document that came last was not taken; empty if it was."""
-        self._log = structlog.get_logger("agent.trust")
+        self._log = logging.getLogger("agent.trust")
         self.refused: Counter[str] = Counter()
         """Things that were not done, and documents that were not taken, by reason."""
         if roots is not None:
@@ -95,7 +94,7 @@ class NodeTrust:
         self._steps.save({"document": text})
         self._document, self._text = document, text
         self._verdicts.clear()
-        self._log.info("took a trust document", version=document.version)
+        self._log.info("took a trust document", extra={"version": document.version})
 
     def install(self, target: str, release: Release, said: ServiceAssignment) -> str:
         """May the release that ``said`` asks for be brought here and started?"""
@@ -161,7 +160,7 @@ class NodeTrust:
         try:
             self._document, self._text = (open_trust(text, roots), text) if text else (None, "")
         except NotTrusted as wrong:
-            self._log.warning("the journaled trust document is not believed any more", detail=wrong.detail)
+            self._log.warning("the journaled trust document is not believed any more", extra={"detail": wrong.detail})
 
     def _check_newer(self, document: TrustDocument) -> None:
         before = self._document
@@ -205,7 +204,9 @@ class NodeTrust:
             _keep(self._told, key, wrong.detail)
             self.refused[wrong.reason] += 1
             times = self.refused[wrong.reason]
-            self._log.warning("not signed as it must be", reason=wrong.reason, detail=wrong.detail, times=times)
+            self._log.warning(
+                "not signed as it must be", extra={"reason": wrong.reason, "detail": wrong.detail, "times": times}
+            )
         return wrong.detail
 
 

@@ -4,7 +4,6 @@ import argparse
 import json
 import sys
 import time
-from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -34,8 +33,6 @@ def main() -> int:
         print(
             f"{name:<12}" + "".join(f"{field.removesuffix('_mb'):>12} {value:.1f} MiB" for field, value in held.items())
         )
-    if find_spec("rich"):
-        print("rich is installed, as it is beside a controller: structlog loads it, which costs an agent 4 MiB")
     if options.json:
         print(json.dumps({"agent_memory": found}))
     return 0

@@ -4,6 +4,7 @@ Whatever goes wrong ends in the same way: the connection is given up, and after 
 any of the brokers, with everything that belongs to it. There is no second way back that would have to be right too.
 """
 
+import logging
 import socket
 import threading
 from collections.abc import Callable, Sequence
@@ -11,13 +12,11 @@ from random import Random
 from typing import Any, Protocol
 
 import pika
-import structlog
 from pika.adapters.select_connection import IOLoop, SelectConnection
 from pika.adapters.utils.nbio_interface import AbstractIOReference
 from pika.adapters.utils.selector_ioloop_adapter import SelectorIOServicesAdapter
 from pika.channel import Channel
 from pika.exceptions import AMQPError, ConnectionClosedByClient
-from structlog.typing import FilteringBoundLogger
 
 from bus.amqp_url import Account, BrokerUrl, tls_context
 from bus.clock import Clock, SystemClock
@@ -62,13 +61,12 @@ class AmqpConnection:
         retry_cap: float = RETRY_CAP,
         clock: Clock | None = None,
         random: Random | None = None,
-        logger: FilteringBoundLogger | None = None,
     ) -> None:
         self._brokers, self._end = list(brokers), end
         self._retry_cap = retry_cap
         self._clock = clock or SystemClock()
         self._random = random or Random()
-        self._logger: FilteringBoundLogger = logger or structlog.get_logger("bus")
+        self._logger = logging.getLogger("bus")
         self._loop = IOLoop()
         self._thread: threading.Thread | None = None
         self._stopping = False
@@ -124,7 +122,7 @@ class AmqpConnection:
             return
         seconds = self._clock.monotonic() - self._away_since
         self._away_since, self._away_kind = None, ""
-        self._logger.info("the broker is back", after_seconds=round(seconds, 1))
+        self._logger.info("the broker is back", extra={"after_seconds": round(seconds, 1)})
 
     def fail(self, why: BaseException) -> None:
         """Give this connection up, and make another."""
@@ -224,7 +222,7 @@ class AmqpConnection:
             self._away_since = self._clock.monotonic()
         if self._away_kind != kind:
             self._away_kind = kind
-            self._logger.warning("the broker cannot be used; trying again until it can", why=_words(why))
+            self._logger.warning("the broker cannot be used; trying again until it can", extra={"why": _words(why)})
 
     def _pause(self) -> float:
         """None while there are other brokers to ask; then a random part of half of how long it is away by now."""

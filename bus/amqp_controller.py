@@ -1,16 +1,15 @@
 """The controller's end of the bus on RabbitMQ: consumes all shards, publishes to the queue that each node named."""
 
+import logging
 from collections.abc import Callable
 from functools import partial
 from random import Random
 
-import structlog
 from pika import BasicProperties, DeliveryMode
 from pika.channel import Channel
 from pika.exceptions import ChannelClosedByBroker
 from pika.frame import Method
 from pika.spec import Basic
-from structlog.typing import FilteringBoundLogger
 
 from bus.amqp_connection import HEARTBEAT, RETRY_CAP, AmqpConnection, connection_parameters
 from bus.amqp_settling import Deliveries, Publications
@@ -55,13 +54,12 @@ class AmqpControllerBus:
         on_lost: OnLost | None = None,
         clock: Clock | None = None,
         random: Random | None = None,
-        logger: FilteringBoundLogger | None = None,
     ) -> None:
         """Raises BadBrokerUrl for files of TLS that cannot be used."""
         self._prefetch = max(1, max_unsettled // SHARDS)
         self._max_envelope = max_envelope
         self._check_interval = check_interval
-        self._logger: FilteringBoundLogger = logger or structlog.get_logger("bus")
+        self._logger = logging.getLogger("bus")
         self._on_refused = on_refused or (lambda *_: None)
         self._on_lost = on_lost or (lambda _: None)
         self._connection = AmqpConnection(
@@ -70,7 +68,6 @@ class AmqpControllerBus:
             retry_cap=retry_cap,
             clock=clock,
             random=random,
-            logger=self._logger,
         )
         self._receive: Callable[[Received], None] | None = None
         self._channel: Channel | None = None
@@ -222,7 +219,7 @@ class AmqpControllerBus:
             self._receive(received)
         except Exception:
             # It would fail again.
-            self._logger.exception("a report could not be taken and is dropped", node=received.node)
+            self._logger.exception("a report could not be taken and is dropped", extra={"node": received.node})
             self.settle([received])
 
     def _settle(self, received: list[Received]) -> None:

@@ -1,16 +1,15 @@
 """A node's end of the bus on RabbitMQ: publishes reports to its shard, consumes a queue of its own."""
 
+import logging
 from collections.abc import Callable
 from functools import partial
 from random import Random
 
-import structlog
 from pika import BasicProperties, DeliveryMode
 from pika.channel import Channel
 from pika.exceptions import AMQPError
 from pika.frame import Method
 from pika.spec import Basic
-from structlog.typing import FilteringBoundLogger
 
 from bus.amqp_connection import HEARTBEAT, RETRY_CAP, AmqpConnection, connection_parameters
 from bus.amqp_settling import Publications
@@ -48,7 +47,6 @@ class AmqpNodeBus:
         max_envelope: int = MAX_ENVELOPE,
         clock: Clock | None = None,
         random: Random | None = None,
-        logger: FilteringBoundLogger | None = None,
     ) -> None:
         """Raises BadBrokerUrl for files of TLS that cannot be used."""
         self._node, self._key = node, str(shard_of(node))
@@ -56,14 +54,13 @@ class AmqpNodeBus:
         self._max_envelope = max_envelope
         self._clock = clock or SystemClock()
         self._random = random or Random()
-        self._logger: FilteringBoundLogger = logger or structlog.get_logger("bus")
+        self._logger = logging.getLogger("bus")
         self._connection = AmqpConnection(
             connection_parameters(url, account, node, heartbeat),
             self,
             retry_cap=retry_cap,
             clock=self._clock,
             random=self._random,
-            logger=self._logger,
         )
         self._receive: Callable[[bytes], None] = _nowhere
         self._heartbeat: Callable[[], bytes] = bytes
@@ -134,7 +131,9 @@ class AmqpNodeBus:
 
     def _send(self, envelope: bytes) -> None:
         if len(envelope) > self._max_envelope:
-            self._logger.error("a report is too large and is not sent", bytes=len(envelope), limit=self._max_envelope)
+            self._logger.error(
+                "a report is too large and is not sent", extra={"bytes": len(envelope), "limit": self._max_envelope}
+            )
             return
         self._report = envelope
         self._publish_report()
@@ -176,7 +175,7 @@ class AmqpNodeBus:
             return
         tag = method.delivery_tag
         if len(body) > self._max_envelope:
-            self._logger.error("an assignment was too large and is ignored", limit=self._max_envelope)
+            self._logger.error("an assignment was too large and is ignored", extra={"limit": self._max_envelope})
         else:
             try:
                 self._receive(body)

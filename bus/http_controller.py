@@ -11,16 +11,15 @@ knows nodes by bearer token; signatures are verified by whoever receives.
 
 import asyncio
 import itertools
+import logging
 import secrets
 import threading
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
-import structlog
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import PlainTextResponse
 from starlette.requests import ClientDisconnect
-from structlog.typing import FilteringBoundLogger
 
 from bus.envelope import MAX_ENVELOPE
 from bus.keyring import KeyRing
@@ -66,12 +65,11 @@ class HttpControllerBus:
         *,
         max_envelope: int = MAX_ENVELOPE,
         max_unsettled: int = MAX_UNSETTLED,
-        logger: FilteringBoundLogger | None = None,
     ) -> None:
         self._ring = ring
         self._max_envelope = max_envelope
         self._max_unsettled = max_unsettled
-        self._logger: FilteringBoundLogger = logger or structlog.get_logger("bus")
+        self._logger = logging.getLogger("bus")
         self._receive: Callable[[Received], None] | None = None
         self._newest: dict[str, _Offer] = {}
         self._waiting: dict[str, _Waiting] = {}
@@ -166,7 +164,7 @@ class HttpControllerBus:
             if entry.disputed:
                 raise _Denied(403, f"Node {node!r} is disputed, and waits for a person: {entry.disputed}.")
         except BadKey as error:
-            self._logger.error("a node is shut out by its damaged entry", node=node, error=str(error))
+            self._logger.error("a node is shut out by its damaged entry", extra={"node": node, "error": str(error)})
             raise _Denied(403, f"The controller's entry of node {node!r} is damaged; its log says more.") from error
         return node
 

@@ -4,16 +4,15 @@ Whoever is refused learns that the invitation is not valid, and nothing more; th
 once: its file stays until it expires, so that a node whose answer was lost can ask again with the same key.
 """
 
+import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-import structlog
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import PlainTextResponse
 from pydantic import ValidationError
 from starlette.requests import ClientDisconnect
-from structlog.typing import FilteringBoundLogger
 
 from bus.clock import Clock
 from bus.invitations import Invitation, Invitations
@@ -55,12 +54,11 @@ class JoinDesk:
         controller_keys: Sequence[PublicKey],
         clock: Clock,
         joined: Callable[[JoinAnswer], None],
-        logger: FilteringBoundLogger | None = None,
     ) -> None:
         """``joined`` is told of each node that has joined, and must not block."""
         self._ring, self._invitations, self._clock, self._joined = ring, invitations, clock, joined
         self._controller_keys = [public_text(key) for key in controller_keys]
-        self._logger: FilteringBoundLogger = logger or structlog.get_logger("bus.join")
+        self._logger = logging.getLogger("bus.join")
         self._guesses: dict[str, deque[float]] = {}
         self._quiet_until: dict[str, float] = {}
 
@@ -125,7 +123,9 @@ class JoinDesk:
         self._invitations.save(asked.invitation, invitation.model_copy(update={"used_by": asked.public_key}))
         entry = NodeEntry(public_key=asked.public_key, token_hash=asked.token_hash, roles=invitation.roles)
         self._ring.register(asked.node, entry)
-        self._logger.info("node.joined", node=asked.node, roles=invitation.roles, public_key=asked.public_key)
+        self._logger.info(
+            "node.joined", extra={"node": asked.node, "roles": invitation.roles, "public_key": asked.public_key}
+        )
         self._joined(answer)
         return answer
 
@@ -140,7 +140,7 @@ class JoinDesk:
         now = self._clock.monotonic()
         if now >= self._quiet_until.get(known, now):
             self._quiet_until[known] = now + _SPAN
-            self._logger.warning("join.refused", node=asked.node, invitation=asked.invitation, why=why)
+            self._logger.warning("join.refused", extra={"node": asked.node, "invitation": asked.invitation, "why": why})
 
 
 def _parse(body: bytes) -> JoinRequest:

@@ -1,20 +1,17 @@
 """A node's end of the embedded bus: one thread long-polls for assignments, another posts full reports."""
 
+import logging
 import threading
 from collections.abc import Callable
 from random import Random
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from urllib.parse import quote
 
-import requests
-import structlog
-from requests.utils import get_environ_proxies
-from structlog.typing import FilteringBoundLogger
-from urllib3.exceptions import HTTPError
+from urllib3 import BaseHTTPResponse, Timeout
 
 from bus.clock import Clock, SystemClock
-from bus.cuttable import CuttableAdapter, Sockets
 from bus.envelope import MAX_ENVELOPE
+from bus.http_client import FAILURES, Client, Sockets
 
 CONNECT_TIMEOUT = 5.0
 ANSWER_TIMEOUT = 10.0
@@ -61,14 +58,13 @@ class HttpNodeBus:
         retry_cap: float = 10.0,
         clock: Clock | None = None,
         random: Random | None = None,
-        logger: FilteringBoundLogger | None = None,
     ) -> None:
         base = f"{url.rstrip('/')}/bus/v1/nodes/{quote(node, safe='')}"
         self._interval = interval
         self._retry_cap = retry_cap
         self._clock = clock or SystemClock()
         self._random = random or Random()
-        self._logger: FilteringBoundLogger = logger or structlog.get_logger("bus")
+        self._logger = logging.getLogger("bus")
         self._sockets = Sockets()
         self._polls = _Door(f"{base}/poll", token, ca, self._sockets)
         self._reports = _Door(f"{base}/report", token, ca, self._sockets)
@@ -137,7 +133,7 @@ class HttpNodeBus:
                 self._pause(1.0)  # something between the ends does not let polls wait; it is not to be flooded
             return
         if len(answer.body) > MAX_ENVELOPE:
-            self._logger.error("an assignment was too large and is ignored", limit=MAX_ENVELOPE)
+            self._logger.error("an assignment was too large and is ignored", extra={"limit": MAX_ENVELOPE})
         else:
             receive(answer.body)
         self._have = answer.tag
@@ -163,9 +159,11 @@ class HttpNodeBus:
     def _post(self, door: "_Door", body: bytes, timeout: float, asked: str = "") -> _Answer:
         try:
             with door.post(body, asked, timeout) as response:
-                answer = _Answer(response.status_code, _read(response), response.headers.get(_TAG_HEADER, ""))
+                answer = _Answer(
+                    response.status, response.read(MAX_ENVELOPE + 1), response.headers.get(_TAG_HEADER, "")
+                )
                 retry_after = response.headers.get("Retry-After", "")
-        except (requests.RequestException, HTTPError, OSError) as error:
+        except FAILURES as error:
             raise _Away("unreachable", str(error)) from error
         _must_be_good(answer, float(retry_after) if retry_after.isdecimal() else 0.0)
         self._found()
@@ -178,7 +176,7 @@ class HttpNodeBus:
             if self._away_since is None:
                 self._away_since = self._clock.monotonic()
         if news:
-            self._logger.warning("the controller cannot be used; trying again until it can", why=str(away))
+            self._logger.warning("the controller cannot be used; trying again until it can", extra={"why": str(away)})
 
     def _found(self) -> None:
         with self._changed:
@@ -188,7 +186,7 @@ class HttpNodeBus:
             self._away_since, self._away_kind = None, ""
             self._returns += 1
             self._changed.notify_all()
-        self._logger.info("the controller is back", after_seconds=round(seconds, 1))
+        self._logger.info("the controller is back", extra={"after_seconds": round(seconds, 1)})
 
     def _pause(self, at_least: float) -> None:
         """Wait before the next try; the other thread's success and ``stop`` cut it short."""
@@ -204,39 +202,18 @@ class _Door:
     """One place at the controller, and one connection to it."""
 
     def __init__(self, url: str, token: str, ca: str | None, sockets: Sockets) -> None:
-        self._session = requests.Session()
-        # The environment is read once: requests would look for proxies and .netrc again with each message.
-        self._session.proxies.update(get_environ_proxies(url))
-        self._session.trust_env = False
-        self._session.verify = ca or True
-        for scheme in ("http://", "https://"):
-            self._session.mount(scheme, CuttableAdapter(sockets))
-        headers = {
-            "Authorization": f"Bearer {token}",
-            "Content-Type": "application/json",
-            "Accept-Encoding": "identity",
-        }
         self._url = url
-        # Prepared once: that costs as much again as everything else about a message.
-        self._request = self._session.prepare_request(requests.Request("POST", url, headers))
+        self._headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        self._client = Client(url, ca=ca, sockets=sockets)
 
-    def post(self, body: bytes, query: str, timeout: float) -> requests.Response:
-        """Send it; the answer's body is still to be read. Raises what requests raises."""
-        request = self._request.copy()
-        request.url, request.body = f"{self._url}{query}", body
-        request.headers["Content-Length"] = str(len(body))
-        return self._session.send(request, timeout=(CONNECT_TIMEOUT, timeout), allow_redirects=False, stream=True)
+    def post(self, body: bytes, query: str, timeout: float) -> BaseHTTPResponse:
+        """Send it; the answer's body is still to be read. Raises one of FAILURES."""
+        patience = Timeout(connect=CONNECT_TIMEOUT, read=timeout)
+        return self._client.request("POST", f"{self._url}{query}", self._headers, patience, body)
 
     def close(self) -> None:
         """End the connection."""
-        self._session.close()
-
-
-def _read(response: requests.Response) -> bytes:
-    """The body, but not endlessly much of it."""
-    raw: Any = response.raw
-    body = raw.read(MAX_ENVELOPE + 1)
-    return body if isinstance(body, bytes) else b""
+        self._client.close()
 
 
 def _must_be_good(answer: _Answer, retry_after: float) -> None:

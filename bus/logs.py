@@ -1,52 +1,37 @@
-"""Logging for both ends: structlog, as text on a terminal and as JSON otherwise; times in UTC."""
+"""Logging for both ends: as text on a terminal and as JSON otherwise; times in UTC.
 
+It is the standard library's, since an agent stays small. What belongs to an event goes beside its text:
+``logger.info("the controller is back", extra={"after_seconds": 3})``.
+"""
+
+import json
 import logging
 import os
 import re
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any, Literal, TextIO
-
-import structlog
-from structlog.typing import FilteringBoundLogger, Processor
 
 LogFormat = Literal["auto", "text", "json"]
 LogLevel = Literal["debug", "info", "warning", "error"]
+Hide = Callable[[str], str]
 
 _OURS = ("agent", "bus", "controller", "reconcilers")
 _PASSWORD = re.compile(r"(?<=://)[^/@\s]+@")
+_OF_EVERY_RECORD = {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"}
+_COLORS = {"debug": "32", "info": "32", "warning": "33", "error": "31", "critical": "31"}
 
 
-def configure_logging(
-    stream: TextIO, level: LogLevel = "info", form: LogFormat = "auto", hide: Callable[[str], str] = str
-) -> FilteringBoundLogger:
-    """Have everything logged to ``stream``, libraries from warnings upwards; returns a logger to pass on.
+def configure_logging(stream: TextIO, level: LogLevel = "info", form: LogFormat = "auto", hide: Hide = str) -> None:
+    """Have everything logged to ``stream``, libraries from warnings upwards.
 
-    ``structlog.get_logger()`` writes the same way afterwards. ``auto`` is text on a terminal, and one JSON
-    object a line otherwise. A password in a URL is never written, nor what ``hide`` takes out of a text.
+    ``auto`` is text on a terminal, and one JSON object a line otherwise. A password in a URL is never written, nor
+    what ``hide`` takes out of a text.
     """
-    common: list[Processor] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.stdlib.add_log_level,
-        structlog.stdlib.add_logger_name,
-        structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
-    ]
     as_text = form == "text" or (form == "auto" and stream.isatty())
-    _send_to(
-        stream, level, [*common, structlog.stdlib.ExtraAdder()], _as_text(stream, hide) if as_text else _as_json(hide)
-    )
-    structlog.configure(
-        processors=[*common, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.stdlib.LoggerFactory(),
-    )
-    logger: FilteringBoundLogger = structlog.get_logger("controller")
-    return logger
-
-
-def _send_to(stream: TextIO, level: LogLevel, of_libraries: list[Processor], render: list[Processor]) -> None:
+    colors = stream.isatty() and not os.environ.get("NO_COLOR")
     handler = logging.StreamHandler(stream)
-    last = [structlog.stdlib.ProcessorFormatter.remove_processors_meta, *render]
-    handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=of_libraries, processors=last))
+    handler.setFormatter(_Text(hide, colors) if as_text else _Json(hide))
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     # What ends a connection is said once, by whoever keeps it up.
     logging.getLogger("pika").setLevel(logging.CRITICAL)
@@ -54,35 +39,56 @@ def _send_to(stream: TextIO, level: LogLevel, of_libraries: list[Processor], ren
         logging.getLogger(name).setLevel(level.upper())
 
 
-def _as_text(stream: TextIO, hide: Callable[[str], str]) -> list[Processor]:
-    colors = stream.isatty() and not os.environ.get("NO_COLOR")
-    # A traceback with the values of variables would show secrets.
-    plain = structlog.dev.plain_traceback
-    render = structlog.dev.ConsoleRenderer(colors=colors, timestamp_key="time", exception_formatter=plain)
-    return [structlog.processors.format_exc_info, hiding(hide), render]
+class _Json(logging.Formatter):
+    """One object: time, level, logger and message, what belongs to the event, and the traceback of an exception."""
+
+    def __init__(self, hide: Hide) -> None:
+        super().__init__()
+        self._hide = hide
+
+    def format(self, record: logging.LogRecord) -> str:
+        return json.dumps(self.event(record))
+
+    def event(self, record: logging.LogRecord) -> dict[str, Any]:
+        """The record, with nothing in it that must not be written."""
+        said = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat().replace("+00:00", "Z"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+            **{key: value for key, value in vars(record).items() if key not in _OF_EVERY_RECORD},
+        }
+        if record.exc_info:
+            said["exception"] = self.formatException(record.exc_info)
+        return {key: _clean(value, self._hide) for key, value in said.items()}
 
 
-def _as_json(hide: Callable[[str], str]) -> list[Processor]:
-    return [
-        structlog.processors.format_exc_info,
-        structlog.processors.EventRenamer("message"),
-        hiding(hide),
-        structlog.processors.JSONRenderer(),
-    ]
+class _Text(_Json):
+    """One line, and the lines of a traceback."""
+
+    def __init__(self, hide: Hide, colors: bool) -> None:
+        super().__init__(hide)
+        self._colors = colors
+
+    def format(self, record: logging.LogRecord) -> str:
+        said = self.event(record)
+        time, level, logger, message = (said.pop(key) for key in ("time", "level", "logger", "message"))
+        trace = said.pop("exception", "")
+        fields = "".join(f" {key}={_readable(value)}" for key, value in said.items())
+        level = self._color(_COLORS.get(level, "0"), f"{level:<7}")
+        line = f"{time} {level} {self._color('1', message)}{fields} {self._color('2', f'[{logger}]')}"
+        return f"{line}\n{trace}" if trace else line
+
+    def _color(self, code: str, text: str) -> str:
+        return f"\x1b[{code}m{text}\x1b[0m" if self._colors else text
 
 
-def hiding(hide: Callable[[str], str] = str) -> Processor:
-    """Replaces the user and password of every URL in the event by ``***``, and whatever ``hide`` replaces."""
-
-    def process(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-        for key, value in event.items():
-            event[key] = _clean(value, hide)
-        return event
-
-    return process
+def _readable(value: Any) -> str:
+    plain = isinstance(value, str) and value.isprintable() and value and " " not in value
+    return value if plain else repr(value)
 
 
-def _clean(value: Any, hide: Callable[[str], str]) -> Any:
+def _clean(value: Any, hide: Hide) -> Any:
     """Also what is inside: the problems of a refused commit are a list."""
     match value:
         case str():
@@ -94,4 +100,4 @@ def _clean(value: Any, hide: Callable[[str], str]) -> Any:
         case None | bool() | int() | float():
             return value
         case _:
-            return _clean(str(value), hide)  # a path or an error, which the renderer would write as a text
+            return _clean(str(value), hide)  # a path or an error, which JSON has no form for

@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError
 from bus.keys import BadKey, key_id, parse_public
 from bus.trust import Roots
 from crds.base import FileModel, Name
-from crds.policy import PublicKeyText
+from crds.trust import PublicKeyText
 
 ROOTS_FILE = "trust.yaml"
 

@@ -348,7 +348,7 @@ class Deciding:
             case AddEvent(verb, object_, reason, message, cause):
                 self._event(verb, object_, reason, message, now, cause)
                 self._count(verb, reason)
-                self._log.info("event", verb=verb, object=object_, reason=reason, message=message)
+                self._log.info("event", verb=verb, object=object_, reason=reason, text=message)
         return stamp
 
     def _count(self, verb: str, reason: str) -> None:

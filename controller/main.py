@@ -115,7 +115,7 @@ class Controller:
             work()
         except Exception as error:  # noqa: BLE001 - whatever it is, it is said once, and the process ends
             self._failed = True
-            self._log.exception("thread.failed", thread=name, error=str(error))
+            self._log.exception("thread.failed", worker=name, error=str(error))
         finally:
             self._stop.set()
 

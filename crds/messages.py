@@ -7,8 +7,8 @@ from typing import Annotated, Literal, NamedTuple
 from pydantic import Field
 
 from crds.base import WireModel
+from crds.probe import Probe
 from crds.release import Release
-from crds.service import Probe
 
 ASSIGNMENT_TYPE = "application/vnd.drumbeat.assignment.v1+json"
 REPORT_TYPE = "application/vnd.drumbeat.report.v1+json"

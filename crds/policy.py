@@ -5,14 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from crds.base import API_VERSION, FileModel, Metadata, Name
-
-PublicKeyText = Annotated[
-    str,
-    Field(
-        pattern=r"^(ed25519:[0-9a-f]{64}|ssh-ed25519 [A-Za-z0-9+/]+=*( .*)?)$",
-        description="an Ed25519 public key: a line such as ssh-keygen writes, or ed25519: and 64 hexadecimal digits",
-    ),
-]
+from crds.trust import PublicKeyText
 
 
 class PolicyKey(FileModel):

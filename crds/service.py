@@ -5,9 +5,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from crds.base import API_VERSION, Amount, FileModel, Labels, Metadata, Name, PoolName, Port, Seconds
+from crds.probe import Command, Probe, UrlPath
 
-Command = Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1)]
-UrlPath = Annotated[str, Field(pattern=r"^/[!-~]*$", description="a path on the service, such as /health")]
 Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 Environment = dict[Variable, str]
 Secrets = Annotated[
@@ -39,46 +38,6 @@ class Artifact(FileModel):
     def _one_value_each(self) -> Self:
         if twice := sorted(self.environment.keys() & self.secrets.keys()):
             raise ValueError(f"{twice[0]} is in both environment and secrets; leave it out of one of them")
-        return self
-
-
-class HttpCheck(FileModel):
-    """A GET that must answer with one of the statuses."""
-
-    path: UrlPath
-    port: Port
-    status: list[Annotated[int, Field(ge=100, le=599)]] = Field(default=[200])
-
-
-class TcpCheck(FileModel):
-    """A connection that must be accepted."""
-
-    port: Port
-
-
-class ExecCheck(FileModel):
-    """A command in the release folder that must exit with 0."""
-
-    command: Command
-
-
-class Probe(FileModel):
-    """The agent asks its own service whether it is healthy: exactly one of http, tcp and exec."""
-
-    http: HttpCheck | None = None
-    tcp: TcpCheck | None = None
-    exec: ExecCheck | None = None
-    interval: Seconds = 10.0
-    timeout: Seconds = 2.0
-    success_threshold: Annotated[int, Field(ge=1, le=100)] = 1
-    failure_threshold: Annotated[int, Field(ge=1, le=100)] = 3
-
-    @model_validator(mode="after")
-    def _exactly_one(self) -> Self:
-        if sum(kind is not None for kind in (self.http, self.tcp, self.exec)) != 1:
-            raise ValueError("a probe has exactly one of http, tcp and exec")
-        if self.interval <= 0 or self.timeout <= 0:
-            raise ValueError("interval and timeout must be longer than 0s")
         return self
 
 

@@ -12,13 +12,20 @@ from pydantic import Field
 
 from crds.base import WireModel
 from crds.messages import Count
+from crds.probe import Probe
 from crds.release import canonical_json
-from crds.service import Probe
 
 RELEASE_TYPE = "application/vnd.drumbeat.release.v1+json"
 TRUST_TYPE = "application/vnd.drumbeat.trust.v1+json"
 
 CommandKind = Literal["probe", "gate"]
+PublicKeyText = Annotated[
+    str,
+    Field(
+        pattern=r"^(ed25519:[0-9a-f]{64}|ssh-ed25519 [A-Za-z0-9+/]+=*( .*)?)$",
+        description="an Ed25519 public key: a line such as ssh-keygen writes, or ed25519: and 64 hexadecimal digits",
+    ),
+]
 
 
 class Statement(WireModel):

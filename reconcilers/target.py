@@ -9,8 +9,9 @@ from typing import Any
 
 from crds.desired import DesiredState
 from crds.fleet import Fleet
+from crds.probe import Probe
 from crds.release import Release, canonical_json
-from crds.service import Gate, PoolRef, Probe, Rollout, ServiceSpec
+from crds.service import Gate, PoolRef, Rollout, ServiceSpec
 from reconcilers.overrides import service_on
 from reconcilers.releases import release_of
 

@@ -16,7 +16,7 @@ from agent.trust import NodeTrust
 from agent.work import Jobs
 from bus.clock import Clock
 from crds.messages import Assignment, ServiceAssignment, ServiceReport, Stamp
-from crds.service import Probe
+from crds.probe import Probe
 
 
 @dataclass(frozen=True)

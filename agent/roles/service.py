@@ -22,8 +22,8 @@ from agent.trust import NodeTrust
 from agent.work import Jobs
 from bus.clock import Clock
 from crds.messages import ProcessIdentity, ServiceAssignment, ServiceReport, Stamp
+from crds.probe import Probe
 from crds.release import Release
-from crds.service import Probe
 
 D = TypeVar("D")
 T = TypeVar("T")

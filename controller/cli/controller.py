@@ -8,9 +8,9 @@ import typer
 
 from bus.amqp_url import BadBrokerUrl
 from bus.keys import BadKey
-from bus.logs import configure_logging
 from controller.cli.options import FAILED
 from controller.cli.tables import show, talk
+from controller.logs import configure_logging
 from controller.settings import SettingsError, example, load_settings
 from controller.store import StoreError
 

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 
 from controller.source.fields import near
 from controller.source.problems import FieldPath
-from crds.service import Artifact, Gate, Probe, ServiceSpec
+from crds.probe import Probe
+from crds.service import Artifact, Gate, ServiceSpec
 
 _PLACEHOLDER = re.compile(r"(?<!\$)\{([A-Za-z_]\w*)\}")  # ${HOME} is the shell's
 URL = ("version",)

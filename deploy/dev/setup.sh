@@ -91,5 +91,7 @@ say "installing what uv.lock names into $venv"
 $venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r deploy/dev/uv.txt
 # The machine's own certificates: behind many companies' proxies no others are any use.
 export UV_SYSTEM_CERTS=true UV_PYTHON_DOWNLOADS=never UV_PROJECT_ENVIRONMENT=$venv
-$venv/bin/uv sync --quiet --locked --all-extras
+# Compiled once, here: where Python may not leave its bytecode, each process would compile all of it anew.
+$venv/bin/uv sync --quiet --locked --all-extras --compile-bytecode
+$venv/bin/python -m compileall -q agent bus controller crds reconcilers
 printf '%s\n' "$wanted" >$stamp

@@ -36,8 +36,8 @@ from crds.messages import (
     ServiceReport,
     Stamp,
 )
+from crds.probe import Probe
 from crds.release import Release
-from crds.service import Probe
 from tests.fuzz.budget import bounded, fuzzed
 
 KEY = generate_key()

@@ -22,8 +22,8 @@ from bus.keyring import KeyRing, write_node_keys
 from bus.keys import generate_key, public_text
 from bus.port import Received
 from crds.messages import Assignment, Report, ServiceAssignment, ServiceReport
+from crds.probe import HttpCheck, Probe
 from crds.release import Release
-from crds.service import HttpCheck, Probe
 from tests.conformance.bus.transports import Server
 from tests.support.artifacts import WEB, ArtifactServer, serving, tar_gz
 from tests.support.waiting import eventually

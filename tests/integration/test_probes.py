@@ -10,7 +10,7 @@ import pytest
 
 from agent.posix import PosixProcesses
 from agent.probes import Asked, Prober
-from crds.service import Probe
+from crds.probe import Probe
 
 
 @contextmanager

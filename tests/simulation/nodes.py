@@ -21,8 +21,8 @@ from bus.clock import Clock
 from bus.envelope import open_assignment, seal_report
 from bus.keys import PublicKey, SigningKey
 from crds.messages import OperationSpec
+from crds.probe import Probe
 from crds.release import Release
-from crds.service import Probe
 from tests.simulation.drivers import SimExecutor, SimServiceDriver, SimSupervisor
 from tests.simulation.memory_bus import MemoryNetwork, MemoryNodeBus
 from tests.support.roles import without_secrets

@@ -14,8 +14,8 @@ from agent.roles.runner import RunnerPorts, RunnerRole
 from agent.trust import NodeTrust
 from bus.trust import Roots
 from crds.messages import Assignment, OperationReport, OperationSpec, ServiceAssignment, ServiceReport
+from crds.probe import Probe
 from crds.release import Release
-from crds.service import Probe
 from tests.simulation.drivers import SimClock, SimExecutor, SimServiceDriver, SimSupervisor
 from tests.support.roles import without_secrets
 from tests.support.signing import TARGET

@@ -9,8 +9,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from crds.messages import OperationReport, ProcessIdentity, Report, ServerReport, ServiceReport, Stamp
+from crds.probe import Probe
 from crds.release import Release
-from crds.service import Gate, Probe, Rollout
+from crds.service import Gate, Rollout
 from crds.status import Journey, Operation, Step
 from reconcilers.entries import entries_for
 from reconcilers.facts import HostFacts

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from crds.messages import OperationSpec
-from crds.service import ExecCheck, Probe
+from crds.probe import ExecCheck, Probe
 from tests.simulation.drivers import SimClock
 from tests.support.roles import MemorySteps
 from tests.support.signed_nodes import SignedHost, SignedRunner

@@ -19,8 +19,8 @@ from bus.envelope import (
 )
 from bus.keys import generate_key, key_id
 from crds.messages import ASSIGNMENT_TYPE, REPORT_TYPE, Assignment, Report, ServiceAssignment, Stamp
+from crds.probe import HttpCheck, Probe
 from crds.release import Release
-from crds.service import HttpCheck, Probe
 
 NODE_KEY = generate_key()
 CONTROLLER_KEY = generate_key()

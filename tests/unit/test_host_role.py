@@ -13,8 +13,8 @@ from agent.role import Observed
 from agent.roles.host import HostPorts, HostRole
 from agent.trust import NodeTrust
 from crds.messages import Assignment, ServiceAssignment, ServiceReport, Stamp
+from crds.probe import HttpCheck, Probe
 from crds.release import Release
-from crds.service import HttpCheck, Probe
 from tests.simulation.drivers import (
     ProcessFaults,
     ServiceFaults,

@@ -9,8 +9,8 @@ from agent.redaction import Redactor
 from agent.roles.given import Given
 from agent.secrets import Secrets, Source
 from crds.messages import ProcessIdentity, ServiceAssignment, ServiceReport
+from crds.probe import Probe
 from crds.release import Release
-from crds.service import Probe
 from tests.support.roles import no_command
 from tests.unit.test_host_role import TARGET, Host
 

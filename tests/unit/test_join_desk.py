@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 import requests
 from fastapi import FastAPI
-from structlog.testing import capture_logs
 
 from bus.http_join import JoinDesk
 from bus.invitations import Invitations, split_token
@@ -18,6 +17,7 @@ from bus.joining import JOIN_PATH, MAX_JOIN, PROOF_HEADER, JoinAnswer, prove_ans
 from bus.keyring import KeyRing
 from bus.keys import BadKey, generate_key, public_text
 from tests.support.controller import Serving
+from tests.support.logs import capture_logs
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
 CONTROLLER = generate_key().public_key
@@ -61,7 +61,7 @@ class Office:
         return self.post(body, prove_request(secret, body))
 
     def post(self, body: bytes, proof: str) -> requests.Response:
-        with capture_logs() as logs:
+        with capture_logs("bus.join") as logs:
             answer = requests.post(self.http.url + JOIN_PATH, data=body, headers={PROOF_HEADER: proof}, timeout=10)
         self.logs += logs
         return answer

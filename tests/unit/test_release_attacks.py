@@ -13,8 +13,8 @@ from bus.envelope import add_signature, seal
 from bus.keys import generate_key
 from bus.trust import MAX_SIGNED
 from crds.messages import ServiceAssignment
+from crds.probe import ExecCheck, Probe
 from crds.release import Release
-from crds.service import ExecCheck, Probe
 from crds.trust import RELEASE_TYPE, TRUST_TYPE
 from tests.support.signed_nodes import SignedHost
 from tests.support.signing import TARGET, Signing, release, signed

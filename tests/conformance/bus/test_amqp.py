@@ -12,7 +12,6 @@ from typing import Any
 import pika
 import pytest
 from pika.exceptions import ChannelClosedByBroker
-from structlog.testing import capture_logs
 
 from bus.amqp_controller import AmqpControllerBus
 from bus.amqp_node import AmqpNodeBus
@@ -22,6 +21,7 @@ from bus.port import Received
 from controller.demo.processes import free_ports
 from tests.conformance.bus.transports import INTERVAL, MAX_ENVELOPE, Amqp, eventually
 from tests.support.certificates import Authority
+from tests.support.logs import capture_logs
 from tests.support.rabbitmq import VirtualHost, is_installed, running
 
 pytestmark = [
@@ -111,11 +111,11 @@ def test_an_assignment_that_is_too_large_is_ignored(amqp: Amqp) -> None:
     try:
         node.start(got.append, lambda: b"beat")
         controller.publish("host-1", b"much too large")
-        with capture_logs() as logs:
+        with capture_logs("bus") as logs:
             eventually(amqp, lambda: any("too large" in line["event"] for line in logs))
         controller.publish("host-1", b"small")
         eventually(amqp, lambda: got == [b"small"])
-        with capture_logs() as logs:
+        with capture_logs("bus") as logs:
             node.send(b"much too large")
             eventually(amqp, lambda: any("too large" in line["event"] for line in logs))
     finally:
@@ -123,7 +123,7 @@ def test_an_assignment_that_is_too_large_is_ignored(amqp: Amqp) -> None:
 
 
 def test_a_wrong_password_is_told_to_the_node_s_operator_without_it(amqp: Amqp) -> None:
-    with capture_logs() as logs:
+    with capture_logs("bus") as logs:
         node = amqp.node("host-1", credentials_of="host-2")
         node.start(lambda envelope: None, lambda: b"beat")
         eventually(amqp, lambda: bool(logs))
@@ -159,7 +159,7 @@ def test_a_poisoned_report_is_dropped_and_blocks_nothing(amqp: Amqp, monkeypatch
     node = amqp.node("host-1")
     node.start(lambda envelope: None, lambda: b"beat")
     eventually(amqp, lambda: bool(good))
-    with capture_logs() as logs:
+    with capture_logs("bus") as logs:
         publish(amqp, "host-1", b"poison", str(shard_of("host-1")), user_id="host-1")
         eventually(amqp, lambda: any("is dropped" in line["event"] for line in logs))
     publish(amqp, "host-1", b"odd", str(shard_of("host-1")), user_id="host-1", reply_to=b"\xff\xfe")
@@ -384,7 +384,7 @@ def test_tls_both_ways(tmp_path: Path) -> None:
             while not (got == [b"1"] and b"x" * 100_000 in reports):
                 assert time.monotonic() < deadline
                 time.sleep(0.01)
-            with capture_logs() as logs:
+            with capture_logs("bus") as logs:
                 doubting.start(got.append, lambda: b"beat")
                 while not logs:
                     assert time.monotonic() < deadline

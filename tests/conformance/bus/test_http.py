@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 import requests
 from fastapi import FastAPI, Request, Response
-from structlog.testing import capture_logs
 
 from bus.http_controller import HttpControllerBus
 from bus.http_node import HttpNodeBus
 from bus.port import Received
 from tests.conformance.bus.transports import MAX_ENVELOPE, Http, eventually
 from tests.support.certificates import Authority
+from tests.support.logs import capture_logs
 
 
 @pytest.fixture
@@ -127,7 +127,7 @@ def test_an_outage_is_logged_once(http: Http) -> None:
         return Response("out of order", 500)
 
     http.server.start(answering(fail))
-    with capture_logs() as logs:
+    with capture_logs("bus") as logs:
         node = http.node("host-1")
         node.start(lambda envelope: None, lambda: b"beat")
         node.send(b"1")
@@ -144,7 +144,7 @@ def test_an_outage_is_logged_once(http: Http) -> None:
 
 def test_a_wrong_token_is_told_to_the_node_s_operator(http: Http) -> None:
     http.start_controller(lambda received: None)
-    with capture_logs() as logs:
+    with capture_logs("bus") as logs:
         http.node("host-1", credentials_of="host-2").start(lambda envelope: None, lambda: b"beat")
         eventually(http, lambda: bool(logs))
     assert "403" in logs[0]["why"]
@@ -159,7 +159,7 @@ def test_what_the_agent_failed_to_take_comes_again(http: Http) -> None:
         if len(got) == 1:
             raise RuntimeError("not today")
 
-    with capture_logs() as logs:
+    with capture_logs("bus") as logs:
         http.node("host-1").start(fail_at_first, lambda: b"beat")
         controller.publish("host-1", b"1")
         eventually(http, lambda: got == [b"1", b"1"])
@@ -268,7 +268,7 @@ def test_tls_with_a_ca_of_one_s_own(http: Http, tmp_path: Path) -> None:
     url = http.url.replace("http://", "https://")
     trusting = HttpNodeBus(url, "host-1", http.token("host-1"), ca=str(authority.file))
     trusting.start(got.append, lambda: b"beat")
-    with capture_logs() as logs:
+    with capture_logs("bus") as logs:
         doubting = HttpNodeBus(url, "host-2", http.token("host-2"))
         doubting.start(got.append, lambda: b"beat")
         eventually(http, lambda: bool(logs))

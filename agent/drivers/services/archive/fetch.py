@@ -3,24 +3,24 @@
 import hashlib
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from threading import get_ident
-from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit, urlunsplit
 from urllib.request import url2pathname
 
+from urllib3 import BaseHTTPResponse, Timeout
+from urllib3 import exceptions as http
+
 from agent.drivers.contracts import Retry, Terminal
 from agent.drivers.services.archive.limits import Limits
-from agent.drivers.services.archive.stores import Stores, origin
+from agent.drivers.services.archive.stores import Access, Stores, origin
 from agent.files import sync_folder
 from bus.clock import Clock
-
-if TYPE_CHECKING:
-    from requests import Response, Session
+from bus.http_client import Client
 
 _CHUNK = 256 * 1024
-_CONNECT, _SILENCE = 10.0, 30.0
+_PATIENCE = Timeout(connect=10.0, read=30.0)
 """Seconds to wait for a connection, and for the next bytes."""
 _REDIRECTS = 5
 _PASSING = {408, 425, 429}
@@ -109,49 +109,48 @@ def _file_chunks(url: str) -> Iterator[Iterator[bytes]]:
 
 @contextmanager
 def _http_chunks(url: str, stores: Stores) -> Iterator[Iterator[bytes]]:
-    import requests  # noqa: PLC0415  an agent that fetches nothing stays small
-
     try:
-        with requests.Session() as session, _answer(session, url, stores) as answer:
-            if answer.status_code != 200:
-                raise _refused(shown(url), answer.status_code)
-            yield answer.iter_content(_CHUNK)
+        with _answer(url, stores) as answer:
+            if answer.status != 200:
+                raise _refused(shown(url), answer.status)
+            yield answer.stream(_CHUNK, decode_content=False)
     except ValueError:  # the library's own for what is no URL, or no host, or no port
         raise Terminal(f"{shown(url)} is not an address that can be fetched, or leads to one") from None
-    except requests.Timeout:
+    except http.TimeoutError:
         raise Retry(f"cannot fetch {shown(url)}: no answer in time") from None
-    except requests.exceptions.SSLError:
+    except http.SSLError:
         raise Retry(
             f"cannot fetch {shown(url)}: its certificate is not trusted, or ours is not; see 'artifacts' in the "
             "agent's settings"
         ) from None
-    except requests.RequestException as error:  # its own text has the whole URL
+    except http.HTTPError as error:  # its own text has the whole URL
         raise Retry(f"cannot fetch {shown(url)}: {type(error).__name__}") from None
 
 
-def _answer(session: "Session", url: str, stores: Stores) -> "Response":
+@contextmanager
+def _answer(url: str, stores: Stores) -> Iterator[BaseHTTPResponse]:
     """The answer at the end of all redirects. What the node says to a store it says to no other host."""
-    plain = {"Accept-Encoding": "identity"}  # the checksum is of the file, not of what a server makes of it
     asked, nobody = origin(urlsplit(url)), Stores()
     following = url
     for _ in range(_REDIRECTS):
         access = (stores if origin(urlsplit(following)) == asked else nobody).access(following)
-        answer = session.get(
-            following,
-            stream=True,
-            timeout=(_CONNECT, _SILENCE),
-            headers=plain,
-            allow_redirects=False,
-            auth=access.auth,
-            verify=access.verify,
-            cert=access.cert,
-        )
-        if not answer.is_redirect:
-            return answer
-        answer.close()
-        session.cookies.clear()
-        following = urljoin(following, session.get_redirect_target(answer) or "")
+        client = Client(following, ca=access.ca, certificate=access.certificate, key=access.key)
+        # What it is sent as, not what a server makes of it: the checksum is of the file.
+        with closing(client), _ask(client, following, access) as answer:
+            location = answer.get_redirect_location()
+            if not location:
+                yield answer
+                return
+            following = urljoin(following, location)
     raise Retry(f"cannot fetch {shown(url)}: it leads from one address to another {_REDIRECTS} times")
+
+
+def _ask(client: Client, url: str, access: Access) -> BaseHTTPResponse:
+    try:
+        return client.request("GET", url, access.headers, _PATIENCE)
+    except OSError as error:
+        files = ", ".join(name for name in (access.ca, access.certificate, access.key) if name)
+        raise Retry(f"cannot use {files or 'our certificates'}: {error}; see 'artifacts' in agent.yaml") from error
 
 
 def _refused(url: str, status: int) -> Retry | Terminal:

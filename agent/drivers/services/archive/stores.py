@@ -1,10 +1,11 @@
 """Stores of artifacts that ask who is there, or whose certificate a private authority signed."""
 
+import base64
 import posixpath
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Self
+from typing import Annotated, Self
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from pydantic import Field, model_validator
@@ -12,11 +13,6 @@ from pydantic import Field, model_validator
 from agent.drivers.contracts import Retry
 from agent.files import SettingsPath
 from crds.base import FileModel, Name
-
-if TYPE_CHECKING:
-    from requests import PreparedRequest
-
-    Auth = Callable[[PreparedRequest], PreparedRequest]
 
 _PORTS = {"http": 80, "https": 443}
 
@@ -62,11 +58,12 @@ class Store(FileModel):
 
 @dataclass(frozen=True)
 class Access:
-    """How one request is made: what ``requests`` is to be told."""
+    """How one request is made: what is said, whom we trust, and who we are; the latter as names of files."""
 
-    auth: "Auth | None" = None
-    verify: str | bool = True
-    cert: str | tuple[str, str] | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+    ca: str | None = None
+    certificate: str | None = None
+    key: str | None = None
 
 
 class Stores:
@@ -81,32 +78,15 @@ class Stores:
         """What is said to whoever answers at a URL: nothing, unless a store covers it. Raises Retry or Terminal."""
         store = next((store for store in self._stores if store.covers(url)), None)
         if store is None:
-            return Access(auth=_anonymous)
-        verify = _readable(store.ca) if store.ca else True
-        certificate = _readable(store.certificate) if store.certificate else None
-        cert = (certificate, _readable(store.key)) if certificate and store.key else certificate
-        return Access(self._auth(store), verify, cert)
+            return Access()
+        ca, certificate, key = (_readable(path) if path else None for path in (store.ca, store.certificate, store.key))
+        return Access(self._headers(store), ca, certificate, key)
 
-    def _auth(self, store: Store) -> "Auth":
-        from requests.auth import HTTPBasicAuth  # noqa: PLC0415  an agent that fetches nothing stays small
-
+    def _headers(self, store: Store) -> dict[str, str]:
         if store.user is not None and store.password is not None:
-            return HTTPBasicAuth(store.user.encode(), self._secret(store.password).encode())
-        return _Bearer(self._secret(store.bearer)) if store.bearer else _anonymous
-
-
-class _Bearer:
-    def __init__(self, token: str) -> None:
-        self._token = token
-
-    def __call__(self, request: "PreparedRequest") -> "PreparedRequest":
-        request.headers["Authorization"] = f"Bearer {self._token}"
-        return request
-
-
-def _anonymous(request: "PreparedRequest") -> "PreparedRequest":
-    """Nothing is said, not even what a .netrc of the agent's account has."""
-    return request
+            account = f"{store.user}:{self._secret(store.password)}"
+            return {"Authorization": f"Basic {base64.b64encode(account.encode()).decode()}"}
+        return {"Authorization": f"Bearer {self._secret(store.bearer)}"} if store.bearer else {}
 
 
 def origin(url: SplitResult) -> tuple[str, str | None, int | None]:
