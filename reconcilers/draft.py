@@ -46,10 +46,15 @@ class Draft:
     writes: list[Write] = field(default_factory=list)
     moved: set[str] = field(default_factory=set)
     """Hosts whose journey this plan has changed, begun or ended."""
+    _facts: dict[str, HostFacts] = field(default_factory=dict)
+    """As they were observed: each host is looked at several times."""
 
     def facts(self, host: str) -> HostFacts:
         """The host's facts, with the journey as decided so far."""
-        return replace(self.observed.facts(host), journey=self.journeys.get(host))
+        if host not in self._facts:
+            self._facts[host] = self.observed.facts(host)
+        facts, journey = self._facts[host], self.journeys.get(host)
+        return facts if facts.journey is journey else replace(facts, journey=journey)
 
     def put(self, host: str, journey: Journey | None) -> None:
         """Change the host's journey, or end it."""

@@ -80,8 +80,9 @@ def advance(journey: Journey, at: Situation) -> Journey | None:
 def _asks_anew(journey: Journey, at: Situation) -> bool:
     """What is fetched ahead does not matter: it changes nothing that a node sees."""
     asked = {key: entry.value for key, entry in at.facts.entries.items()}
-    facts = replace(at.facts, journey=journey)
-    return all(entries_for(at.target, facts, fetch) != asked for fetch in (False, True))
+    service = at.facts.assigned_service()
+    fetches = service is not None and service.next is not None
+    return entries_for(at.target, replace(at.facts, journey=journey), fetches) != asked
 
 
 def _next(journey: Journey, at: Situation) -> Journey | None:
