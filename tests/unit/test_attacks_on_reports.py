@@ -152,6 +152,19 @@ def test_rollback_over_a_restart_of_the_controller(site: Site) -> None:
     assert site.is_silent()
 
 
+def test_rollback_by_short_reports_over_a_restart_is_not_noticed(site: Site) -> None:
+    """Not defended: what a node said since its newest full report is in no store. Recorded, and sent again after a
+    restart of the controller, it says once more that nothing has changed since that report.
+    """
+    stored, beat = site.nodes.get("vm1").report, site.sealed(said("vm1", 6, full=False, full_seq=5))
+    assert stored is not None
+    assert site.hear(beat)
+    site.nodes = Nodes(TIMEOUT)
+    site.nodes.load(stored)
+    assert site.hear(beat)
+    assert not site.hear(beat)
+
+
 # --- freeze
 
 

@@ -5,6 +5,7 @@ test_attacks_on_reports.py. Where a test here shows that something succeeds, tha
 """
 
 from collections.abc import Iterator
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -39,6 +40,11 @@ def running(folder: Path, signing: Signing, what: Release = ONE, *by: str) -> Si
     host = SignedHost(folder, signing.pinned())
     assert host.give(what, signing.statement(what, *by), signing.trust()).state == "running"
     return host
+
+
+def _folder(path: Path, name: str) -> Path:
+    (path / name).mkdir()
+    return path / name
 
 
 # --- broker
@@ -111,7 +117,8 @@ def test_extraneous_dependency_an_unsigned_service_beside_a_signed_one(tmp_path:
     """Nothing comes along with what was signed: not another service of the node, not what is fetched next."""
     host = running(tmp_path, signing)
     good = ServiceAssignment(release=ONE, statement=signing.statement(ONE), trust=signing.trust(), next=EVIL)
-    evil = ServiceAssignment(release=EVIL, statement=signing.statement(ONE), trust=signing.trust())
+    others = signing.statement(ONE, service="evil")
+    evil = ServiceAssignment(release=EVIL, statement=others, trust=signing.trust())
     host.assignment = host.assignment.model_copy(update={"services": {TARGET: good, "evil@prod": evil}})
     for _ in range(30):
         said = host.role.converge(host.assignment, host.clock.now()).services
@@ -171,6 +178,20 @@ def test_fast_forward_of_a_trust_document(tmp_path: Path, signing: Signing) -> N
     assert host.trust.version == 1
     host.give(ONE, signing.statement(ONE), signing.trust(2))
     assert host.trust.version == 2
+
+
+def test_a_new_node_takes_an_older_trust_document_until_that_expires(tmp_path: Path, signing: Signing) -> None:
+    """A node that remembers nothing cannot tell which document is the newest: that is what expiry is for."""
+    older = signing.trust(1, expires=SimClock().now() + timedelta(days=1))
+    without_ci = signing.trust(2, keys=signing.named("qa"))
+    host = SignedHost(_folder(tmp_path, "known"), signing.pinned())
+    host.give(ONE, signing.statement(ONE, "qa"), without_ci)
+    assert host.give(TWO, signing.statement(TWO, "ci"), older).state == "failed"
+    fresh = SignedHost(_folder(tmp_path, "new"), signing.pinned())
+    assert fresh.give(TWO, signing.statement(TWO, "ci"), older).state == "running"
+    late = SignedHost(_folder(tmp_path, "late"), signing.pinned())
+    late.clock.advance(2 * 24 * 3600.0)
+    assert late.give(TWO, signing.statement(TWO, "ci"), older).state == "failed"
 
 
 # --- one balancer node
