@@ -5,6 +5,7 @@ import struct
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from itertools import chain, repeat
 
 import pytest
@@ -13,8 +14,11 @@ from pika.frame import Body, Header, Method
 from pika.spec import Basic
 
 from bus.amqp_connection import MOST_GATHERED
+from bus.amqp_controller import AmqpControllerBus
 from bus.amqp_node import AmqpNodeBus
+from bus.amqp_topology import node_queue
 from bus.amqp_url import Account, parse_broker_url
+from bus.port import Received
 from tests.conformance.bus.transports import INTERVAL, Amqp, eventually
 from tests.support.rabbitmq import VirtualHost, is_installed
 
@@ -137,3 +141,35 @@ def test_endless_data_from_the_broker(
         eventually(amqp, lambda: got[-1:] == [b"after"])
     finally:
         node.stop()
+
+
+def test_endless_data_of_invented_nodes(amqp: Amqp, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each report names another sender, and a queue of its own to answer to."""
+    monkeypatch.setattr("bus.amqp_controller.MAX_QUEUES", 10)
+    heard: list[Received] = []
+    controller = amqp.start_controller(heard.append)
+    amqp.node("host-1").start(got := Got(), lambda: b"beat")
+    eventually(amqp, lambda: any(one.node == "host-1" for one in heard))
+    for number in range(30):
+        controller._connection.call(partial(invent, controller, f"invented-{number}"))
+    eventually(amqp, lambda: sum(one.node != "host-1" for one in heard) == 30)
+    assert len(controller._queues) <= 10
+    controller.publish("host-1", b"still found")
+    eventually(amqp, lambda: got.newest == b"still found")
+
+
+class Got:
+    """The newest assignment."""
+
+    newest = b""
+
+    def __call__(self, envelope: bytes) -> None:
+        self.newest = envelope
+
+
+def invent(controller: AmqpControllerBus, node: str) -> None:
+    """As if the broker had delivered it: an honest one vouches for its accounts."""
+    channel = controller._channel
+    assert channel is not None
+    delivery = Basic.Deliver("c", 1, False, "", "q")
+    controller._on_message(channel, delivery, BasicProperties(user_id=node, reply_to=node_queue(node, 1)), b"{}")
