@@ -3,7 +3,7 @@
 import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from threading import Lock
 
 from agent.journal import Journal, JournalProblem
@@ -16,6 +16,8 @@ _INBOX = 8
 """Envelopes kept between two steps: more than one only if several came at once."""
 _AFTER_DEFECT = 5.0
 """Seconds until a role that failed in a way it should not is called again."""
+_QUIET = timedelta(minutes=1)
+"""In which refusals for the same reason are logged once: whoever sends rubbish must not fill the node's disk."""
 
 
 class Inbox:
@@ -68,6 +70,7 @@ class Agent:
         self._unwritten: bytes | None = None
         self.refused: Counter[str] = Counter()
         """Envelopes that were not taken, by reason."""
+        self._refusal_logged: dict[str, datetime] = {}
         self._assignment = self._remembered()
 
     def receive(self, envelope: bytes) -> None:
@@ -80,7 +83,7 @@ class Agent:
 
     def step(self, now: datetime) -> float:
         """Do what can be done now; seconds until the next step is wanted, unless something wakes the agent before."""
-        self._take_newest()
+        self._take_newest(now)
         waits = [_AFTER_DEFECT if self._unwritten else self._interval]
         if self._assignment is not None:
             waits += [self._converge(role, self._assignment, now) for role in self._roles]
@@ -100,22 +103,25 @@ class Agent:
         if not self._journal.envelope:
             return None
         try:
-            return self._open(self._journal.envelope)
+            remembered = self._open(self._journal.envelope)
         except Refused as refused:
-            self._problems["journal"] = (
-                f"the assignment in the journal is not believed ({refused}); waiting for another"
-            )
-            return None
+            why = str(refused)
+        else:
+            if remembered.stamp == self._journal.stamp:
+                return remembered
+            why = f"it is {remembered.stamp}, and {self._journal.stamp} was taken"
+        self._problems["journal"] = f"the assignment in the journal is not believed ({why}); waiting for another"
+        return None
 
-    def _take_newest(self) -> None:
+    def _take_newest(self, now: datetime) -> None:
         waiting = [self._unwritten] if self._unwritten else []
         self._unwritten = None
         envelopes = [*waiting, *self._inbox.drain()]
-        believed = [(said, envelope) for envelope in envelopes if (said := self._believe(envelope))]
+        believed = [(said, envelope) for envelope in envelopes if (said := self._believe(envelope, now))]
         if believed:
-            self._take(*max(believed, key=lambda pair: pair[0].stamp))
+            self._take(*max(believed, key=lambda pair: pair[0].stamp), now)
 
-    def _take(self, newest: Assignment, envelope: bytes) -> None:
+    def _take(self, newest: Assignment, envelope: bytes, now: datetime) -> None:
         try:
             verdict = self._journal.take(newest.stamp, envelope)
         except JournalProblem as problem:
@@ -127,20 +133,22 @@ class Agent:
         elif verdict == "same":
             self._asked_again = True  # whoever repeats it may not have heard the answer
         else:
-            self._refuse("older", f"{newest.stamp} is older than {self._journal.stamp}")
+            self._refuse("older", f"{newest.stamp} is older than {self._journal.stamp}", now)
 
-    def _believe(self, envelope: bytes) -> Assignment | None:
+    def _believe(self, envelope: bytes, now: datetime) -> Assignment | None:
         try:
             return self._open(envelope)
         except Refused as refused:
-            self._refuse(refused.reason, str(refused))
+            self._refuse(refused.reason, str(refused), now)
             return None
 
-    def _refuse(self, reason: str, detail: str) -> None:
+    def _refuse(self, reason: str, detail: str, now: datetime) -> None:
         self.refused[reason] += 1
-        self._log.warning(
-            "refused an assignment", extra={"reason": reason, "detail": detail, "times": self.refused[reason]}
-        )
+        logged = self._refusal_logged.get(reason)
+        if logged is None or abs(now - logged) >= _QUIET:  # a clock that was set back must not silence it
+            self._refusal_logged[reason] = now
+            said = {"reason": reason, "detail": detail, "times": self.refused[reason]}
+            self._log.warning("refused an assignment", extra=said)
 
     def _converge(self, role: Role, assignment: Assignment, now: datetime) -> float:
         try:

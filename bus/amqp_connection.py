@@ -17,6 +17,8 @@ from pika.adapters.utils.nbio_interface import AbstractIOReference
 from pika.adapters.utils.selector_ioloop_adapter import SelectorIOServicesAdapter
 from pika.channel import Channel
 from pika.exceptions import AMQPError, ConnectionClosedByClient
+from pika.frame import Frame, Header
+from pika.spec import FRAME_MAX_SIZE
 
 from bus.amqp_url import Account, BrokerUrl, tls_context
 from bus.clock import Clock, SystemClock
@@ -32,6 +34,9 @@ CLOSE_TIMEOUT = 2.0
 """Seconds for goodbye; a broker that blocks the connection does not hear it."""
 FIRST_RETRY = 0.1
 RETRY_CAP = 5.0
+MOST_GATHERED = 16 * 1024 * 1024
+"""Bytes of one message that are gathered at all. What is larger than an envelope may be is refused by whoever receives;
+this is for a broker that lies, since one that is set up as it should be takes no message above 1 MiB."""
 
 
 class End(Protocol):
@@ -72,7 +77,7 @@ class AmqpConnection:
         self._stopping = False
         self._round: list[pika.ConnectionParameters] = []
         self._services: _Services | None = None
-        self._connection: SelectConnection | None = None
+        self._connection: _Connection | None = None
         self._up = False
         self._blocked = False
         self._why: BaseException | None = None
@@ -164,7 +169,7 @@ class AmqpConnection:
             self._round = self._random.sample(self._brokers, len(self._brokers))
         self._why = None
         self._services = _Services(self._loop)
-        self._connection = SelectConnection(
+        self._connection = _Connection(
             self._round.pop(), self._on_open, self._on_closed, self._on_closed, custom_ioloop=self._services
         )
 
@@ -245,6 +250,24 @@ class AmqpConnection:
 
 class ConsumerCancelled(AMQPError):  # type: ignore[misc]
     """The queue is gone, or moves to another node."""
+
+
+class _Endless(AMQPError):  # type: ignore[misc]
+    """The broker sends more than anybody may."""
+
+
+class _Connection(SelectConnection):  # type: ignore[misc]
+    """pika's gathers whatever a broker announces, up to gigabytes; this one ends instead."""
+
+    def _on_data_available(self, data_in: bytes) -> None:
+        super()._on_data_available(data_in)
+        if len(self._frame_buffer) > 2 * FRAME_MAX_SIZE:
+            raise _Endless(f"the broker sends a frame of more than {FRAME_MAX_SIZE} bytes, which nobody agreed to")
+
+    def _deliver_frame_to_channel(self, value: Frame) -> None:
+        if isinstance(value, Header) and value.body_size > MOST_GATHERED:
+            raise _Endless(f"the broker announces a message of {value.body_size} bytes")
+        super()._deliver_frame_to_channel(value)
 
 
 class _Services(SelectorIOServicesAdapter):  # type: ignore[misc]

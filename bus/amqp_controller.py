@@ -21,6 +21,8 @@ from bus.port import Received
 
 MAX_UNSETTLED = 1024
 """Reports that wait for the controller, before the broker keeps further ones to itself."""
+MAX_QUEUES = 100_000
+"""Nodes whose queue is remembered; a broker that lies may invent a node's name for each report."""
 CHECK = 10.0
 """Seconds between two looks whether exchange and queues are there still: nobody tells when an exchange is deleted."""
 PINNED = 1.0
@@ -208,6 +210,8 @@ class AmqpControllerBus:
         if self._queues.get(node) == queue:
             return
         self._queues[node] = queue
+        if len(self._queues) > MAX_QUEUES:
+            del self._queues[next(iter(self._queues))]  # a real node's comes again with its next report
         if node in self._newest:
             self._due[node] = None
             self._publish_due()

@@ -252,8 +252,9 @@ class Deciding:
             self.revision = Revision(id=read.revision, state="accepted", at=now, problems=[])
             self._tx().put_revision(self.revision)
             who = f"{read.author}: {read.subject}" if read.author else read.subject
+            who = f"signed by {read.signer}; {who}" if read.signer else who
             self._event("RevisionAccepted", "state", "Applied", who, now, read.revision)
-            self._log.info("revision.accepted", revision=read.revision, subject=read.subject)
+            self._log.info("revision.accepted", revision=read.revision, subject=read.subject, signer=read.signer)
         self.refused = None
         self.metrics.revision_refused.set(0)
 

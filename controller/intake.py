@@ -13,8 +13,10 @@ from controller.mailbox import Mailbox, ReportArrived
 from controller.metrics import Metrics
 from crds.messages import Report
 
-_QUIET = 60.0
+_SPAN = 60.0
 """Seconds in which the same refusal of the same node is logged once."""
+_MOST = 1000
+"""Refusals that are logged in that time: a broker that lies may invent a node's name for each message."""
 
 
 class Refusals:
@@ -23,14 +25,17 @@ class Refusals:
     def __init__(self, metrics: Metrics, clock: Clock) -> None:
         self._metrics, self._clock = metrics, clock
         self._log = structlog.get_logger("controller.intake")
-        self._logged: dict[tuple[str, str], float] = {}
+        self._logged: set[tuple[str, str]] = set()
+        self._since = clock.monotonic()
 
     def __call__(self, node: str, reason: str, detail: str) -> None:
         """A message of ``node`` (empty if nobody knows whose) was refused."""
         self._metrics.refusals_total.labels(reason).inc()
         now = self._clock.monotonic()
-        if now - self._logged.get((node, reason), now - _QUIET) >= _QUIET:
-            self._logged[node, reason] = now
+        if now - self._since >= _SPAN:
+            self._logged, self._since = set(), now
+        if (node, reason) not in self._logged and len(self._logged) < _MOST:
+            self._logged.add((node, reason))
             self._log.warning("report.refused", node=node, reason=reason, detail=detail)
 
 

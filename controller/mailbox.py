@@ -32,6 +32,8 @@ class RevisionRead:
     targets_warned: dict[str, str]
     author: str = ""
     subject: str = ""
+    signer: str = ""
+    """Whose pinned key signed it; the author is whoever the commit says. Empty while none need sign."""
     forced: bool = False
     """The branch was moved to where the revision before is no part of its past."""
     resumed: bool = False

@@ -62,7 +62,7 @@ class RunnerRole:
         known |= {identity: {"state": _RUNNING} for identity in fresh}
         self._remember(known)
         for identity in fresh:
-            self._start(identity, assignment.operations[identity])
+            self._start(identity, assignment)
         self._take_ended()  # an executor without threads has done it already
         self._remember(known | self._ended)
         reports = {identity: self._report(identity, assignment.stamp) for identity in assignment.operations}
@@ -78,7 +78,12 @@ class RunnerRole:
         waiting = [identity for identity in assignment.operations if identity not in known]
         return sorted(waiting)[: max(0, self._ports.concurrency - len(self._begun))]
 
-    def _start(self, identity: str, spec: OperationSpec) -> None:
+    def _start(self, identity: str, assignment: Assignment) -> None:
+        """Begin it, unless the machine stood still since the pass began: writing the journal may have taken a day."""
+        spec = assignment.operations[identity]
+        if expired(assignment, self._ports.clock.now()):
+            self._ended[identity] = _finished(Outcome("inconclusive", "the assignment expired before it began"), 0.0)
+            return
         self._ports.trust.take([spec.trust])
         if refusal := self._ports.trust.operate(spec):
             self._ended[identity] = _finished(Outcome("failed", refusal), 0.0)

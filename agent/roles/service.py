@@ -135,7 +135,8 @@ class HostedService:
         if wanted and release and not refusal and self._adopt(wanted, release, allowed):
             current = release
         elif release:
-            state = "failed" if self._install.final or refusal else "installing" if self._install.begun else "expired"
+            under_way = self._install.begun and allowed
+            state = "failed" if self._install.final or refusal else "installing" if under_way else "expired"
         running = self._supervise(current)
         self._prefetch(wanted, allowed)
         self._clean(wanted, running)
@@ -158,13 +159,17 @@ class HostedService:
         return self._kept is not None and self._kept.release is not None and self._kept.release.digest == release.digest
 
     def _adopt(self, wanted: ServiceAssignment, release: Release, allowed: bool) -> bool:
-        """Make the wanted release the one that is kept running, once it is installed."""
+        """Make the wanted release the one that is kept running, once it is installed.
+
+        Also what was begun in time is not taken on after the assignment has expired: a machine that was frozen
+        meanwhile must not start by an order that nobody stands by any more.
+        """
         same = self._keeps(release)
         there = self._installed(release) is not None
         if self._install.done and not there:
             self._install.aim("")  # somebody deleted it
         self._install.aim(release.digest)
-        if there and (same or allowed or self._install.begun):
+        if there and (same or allowed):
             self._keep(wanted, release)
             return True
         if not there and allowed and self._install.may_try(self._means.clock.monotonic()):

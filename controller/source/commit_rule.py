@@ -13,14 +13,18 @@ FOLDER = "commit-signers"
 """In the keys directory: NAME.pub for SSH keys, NAME.asc for OpenPGP keys. Without one, no commit need be signed."""
 
 
+class NotAdmitted(Exception):
+    """A commit may not be put in force; the text says why."""
+
+
 class CommitRule:
     """The keys are read for each commit, so that adding one or taking one away needs no restart."""
 
     def __init__(self, keys_directory: Path) -> None:
         self._folder = keys_directory / FOLDER
 
-    def refusal(self, mirror: Mirror, revision: str, in_force: Callable[[], str | None]) -> str:
-        """Why a fetched commit may not be put in force, in words; empty if it may. Raises SourceError.
+    def admit(self, mirror: Mirror, revision: str, in_force: Callable[[], str | None]) -> str:
+        """Whose key signed a fetched commit; empty while none need sign. Raises NotAdmitted and SourceError.
 
         Only this commit is looked at: its signature covers its files and, by their ids, all commits before it. Whoever
         signs a merge answers for what was merged. But an old signed commit stays signed: so that nobody can replay one,
@@ -28,16 +32,18 @@ class CommitRule:
         """
         try:
             signers = self._signers()
-            if signers:
-                signer_of(mirror.raw_commit(revision), signers)
+            if not signers:
+                return ""
+            signer = signer_of(mirror.raw_commit(revision), signers)
         except NotSigned as error:
-            return f"commit {revision[:12]} is refused: {error}"
+            raise NotAdmitted(f"commit {revision[:12]} is refused: {error}") from error
         except OSError as error:
-            return f"commit {revision[:12]} is refused: a key in {self._folder} cannot be read: {error.strerror}"
-        before = in_force() if signers else None
+            words = f"a key in {self._folder} cannot be read: {error.strerror}"
+            raise NotAdmitted(f"commit {revision[:12]} is refused: {words}") from error
+        before = in_force()
         if before is None or mirror.follows(before, revision):
-            return ""
-        return (
+            return signer.name
+        raise NotAdmitted(
             f"commit {revision[:12]} is refused: it does not follow {before[:12]}, which is in force; an old commit "
             "may not be played again. To go back, commit the revert on top (git revert), and sign it"
         )

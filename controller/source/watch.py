@@ -11,7 +11,7 @@ import structlog
 from watchfiles import Change, watch
 
 from controller.mailbox import RevisionRead, SourceFailed
-from controller.source.commit_rule import CommitRule
+from controller.source.commit_rule import CommitRule, NotAdmitted
 from controller.source.mirror import Fetched, Mirror, SourceError
 from controller.source.problems import Problem, errors
 from controller.source.reader import read_state
@@ -115,10 +115,11 @@ class SourceWatcher:
         return whole * self._random.uniform(0.5, 1.0)
 
     def _revision(self, fetched: Fetched) -> RevisionRead:
-        refusal = self._rule.refusal(self._mirror, fetched.revision, lambda: self._good or self._in_force())
-        if not refusal:
-            return self._read_revision(fetched)
-        return RevisionRead(fetched.revision, None, [refusal], targets_warned={}, forced=fetched.forced)
+        try:
+            signer = self._rule.admit(self._mirror, fetched.revision, lambda: self._good or self._in_force())
+        except NotAdmitted as refusal:
+            return RevisionRead(fetched.revision, None, [str(refusal)], targets_warned={}, forced=fetched.forced)
+        return replace(self._read_revision(fetched), signer=signer)
 
     def _read_revision(self, fetched: Fetched) -> RevisionRead:
         result = read_state(self._mirror.read(fetched.revision), fetched.revision)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from controller.source.commit_rule import FOLDER, CommitRule
+from controller.source.commit_rule import FOLDER, CommitRule, NotAdmitted
 from controller.source.mirror import Mirror
 from tests.support.git import ENVIRONMENT, git, repository
 
@@ -23,6 +23,7 @@ class Site:
         self.pinned = folder / "keys" / FOLDER
         self.pinned.mkdir(parents=True)
         self.in_force: str | None = None
+        self.signer = ""
         self.gnupg = folder / "gnupg"
         self.gnupg.mkdir(mode=0o700)
 
@@ -77,9 +78,12 @@ class Site:
     def refusal(self) -> str:
         """What becomes of the newest commit; one that is accepted is in force from then on."""
         revision = self.mirror.fetch().revision
-        said = CommitRule(self.folder / "keys").refusal(self.mirror, revision, lambda: self.in_force)
-        self.in_force = self.in_force if said else revision
-        return said
+        try:
+            self.signer = CommitRule(self.folder / "keys").admit(self.mirror, revision, lambda: self.in_force)
+        except NotAdmitted as refused:
+            return str(refused)
+        self.in_force = revision
+        return ""
 
 
 @pytest.fixture
@@ -91,7 +95,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
 
 def test_without_pinned_keys_no_signature_is_asked_for(site: Site) -> None:
     site.commit()
-    assert site.refusal() == ""
+    assert (site.refusal(), site.signer) == ("", "")
 
 
 def test_a_pinned_ssh_key_signs_and_nobody_else(site: Site) -> None:
@@ -129,9 +133,9 @@ def test_both_forms_may_be_allowed(site: Site) -> None:
     ann, bob = site.ssh_key("ann"), site.gpg_key("bob")
     site.pin_ssh("ann", ann)
     site.pin_gpg("bob", bob)
-    for key in (ann, bob, ann):
+    for name, key in (("ann", ann), ("bob", bob), ("ann", ann)):
         site.commit(key)
-        assert site.refusal() == ""
+        assert (site.refusal(), site.signer) == ("", name)
 
 
 def test_a_revoked_gpg_key_does_not_count(site: Site) -> None:

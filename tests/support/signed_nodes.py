@@ -40,7 +40,7 @@ class SignedHost:
 
     def restart(self) -> None:
         """The agent was stopped and started again."""
-        journal = Journal.open(self.folder / "journal", self.clock, Random(1))
+        journal = self.journal = Journal.open(self.folder / "journal", self.clock, Random(1))
         self.installing, self.probing = SimExecutor(self.clock), SimExecutor(self.clock)
         self.trust = NodeTrust(self.roots, journal.steps("trust"), self.clock)
         ports = HostPorts(

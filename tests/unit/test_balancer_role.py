@@ -1,6 +1,7 @@
 """The balancer role against a simulated balancer: what it sets, when, and what it says."""
 
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 
 import pytest
 
@@ -126,6 +127,16 @@ def test_what_is_asked_is_set_and_read_back_in_the_same_pass(node: Node) -> None
     node.clock.advance(5)
     node.look()
     assert len(node.set) == 2, "nothing is left to do"
+
+
+def test_what_is_asked_is_held_however_long_ago_it_was_asked(node: Node) -> None:
+    """Expiry is for installations and operations. So an order that was withheld on the way is carried out late, unless
+    a newer one was heard of (docs/SECURITY.md).
+    """
+    pools = {ONLINE: PoolAssignment(servers=servers(ADDRESS, vm1="drain"))}
+    node.asked = assignment(1, pools, expires=NOON - timedelta(days=1))
+    node.look()
+    assert node.set == [(ONLINE, "vm1", "drain")]
 
 
 def test_a_server_is_led_out_of_maint_through_drain_and_a_fresh_check(node: Node) -> None:

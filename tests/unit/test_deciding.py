@@ -70,6 +70,14 @@ def test_a_question_that_nobody_waits_for_any_more_harms_nobody(decided: Decided
     assert waiting.result(timeout=0) == 2
 
 
+def test_who_signed_a_commit_is_recorded_beside_whom_it_names(decided: Decided) -> None:
+    """An author is whoever the commit says."""
+    desired = state("1")
+    decided.deciding.step([RevisionRead(desired.revision, desired, [], {}, "Ann", "Bump api", signer="eve")])
+    [accepted] = [event for event in decided.store.events(limit=50) if event.verb == "RevisionAccepted"]
+    assert accepted.message == "signed by eve; Ann: Bump api"
+
+
 def test_a_controller_that_was_taken_over_stops_at_its_first_plan(decided: Decided) -> None:
     """It must not take the store's refusal for a target's trouble, and go on."""
     desired = state("1")

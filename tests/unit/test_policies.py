@@ -85,6 +85,14 @@ def test_a_release_that_lacks_signatures_holds_its_target_alone(
     assert list(said(result).unsigned) == [("prod", "api")]
 
 
+@pytest.mark.parametrize("instead", ["gates: []", "gates: [{name: smoke, http: {path: /}}]"])
+def test_a_repository_can_weaken_gates(signing: Signing, instead: str) -> None:
+    """What runs nothing needs no signature: reviews, and signed commits, are what protects gates (docs/SECURITY.md)."""
+    gate = 'gates: [{name: smoke, exec: {command: ["./smoke", "{url}"]}}]'
+    result = read({P: policy(signing), SIG: good(signing)} | spoiled("services/api.yaml", gate, instead))
+    assert (result.problems, result.unsigned) == ([], [])
+
+
 def test_both_signatures_meet_a_threshold_of_two(signing: Signing) -> None:
     assert read({P: policy(signing, 2), SIG: good(signing, "ci", "qa")}).unsigned == []
 

@@ -2,6 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -117,6 +118,23 @@ def test_nothing_is_started_by_an_expired_assignment(runner: Runner) -> None:
     runner.pass_time()
     assert runner.driver.runs == []
     assert told(runner.ask("one")).state == "running"
+
+
+def test_a_runner_that_stood_still_before_the_start_starts_nothing(
+    runner: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the look at the clock and the start lies the writing of the journal; the machine was frozen there."""
+    save = runner.steps.save
+
+    def for_a_day(steps: dict[str, Any]) -> None:
+        save(steps)
+        runner.clock.advance(48 * 3600.0)
+
+    monkeypatch.setattr(runner.steps, "save", for_a_day)
+    said = told(runner.ask("one"))
+    runner.pass_time()
+    assert runner.driver.runs == []
+    assert (said.outcome, said.message) == ("inconclusive", "the assignment expired before it began")
 
 
 def test_no_more_run_at_once_than_allowed() -> None:

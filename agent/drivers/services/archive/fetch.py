@@ -113,7 +113,8 @@ def _http_chunks(url: str, stores: Stores) -> Iterator[Iterator[bytes]]:
         with _answer(url, stores) as answer:
             if answer.status != 200:
                 raise _refused(shown(url), answer.status)
-            yield answer.stream(_CHUNK, decode_content=False)
+            # One byte now and then is told at once, or it would never end: fetchTimeout is looked at between chunks.
+            yield iter(lambda: answer.read1(_CHUNK, decode_content=False), b"")
     except ValueError:  # the library's own for what is no URL, or no host, or no port
         raise Terminal(f"{shown(url)} is not an address that can be fetched, or leads to one") from None
     except http.TimeoutError:
