@@ -81,18 +81,23 @@ def _amount(value: Any) -> Any:
     return value
 
 
+_NAME = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+
 Name = Annotated[
     str,
-    Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$", description="lower-case letters, digits and dashes"),
+    Field(pattern=f"^{_NAME}$", description="lower-case letters, digits and dashes"),
     AfterValidator(not_a_device),
 ]
 """A resource's name: it becomes part of paths, keys and metrics."""
+
+TargetName = Annotated[str, Field(pattern=f"^{_NAME}@{_NAME}$")]
+"""SERVICE@FLEET. On nodes it becomes part of paths, and whoever sends it need not be trusted."""
 
 HostName = Annotated[
     str,
     Field(
         max_length=253,
-        pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*$",
+        pattern=rf"^{_NAME}(\.{_NAME})*$",
         description="a host name in lower case; the balancer's server lines bear the same name",
     ),
     AfterValidator(not_a_device),

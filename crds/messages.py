@@ -6,7 +6,7 @@ from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field
 
-from crds.base import WireModel
+from crds.base import TargetName, WireModel
 from crds.release import Release
 from crds.service import Probe
 
@@ -71,7 +71,7 @@ class OperationSpec(WireModel):
     """Something to be done once; its id is derived from what it is for."""
 
     name: str
-    target: str
+    target: TargetName
     host: str | None = None
     version: str = ""
     command: list[str] | None = Field(default=None, description="exec: {url}, {host}, {version} are filled in")
@@ -95,7 +95,7 @@ class Assignment(WireModel):
     term: Count
     serial: Count
     expires: datetime = Field(description="no installation and no operation is started after this")
-    services: dict[str, ServiceAssignment] = Field(default_factory=dict, description="by target")
+    services: dict[TargetName, ServiceAssignment] = Field(default_factory=dict, description="by target")
     pools: dict[str, PoolAssignment] = Field(default_factory=dict, description="by pool name")
     operations: dict[str, OperationSpec] = Field(default_factory=dict, description="by operation id")
 
