@@ -103,7 +103,7 @@ def test_an_agent_that_comes_back_learns_from_the_process(keeper: Keeper) -> Non
 def test_what_could_hold_an_unknown_secret_is_withheld() -> None:
     release = Release(version="1", url="u", sha256="0", run=["r"], secrets={"DB": "db"})
     secrets = Secrets({"db": Source(environment="DB")}, Redactor(), no_command, {"DB": "planted-secret"})
-    given = Given(secrets)
+    given = Given(TARGET, secrets)
     ended = Running(release.digest, "1", log_tail=["it said planted-secret"])
     assert "withheld" in given.veil(ended).log_tail[0]
     given.look_up(release)
