@@ -16,6 +16,10 @@ EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "100"))
 fuzzed = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 
 
+few = settings(fuzzed, max_examples=max(1, EXAMPLES // 4))
+"""For what is less likely to find anything, or takes longer."""
+
+
 @contextmanager
 def bounded(seconds: float, mebibytes: float) -> Iterator[None]:
     """Fail if the block uses more processor time, or lifts the process's peak of memory by more."""

@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -39,6 +38,7 @@ from crds.messages import (
 from crds.release import Release
 from crds.service import Probe
 from tests.fuzz.budget import bounded, fuzzed
+from tests.fuzz.parts import changed
 
 KEY = generate_key()
 KEYS = [KEY.public_key]
@@ -68,29 +68,6 @@ REPORT = Report(
     pools={"p": PoolReport(read=STAMP, servers={"s": SERVER})},
     operations={"o": OperationReport(read=STAMP, state="finished", outcome="passed")},
 )
-
-texts = st.one_of(st.text(max_size=20), st.sampled_from(["\ud800", "\0", "9" * 5000, "1e999", "2026-01-01", "a@b"]))
-numbers = st.one_of(st.integers(), st.floats(), st.sampled_from([2**53, -1, 10**400, float("nan")]))
-values = st.recursive(
-    st.none() | st.booleans() | numbers | texts,
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=4),
-    max_leaves=12,
-)
-
-
-def places(value: Any) -> list[tuple[Any, Any]]:
-    """Every (container, key) in a tree."""
-    pairs = list(value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ())
-    return [found for key, each in pairs for found in [(value, key), *places(each)]]
-
-
-def changed(said: str, data: st.DataObject) -> bytes:
-    """The JSON with a few of its parts replaced by anything."""
-    tree = json.loads(said)
-    for _ in range(data.draw(st.integers(1, 3))):
-        container, key = data.draw(st.sampled_from(places(tree)))
-        container[key] = data.draw(values)
-    return json.dumps(tree).encode()
 
 
 def opened(open_it: Callable[[], object]) -> object:
