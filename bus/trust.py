@@ -45,8 +45,16 @@ class NotTrusted(Exception):
 
     def __init__(self, reason: Reason, detail: str) -> None:
         self.reason = reason
-        self.detail = detail if len(detail) <= _LONGEST else f"{detail[:_LONGEST]} ..."
+        self.detail = _shortened(detail)
         super().__init__(self.detail)
+
+
+def _shortened(detail: str) -> str:
+    """The beginning of what is wrong, and all of what to do about it."""
+    if len(detail) <= _LONGEST:
+        return detail
+    wrong, _, hint = detail.rpartition("; ")
+    return f"{wrong[:_LONGEST]} ...; {hint}" if wrong and len(hint) < _LONGEST else f"{detail[:_LONGEST]} ..."
 
 
 @dataclass(frozen=True)

@@ -247,6 +247,14 @@ def patched(offset: int, value: bytes) -> bytes:
     return bytes(content)
 
 
+def before_the_beginning() -> bytes:
+    """The list lies earlier than it says, so all that it lists does too."""
+    content = zipped(("a", b"x" * 1000))
+    at = content.index(b"PK\x05\x06") + 16
+    content[at : at + 4] = struct.pack("<I", central(content) + 500)
+    return bytes(content)
+
+
 def many_listed() -> bytes:
     one = bytes(zipped(("a", b"x")))
     at, end = one.index(b"PK\x01\x02"), one.index(b"PK\x05\x06")
@@ -260,6 +268,7 @@ ZIPS: dict[str, bytes] = {
     "smaller than it is": patched(24, struct.pack("<I", 3)),
     "larger than it is": patched(24, struct.pack("<I", 2**31)),
     "another place": patched(42, struct.pack("<I", 2**31)),
+    "before the beginning": before_the_beginning(),
     "another checksum": patched(16, b"\0\0\0\0"),
     "unknown method": patched(10, struct.pack("<H", 97)),
     "lzma": bytes(zipped(("a", b"x"), method=zipfile.ZIP_LZMA)),
