@@ -25,7 +25,7 @@ HEAVY: dict[str, bytes] = {
     "one long number": b"node: " + b"9" * 1_000_000,
     "one long base 60": b"node: " + b"1" + b":59" * 300_000,
     "one long word": b"node: " + b"x" * 1_000_000,
-    "many keys": "".join(f"k{n}: 1\n" for n in range(20_000)).encode(),
+    "many keys": "".join(f"k{n}: 1\n" for n in range(100_000)).encode(),
     "many documents": b"---\na: 1\n" * 50_000,
     "an object of the language": b"!!python/object/apply:os.system ['true']",
     "binary": b"node: !!binary AAAA\nstate: !!set {a}\n",

@@ -1,4 +1,4 @@
-"""Any file that an operator writes is understood or refused in words: at most 10 s and 128 MiB for one of 1 MiB."""
+"""Any file that an operator writes is understood or refused in words: at most 10 s and 256 MiB for one of 1 MiB."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +18,7 @@ from tests.fuzz.heavy import HEAVY
 from tests.fuzz.parts import with_bytes
 from tests.fuzz.yaml_pieces import documents
 
-SECONDS, MEBIBYTES = 10, 128
+SECONDS, MEBIBYTES = 10, 256
 Reader = Callable[[Path], object]
 
 READERS: dict[str, Reader] = {
