@@ -257,7 +257,8 @@ def test_nothing_listens_once_the_operation_is_over(pool: Pool) -> None:
 
 def test_a_command_gets_its_secrets_and_what_it_says_of_them_is_hidden(tmp_path: Path) -> None:
     redactor = Redactor()
-    known = Secrets({"token": Source(environment="T")}, redactor, no_command, {"T": "planted-secret"})
+    sources = {"token": Source(environment="T", services=["api"]), "of-web": Source(environment="T", services=["web"])}
+    known = Secrets(sources, redactor, no_command, {"T": "planted-secret"})
     driver = exec_driver.Driver(PosixProcesses(), tmp_path, {"PATH": os.environ["PATH"]}, known, redactor.hide)
     said = {
         "name": "g",
@@ -268,4 +269,7 @@ def test_a_command_gets_its_secrets_and_what_it_says_of_them_is_hidden(tmp_path:
     assert (outcome.outcome, outcome.log_tail) == ("passed", ["0" * 290 + "***"])
     unknown = driver.run(OperationSpec.model_validate({**said, "secrets": {"TOKEN": "other"}}), {})
     assert unknown.outcome == "inconclusive"
-    assert "this node knows no secret 'other'; it knows: token" in unknown.message
+    assert "this node knows no secret 'other'; it knows: of-web, token" in unknown.message
+    foreign = driver.run(OperationSpec.model_validate({**said, "secrets": {"TOKEN": "of-web"}}), {})
+    assert foreign.outcome == "inconclusive"
+    assert "secret 'of-web' is not for api: this node keeps it for web" in foreign.message
