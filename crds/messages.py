@@ -1,10 +1,9 @@
 """Assignment and Report: what the controller tells a node, and what the node answers."""
 
 import hashlib
-from datetime import datetime
 from typing import Annotated, Literal, NamedTuple
 
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 
 from crds.base import TargetName, WireModel
 from crds.release import Release
@@ -94,7 +93,7 @@ class Assignment(WireModel):
     node: str
     term: Count
     serial: Count
-    expires: datetime = Field(description="no installation and no operation is started after this")
+    expires: AwareDatetime = Field(description="no installation and no operation is started after this")
     services: dict[TargetName, ServiceAssignment] = Field(default_factory=dict, description="by target")
     pools: dict[str, PoolAssignment] = Field(default_factory=dict, description="by pool name")
     operations: dict[str, OperationSpec] = Field(default_factory=dict, description="by operation id")

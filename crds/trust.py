@@ -5,10 +5,9 @@ the roles: The Update Framework (https://theupdateframework.github.io/specificat
 """
 
 import hashlib
-from datetime import datetime
 from typing import Annotated, Literal, NamedTuple
 
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 
 from crds.base import WireModel
 from crds.messages import Count
@@ -48,7 +47,7 @@ class TrustDocument(WireModel):
     keys: list[NamedKey]
     revoked: list[NamedKey] = Field(default_factory=list, description="never believed, wherever else they are named")
     floors: dict[str, Count] = Field(default_factory=dict, description="by service: lower sequences are refused")
-    expires: datetime | None = Field(default=None, description="nothing new is believed after this")
+    expires: AwareDatetime | None = Field(default=None, description="nothing new is believed after this")
 
 
 class SignedCommand(NamedTuple):

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from agent.drivers.contracts import Terminal
 from agent.drivers.supervisors.record import Record, Records
+from agent.expiry import expired
 from agent.journal import Journal, JournalProblem
 from agent.redaction import Redactor
 from bus.clock import SystemClock
@@ -94,7 +95,24 @@ def test_any_report_of_a_node_that_is_known(data: st.DataObject) -> None:
 @given(st.data())
 def test_any_assignment_of_a_controller_that_is_known(data: st.DataObject) -> None:
     envelope = seal(ASSIGNMENT_TYPE, changed(ASSIGNMENT.model_dump_json(by_alias=True), data), KEY)
-    opened(lambda: open_assignment(envelope, KEYS, "h1"))
+    opened(lambda: expired(open_assignment(envelope, KEYS, "h1"), datetime.now(UTC)))
+
+
+MOMENTS = ["9999-12-31T23:59:59.999Z", "9999-12-31T23:59:59-23:59", "0001-01-01T00:00:00+23:59"]
+
+
+@pytest.mark.parametrize("expires", MOMENTS)
+def test_the_first_and_the_last_moment_are_moments(expires: str) -> None:
+    said = json.loads(ASSIGNMENT.model_dump_json(by_alias=True)) | {"expires": expires}
+    envelope = seal(ASSIGNMENT_TYPE, json.dumps(said).encode(), KEY)
+    late = opened(lambda: expired(open_assignment(envelope, KEYS, "h1"), datetime.now(UTC)))
+    assert late is expires.startswith("0001")
+
+
+def test_an_expiry_without_a_zone_is_refused() -> None:
+    said = json.loads(ASSIGNMENT.model_dump_json(by_alias=True)) | {"expires": "2030-01-01T00:00:00"}
+    with pytest.raises(Refused, match="expires: Input should have timezone info"):
+        open_assignment(seal(ASSIGNMENT_TYPE, json.dumps(said).encode(), KEY), KEYS, "h1")
 
 
 SEALED = seal(REPORT_TYPE, REPORT.model_dump_json(by_alias=True).encode(), KEY)
