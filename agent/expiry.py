@@ -13,4 +13,4 @@ def expired(assignment: Assignment, now: datetime) -> bool:
 
     What is installed is kept running all the same.
     """
-    return now > assignment.expires + TOLERANCE
+    return now - TOLERANCE > assignment.expires  # not added: that may be the last moment there is

@@ -27,6 +27,10 @@ class Source(FileModel):
         default=None, description="what it writes to its standard output, without line ends at the end"
     )
     timeout: Seconds = Field(default=10.0, description="for the command")
+    services: list[Name] | None = Field(
+        default=None,
+        description="the services that may have it, and their gates; every one if left out, with [] only stores",
+    )
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
@@ -63,15 +67,23 @@ class Secrets:
         self._ask = ask
         self._environment = environment
 
-    def variables(self, wanted: Mapping[str, str]) -> dict[str, str]:
-        """The value of each variable, by the names of secrets. May take as long as their commands' timeouts.
+    def variables(self, wanted: Mapping[str, str], target: str) -> dict[str, str]:
+        """The value of each variable, by the names of secrets, for a target's service or one of its gates.
 
-        Raises Terminal for a name that the node does not know, Retry for whatever may pass; no text has a value.
+        May take as long as the secrets' commands. Raises Terminal for a name that the node does not know, or that is
+        not for this service, Retry for whatever may pass; no text has a value.
         """
+        for name in sorted(set(wanted.values())):
+            _check_may_have(target.rpartition("@")[0], name, self._source(name))
         return {variable: self.value(name) for variable, name in wanted.items()}
 
     def value(self, name: str) -> str:
-        """One secret's value. Raises as ``variables`` does."""
+        """One secret's value, for the agent itself. Raises as ``variables`` does."""
+        value = _checked(name, self._read(name, self._source(name)))
+        self._redactor.learn(value)
+        return value
+
+    def _source(self, name: str) -> Source:
         source = self._sources.get(name)
         if source is None:
             known = ", ".join(sorted(self._sources)) or "none"
@@ -79,9 +91,7 @@ class Secrets:
                 f"this node knows no secret {name!r}; it knows: {known}. Add it to 'secrets' in its agent.yaml and "
                 "restart the agent, or mend the name"
             )
-        value = _checked(name, self._read(name, source))
-        self._redactor.learn(value)
-        return value
+        return source
 
     def learn(self, values: Mapping[str, str]) -> None:
         """A process of before this agent's start has these; they are hidden too."""
@@ -108,6 +118,15 @@ class Secrets:
                 f"secret {name!r}: its command {error}. Run {source.command[0]!r} as the agent's account to see why; "
                 "it is tried again"
             ) from error
+
+
+def _check_may_have(service: str, name: str, source: Source) -> None:
+    if source.services is not None and service not in source.services:
+        whom = ", ".join(source.services) or "no service"
+        raise Terminal(
+            f"secret {name!r} is not for {service}: this node keeps it for {whom}. Add {service} to the secret's "
+            "'services' in its agent.yaml and restart the agent, or mend the name"
+        )
 
 
 def _content(name: str, file: Path) -> bytes:

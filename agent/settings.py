@@ -5,7 +5,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any, Literal, Self
 
-import yaml
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from agent.drivers.services.archive import Config as ArchiveConfig
@@ -14,6 +13,7 @@ from agent.drivers.supervisors.process import Config as ProcessConfig
 from agent.files import SettingsPath
 from agent.secrets import Sources
 from bus.amqp_url import is_broker_url, parse_broker_url
+from bus.plain_yaml import NotPlain, read_plain
 from crds.base import FileModel, HostName, Seconds
 
 
@@ -27,20 +27,6 @@ def _bus(text: str) -> str:
     elif not re.fullmatch(r"https?://\S+", text):
         raise ValueError("write https://HOST for a controller, or amqps://HOST:PORT,HOST:PORT/VHOST for brokers")
     return text
-
-
-_LARGEST = 64 * 1024
-"""Bytes of the file."""
-
-
-class _Loader(yaml.SafeLoader):
-    """Reads no aliases: a few lines of them can stand for more than any memory holds."""
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.AliasEvent):
-            mark = parent and parent.start_mark
-            raise yaml.MarkedYAMLError(problem="aliases are not read; write it out", problem_mark=mark)
-        return super().compose_node(parent, index)
 
 
 class HostSettings(FileModel):
@@ -95,14 +81,11 @@ def read_settings(path: Path) -> Settings:
     """Read and check the file. Raises BadSettings."""
     try:
         with path.open("rb") as file:
-            text = file.read(_LARGEST + 1)
-        if len(text) > _LARGEST:
-            raise BadSettings(f"{path}: is larger than {_LARGEST} bytes; are these the settings of an agent?")
-        said = yaml.load(text.decode(), _Loader)
+            said = read_plain(file)
     except OSError as error:
         raise BadSettings(f"{path}: cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise BadSettings(f"{path}: is not YAML that can be read: {error}") from error
+    except NotPlain as error:
+        raise BadSettings(f"{path}: {error}") from error
     if not isinstance(said, dict):
         raise BadSettings(f"{path}: must hold fields such as 'node: web-01'; see deploy/agent/agent.yaml")
     try:

@@ -29,7 +29,7 @@ from bus.trust import (
 from crds.messages import OperationSpec, ServiceAssignment
 from crds.probe import Probe
 from crds.release import Release
-from crds.trust import TrustDocument, probe_commands
+from crds.trust import SignedCommand, TrustDocument, probe_commands
 
 _KEPT = 256
 """Verdicts that are remembered; a node has a few services, a runner some operations."""
@@ -102,7 +102,7 @@ class NodeTrust:
 
         def check(document: TrustDocument) -> None:
             signed = release_statement(said.statement, document, target, release)
-            check_commands(signed, target, "probe", commands)
+            check_commands(signed, target, commands)
             _check_value(target, said.address)
 
         return self._judge(_key("install", target, release.digest, said.statement, commands, said.address), check)
@@ -129,7 +129,7 @@ class NodeTrust:
         try:
             if not kept.statement:
                 raise NotTrusted("unsigned", f"no statement was proven for {target}; {remedy(target)}")
-            check_commands(read_statement(kept.statement), target, "probe", [probe.exec.command])
+            check_commands(read_statement(kept.statement), target, probe_commands([probe]))
         except NotTrusted as wrong:
             return self._refuse(_key("probe", target, probe.exec.command), wrong)
         return ""
@@ -138,11 +138,11 @@ class NodeTrust:
         """May the operation's command be run?"""
         if spec.command is None:
             return ""
-        command = spec.command
+        command = SignedCommand("gate", spec.command, spec.secrets)
 
         def check(document: TrustDocument) -> None:
             signed = target_statement(spec.statement, document, spec.target)
-            check_commands(signed, spec.target, "gate", [command])
+            check_commands(signed, spec.target, [command])
             if spec.version != signed.version:
                 words = f"version {spec.version!r} was signed as {signed.version!r}; {remedy(spec.target)}"
                 raise NotTrusted("wrong_value", words)

@@ -5,10 +5,10 @@ import stat
 from pathlib import Path
 from typing import Annotated
 
-import yaml
 from pydantic import Field, ValidationError
 
 from bus.keys import BadKey, key_id, parse_public
+from bus.plain_yaml import NotPlain, read_plain
 from bus.trust import Roots
 from crds.base import FileModel, Name
 from crds.trust import PublicKeyText
@@ -29,14 +29,14 @@ def read_roots(path: Path) -> Roots | None:
     try:
         with path.open("rb") as file:
             _check_mode(path, stat.S_IMODE(os.fstat(file.fileno()).st_mode))
-            said = RootsFile.model_validate(yaml.safe_load(file.read(65536)))
+            said = RootsFile.model_validate(read_plain(file))
         keys = {key_id(key): key for key in map(parse_public, said.roots)}
     except FileNotFoundError:
         return None
     except OSError as error:
         raise BadKey(f"{path}: cannot be read: {error.strerror}") from error
-    except yaml.YAMLError as error:
-        raise BadKey(f"{path}: is not YAML: {error}") from error
+    except NotPlain as error:
+        raise BadKey(f"{path}: {error}") from error
     except ValidationError as error:
         raise BadKey(_explained(path, error)) from error
     except BadKey as error:

@@ -12,7 +12,7 @@ from typing import Literal
 from bus.envelope import Refused, read_payload, signers, unverified
 from bus.keys import BadKey, PublicKey, key_id, parse_public
 from crds.release import Release
-from crds.trust import RELEASE_TYPE, TRUST_TYPE, CommandKind, NamedKey, Statement, TrustDocument, command_digest
+from crds.trust import RELEASE_TYPE, TRUST_TYPE, NamedKey, SignedCommand, Statement, TrustDocument
 
 MAX_SIGNED = 64 * 1024
 """Bytes of a statement or a trust document in its envelope; 1 to 2 kB are usual."""
@@ -45,8 +45,16 @@ class NotTrusted(Exception):
 
     def __init__(self, reason: Reason, detail: str) -> None:
         self.reason = reason
-        self.detail = detail if len(detail) <= _LONGEST else f"{detail[:_LONGEST]} ..."
+        self.detail = _shortened(detail)
         super().__init__(self.detail)
+
+
+def _shortened(detail: str) -> str:
+    """The beginning of what is wrong, and all of what to do about it."""
+    if len(detail) <= _LONGEST:
+        return detail
+    wrong, _, hint = detail.rpartition("; ")
+    return f"{wrong[:_LONGEST]} ...; {hint}" if wrong and len(hint) < _LONGEST else f"{detail[:_LONGEST]} ..."
 
 
 @dataclass(frozen=True)
@@ -139,14 +147,13 @@ def open_statement(envelope: str | None, document: TrustDocument, target: str) -
     raise NotTrusted("wrong_key", f"{said}; keys of {keys} count; {remedy(target)}")
 
 
-def check_commands(statement: Statement, target: str, kind: CommandKind, commands: Sequence[list[str]]) -> None:
-    """Raises NotTrusted for a command that was not signed together with the release, for that purpose."""
+def check_commands(statement: Statement, target: str, commands: Sequence[SignedCommand]) -> None:
+    """Raises NotTrusted for a command that was not signed together with the release, for that purpose, so handed."""
     for command in commands:
-        if command_digest(kind, command) not in statement.commands:
+        if command.digest not in statement.commands:
             raise NotTrusted(
                 "wrong_command",
-                f"the {kind}'s command {' '.join(command)[:200]!r} was not signed with {target} {statement.version}; "
-                f"{remedy(target)}",
+                f"{_in_words(command)} was not signed with {target} {statement.version}; {remedy(target)}",
             )
 
 
@@ -191,6 +198,12 @@ def _signers(envelope: str, payload_type: str, keys: Sequence[PublicKey], what: 
         return signers(_bytes(envelope), payload_type, keys, MAX_SIGNED)
     except Refused as refused:
         raise _malformed(what, refused) from refused
+
+
+def _in_words(command: SignedCommand) -> str:
+    said = f"the {command.kind}'s command {' '.join(command.words)[:200]!r}"
+    handed = ", ".join(f"{variable} from {name}" for variable, name in sorted(command.secrets.items()))
+    return f"{said} with the secrets {handed[:200]}" if handed else said
 
 
 def _bytes(envelope: str) -> bytes:

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-import yaml
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 from pydantic.alias_generators import to_camel, to_snake
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from bus.amqp_url import is_broker_url, parse_broker_url
+from controller.source.strict_yaml import load
 from crds.base import Seconds, format_duration
 
 PREFIX = "DRUMBEAT_"
@@ -162,8 +162,6 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
     for key, value, line in _mapping(path):
         place = f"{path}:{line}: {key}"
         name = _setting(key, place)
-        if name in places:
-            raise SettingsError(f"{place}: written twice, first as {places[name]}; remove one of them")
         values[name], places[name] = value, place
     return values, places
 
@@ -171,23 +169,17 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
 def _mapping(path: Path) -> list[tuple[str, Any, int]]:
     """Key, value and line of each entry of the file."""
     try:
-        document = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
-    except (OSError, UnicodeDecodeError) as error:
+        raw = path.read_bytes()
+    except OSError as error:
         raise SettingsError(f"{path}: cannot be read: {error}; name a file with --config that is there") from error
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise SettingsError(f"{path}:{line}: this is not YAML: {error.problem}") from error
-    except yaml.YAMLError as error:
-        raise SettingsError(f"{path}: this is not YAML: {error}") from error
-    if document is None:
+    if all(line.lstrip().startswith(b"#") for line in raw.splitlines() if line.strip()):
         return []
-    if not isinstance(document, yaml.MappingNode):
+    document = load(str(path), raw)
+    if document.problems:
+        raise SettingsError("\n".join(str(problem) for problem in document.problems))
+    if not isinstance(document.data, dict):
         raise SettingsError(f"{path}:1: write one setting on a line, such as 'branch: main'")
-    made = yaml.SafeLoader("")
-    return [
-        (str(key.value), made.construct_object(value, deep=True), key.start_mark.line + 1)
-        for key, value in document.value
-    ]
+    return [(key, value, document.keys[key,].line) for key, value in document.data.items()]
 
 
 def _setting(key: str, place: str) -> str:

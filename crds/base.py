@@ -10,6 +10,8 @@ API_VERSION = "drumbeat/v1alpha1"
 
 _DEVICE_NAMES = {"con", "prn", "aux", "nul", *(f"com{n}" for n in range(10)), *(f"lpt{n}" for n in range(10))}
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_LONGEST = 10 * 365 * 86400.0
+"""Seconds: what is added to a date must still give a date."""
 _DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h|d))+")
 _DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 
@@ -36,7 +38,7 @@ def not_a_device(name: str) -> str:
 
 def _plain_version(version: str) -> str:
     if ".." in version or version.endswith("."):
-        raise ValueError(f"{version!r} would not be a safe folder name: no '..' and no dot at the end")
+        raise ValueError(f"{version!r} would not be a safe folder name; leave out '..' and a dot at the end")
     return not_a_device(version)
 
 
@@ -49,7 +51,10 @@ def parse_duration(text: Any) -> Any:
         return text
     if not _DURATION.fullmatch(text):
         raise ValueError(f"{text!r} is not a duration; write a number with a unit, such as '30s', '500ms' or '1m30s'")
-    return sum(float(number) * _UNITS[unit] for number, unit in _DURATION_PART.findall(text))
+    seconds = sum(float(number) * _UNITS[unit] for number, unit in _DURATION_PART.findall(text))
+    if seconds > _LONGEST:
+        raise ValueError(f"{text[:30]} is longer than anybody waits; write at most {format_duration(_LONGEST)}")
+    return seconds
 
 
 def format_duration(seconds: float) -> str:
@@ -81,18 +86,23 @@ def _amount(value: Any) -> Any:
     return value
 
 
+_NAME = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+
 Name = Annotated[
     str,
-    Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$", description="lower-case letters, digits and dashes"),
+    Field(pattern=f"^{_NAME}$", description="lower-case letters, digits and dashes"),
     AfterValidator(not_a_device),
 ]
 """A resource's name: it becomes part of paths, keys and metrics."""
+
+TargetName = Annotated[str, Field(pattern=f"^{_NAME}@{_NAME}$")]
+"""SERVICE@FLEET. On nodes it becomes part of paths, and whoever sends it need not be trusted."""
 
 HostName = Annotated[
     str,
     Field(
         max_length=253,
-        pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*$",
+        pattern=rf"^{_NAME}(\.{_NAME})*$",
         description="a host name in lower case; the balancer's server lines bear the same name",
     ),
     AfterValidator(not_a_device),

@@ -1,12 +1,11 @@
 """Assignment and Report: what the controller tells a node, and what the node answers."""
 
 import hashlib
-from datetime import datetime
 from typing import Annotated, Literal, NamedTuple
 
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 
-from crds.base import WireModel
+from crds.base import TargetName, WireModel
 from crds.probe import Probe
 from crds.release import Release
 
@@ -71,7 +70,7 @@ class OperationSpec(WireModel):
     """Something to be done once; its id is derived from what it is for."""
 
     name: str
-    target: str
+    target: TargetName
     host: str | None = None
     version: str = ""
     command: list[str] | None = Field(default=None, description="exec: {url}, {host}, {version} are filled in")
@@ -94,8 +93,8 @@ class Assignment(WireModel):
     node: str
     term: Count
     serial: Count
-    expires: datetime = Field(description="no installation and no operation is started after this")
-    services: dict[str, ServiceAssignment] = Field(default_factory=dict, description="by target")
+    expires: AwareDatetime = Field(description="no installation and no operation is started after this")
+    services: dict[TargetName, ServiceAssignment] = Field(default_factory=dict, description="by target")
     pools: dict[str, PoolAssignment] = Field(default_factory=dict, description="by pool name")
     operations: dict[str, OperationSpec] = Field(default_factory=dict, description="by operation id")
 

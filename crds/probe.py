@@ -44,7 +44,7 @@ class Probe(FileModel):
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
         if sum(kind is not None for kind in (self.http, self.tcp, self.exec)) != 1:
-            raise ValueError("a probe has exactly one of http, tcp and exec")
+            raise ValueError("a probe has exactly one of http, tcp and exec; write a probe for each question")
         if self.interval <= 0 or self.timeout <= 0:
-            raise ValueError("interval and timeout must be longer than 0s")
+            raise ValueError("interval and timeout must be longer than 0s; write 1s or more, or leave them out")
         return self

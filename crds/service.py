@@ -81,7 +81,7 @@ class Gate(FileModel):
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
         if (self.exec is None) == (self.http is None):
-            raise ValueError("a gate has exactly one of exec and http")
+            raise ValueError("a gate has exactly one of exec and http; write a gate for each test")
         return self
 
 

@@ -5,10 +5,9 @@ the roles: The Update Framework (https://theupdateframework.github.io/specificat
 """
 
 import hashlib
-from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 
 from crds.base import WireModel
 from crds.messages import Count
@@ -35,7 +34,7 @@ class Statement(WireModel):
     fleets: list[str] | Literal["all"]
     version: str = Field(description="for people, and for what gates are told; the digest covers it too")
     release: str = Field(description="the release's digest")
-    commands: list[str] = Field(description="digests of every exec probe and exec gate, see command_digest()")
+    commands: list[str] = Field(description="digests of every exec probe and exec gate, see SignedCommand")
     sequence: Count = Field(description="grows per service: seconds since 1970 when it was signed")
 
 
@@ -55,14 +54,26 @@ class TrustDocument(WireModel):
     keys: list[NamedKey]
     revoked: list[NamedKey] = Field(default_factory=list, description="never believed, wherever else they are named")
     floors: dict[str, Count] = Field(default_factory=dict, description="by service: lower sequences are refused")
-    expires: datetime | None = Field(default=None, description="nothing new is believed after this")
+    expires: AwareDatetime | None = Field(default=None, description="nothing new is believed after this")
 
 
-def command_digest(kind: CommandKind, command: list[str]) -> str:
-    """Name a command by its content and by what it is for: a gate's command is no probe's."""
-    return hashlib.sha256(canonical_json({"kind": kind, "command": command})).hexdigest()
+class SignedCommand(NamedTuple):
+    """A command around a release, with all that decides what it does there: what it is for, and what it is handed.
+
+    An exec probe is handed the secrets of the release, which the release's own digest covers.
+    """
+
+    kind: CommandKind
+    words: list[str]
+    secrets: dict[str, str] = {}
+    """Environment variable: name of a secret on the node."""
+
+    @property
+    def digest(self) -> str:
+        """Names it by its content: a gate's command is no probe's, and with other secrets it is another."""
+        return hashlib.sha256(canonical_json(self._asdict())).hexdigest()
 
 
-def probe_commands(probes: list[Probe]) -> list[list[str]]:
+def probe_commands(probes: list[Probe]) -> list[SignedCommand]:
     """The commands among a service's probes."""
-    return [probe.exec.command for probe in probes if probe.exec is not None]
+    return [SignedCommand("probe", probe.exec.command) for probe in probes if probe.exec is not None]

@@ -4,7 +4,7 @@ from typing import Literal
 
 from crds.release import Release
 from crds.service import Gate, ServiceSpec
-from crds.trust import CommandKind, Statement, command_digest, probe_commands
+from crds.trust import SignedCommand, Statement, probe_commands
 from crds.versionfile import VersionFile
 
 
@@ -40,17 +40,16 @@ def statement_of(
         fleets=fleets,
         version=release.version,
         release=release.digest,
-        commands=sorted({command_digest(kind, command) for kind, command in commands_of(spec)}),
+        commands=sorted({command.digest for command in commands_of(spec)}),
         sequence=sequence,
     )
 
 
-def commands_of(spec: ServiceSpec) -> list[tuple[CommandKind, list[str]]]:
-    """Every command around the release, and what it is for."""
-    probes: list[tuple[CommandKind, list[str]]] = [("probe", command) for command in probe_commands(spec.probes)]
-    return probes + [("gate", command) for command in gate_commands(spec.gates)]
+def commands_of(spec: ServiceSpec) -> list[SignedCommand]:
+    """Every command around the release, with what it is for and what it is handed."""
+    return probe_commands(spec.probes) + gate_commands(spec.gates)
 
 
-def gate_commands(gates: list[Gate]) -> list[list[str]]:
+def gate_commands(gates: list[Gate]) -> list[SignedCommand]:
     """The commands among a service's gates."""
-    return [gate.exec.command for gate in gates if gate.exec is not None]
+    return [SignedCommand("gate", gate.exec.command, gate.exec.secrets) for gate in gates if gate.exec is not None]

@@ -14,8 +14,8 @@ _WITHHELD = "(the end of the log is withheld until the agent knows the secrets t
 class Given:
     """Kept in memory alone. Looking values up may take long, so ``look_up`` is for a worker thread."""
 
-    def __init__(self, secrets: Secrets) -> None:
-        self._secrets = secrets
+    def __init__(self, target: str, secrets: Secrets) -> None:
+        self._target, self._secrets = target, secrets
         self._fresh: tuple[str, dict[str, str]] | None = None
         """Looked up and not used yet: the release's digest, and the values."""
         self._process: ProcessIdentity | None = None
@@ -25,7 +25,7 @@ class Given:
 
     def look_up(self, release: Release) -> None:
         """Have values for one start. Raises Retry or Terminal."""
-        self._fresh = (release.digest, self._secrets.variables(release.secrets))
+        self._fresh = (release.digest, self._secrets.variables(release.secrets, self._target))
         self._known.add(release.digest)
 
     def for_start(self, release: Release) -> dict[str, str] | None:

@@ -73,7 +73,7 @@ class HostedService:
         self._start = Effort(Backoff(means.random, first=0.5, most=30.0))
         self._tidy = Effort(Backoff(means.random, first=60.0, most=3600.0))
         self._look_up = Effort(Backoff(means.random, first=0.5, most=30.0))
-        self._given = Given(means.secrets)
+        self._given = Given(target, means.secrets)
         self._health = Health()
         self._asked_of: ProcessIdentity | None = None
         self._fetched_now = ""

@@ -120,8 +120,7 @@ def verify(
         document = _document(state, found.fleet, trust)
         envelope = state.statements.get((found.fleet, found.service)) or _text(repo / found.path)
         statement = release_statement(envelope, document, target, found.release)
-        for kind, command in commands_of(found.spec):
-            check_commands(statement, target, kind, [command])
+        check_commands(statement, target, commands_of(found.spec))
     except (OSError, GitError, BadKey, NotTrusted, _Stopped) as error:
         raise fail(error) from error
     show(f"{target} {statement.version} may run: signed by {_names(envelope, document)}, sequence {statement.sequence}")

@@ -5,7 +5,11 @@ import re
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryFile
+from threading import Event, Timer
+from typing import IO
 
 LOCAL_DEADLINE = 30.0
 """Seconds for what only reads or writes this machine's disk."""
@@ -40,6 +44,12 @@ _OF_ANOTHER_REPOSITORY = (
 _SECRETS = re.compile(r"(?<=://)[^/@\s]+(?=@)")
 
 
+MOST = 128 * 1024 * 1024
+"""Bytes that a command may print."""
+_MESSAGE = 64 * 1024
+"""Bytes of its complaints that are kept."""
+
+
 class GitError(Exception):
     """What git could not do; the text says what to do. ``output`` is git's own, without secrets."""
 
@@ -69,42 +79,72 @@ class Git:
             raise
         return True
 
-    def run(self, words: Sequence[str], given: bytes = b"", deadline: float = LOCAL_DEADLINE) -> bytes:
-        """What the command prints. Raises GitError, also once ``deadline`` seconds are over."""
+    def run(
+        self, words: Sequence[str], given: bytes = b"", deadline: float = LOCAL_DEADLINE, most: int = MOST
+    ) -> bytes:
+        """What the command prints. Raises GitError, also after ``deadline`` seconds or more than ``most`` bytes."""
+        with TemporaryFile() as asked, TemporaryFile() as said:
+            asked.write(given)
+            asked.seek(0)
+            process = self._start(words, asked, said)
+            output = _read(process, deadline, most, words[0])
+            if process.returncode:
+                said.seek(0)
+                message = without_secrets(said.read(_MESSAGE).decode("utf-8", "replace").strip())
+                raise GitError(f"git {words[0]} failed: {_first_line(message)}", message, process.returncode)
+            return output
+
+    def _start(self, words: Sequence[str], asked: IO[bytes], said: IO[bytes]) -> "subprocess.Popen[bytes]":
         try:
             # In a session of its own: git asks no terminal, and its helpers end with it.
-            process = subprocess.Popen(
+            return subprocess.Popen(
                 ["git", *_SAFE, *self._where, *words],
-                stdin=subprocess.PIPE,
+                stdin=asked,
                 stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
+                stderr=said,
                 env=self._environment,
                 start_new_session=True,
             )
         except FileNotFoundError as error:
             raise GitError("git is missing; install it, for example with apt-get install git") from error
-        output, said = _communicate(process, given, deadline, words[0])
-        if process.returncode:
-            message = without_secrets(said.decode("utf-8", "replace").strip())
-            raise GitError(f"git {words[0]} failed: {_first_line(message)}", message, process.returncode)
-        return output
 
 
-def _communicate(process: "subprocess.Popen[bytes]", given: bytes, deadline: float, verb: str) -> tuple[bytes, bytes]:
-    try:
-        return process.communicate(given, timeout=deadline)
-    except BaseException as error:
+def _read(process: "subprocess.Popen[bytes]", deadline: float, most: int, verb: str) -> bytes:
+    """All that it prints; whatever happens, it has ended then. A few bytes of objects can stand for any number."""
+    late = Event()
+
+    def end() -> None:
+        late.set()
         _kill(process)
-        process.communicate()
-        if isinstance(error, subprocess.TimeoutExpired):
-            raise GitError(f"git {verb} did not end within {deadline:g} seconds; it was ended") from error
-        raise
+
+    timer = Timer(deadline, end)
+    timer.start()
+    try:
+        assert process.stdout is not None
+        with process.stdout:
+            output = process.stdout.read(most + 1)
+        if len(output) <= most:
+            process.wait()
+    finally:
+        timer.cancel()
+        if process.returncode is None:
+            _kill(process)
+            process.wait()
+    if late.is_set():
+        raise GitError(f"git {verb} did not end within {deadline:g} seconds; it was ended")
+    if len(output) > most:
+        raise GitError(
+            f"git {verb} printed more than {most // 2**20} MiB and was ended; what does not belong to the state "
+            "directory should lie in another repository"
+        )
+    return output
 
 
 def _kill(process: "subprocess.Popen[bytes]") -> None:
     """Also git's helpers, such as ssh: they hold the pipes that we wait for."""
     if os.name == "posix":
-        os.killpg(process.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
     else:
         process.kill()
 

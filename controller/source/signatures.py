@@ -100,8 +100,7 @@ def _refusal(each: Deployed, text: str | None, document: TrustDocument) -> str:
     """Why the release does not meet the policy, and what to do; empty if it does."""
     try:
         statement = release_statement(text, document, each.target, release_of(each.spec, each.version))
-        for kind, command in commands_of(each.spec):
-            check_commands(statement, each.target, kind, [command])
+        check_commands(statement, each.target, commands_of(each.spec))
     except (NotTrusted, BadKey) as wrong:
         return str(wrong)
     return ""

@@ -8,6 +8,13 @@ from controller.source.decoding import MAX_BYTES
 from controller.source.entries import FileEntry, is_read
 from controller.source.git import Git, GitError
 
+_STATE = 64 * 1024 * 1024
+"""Bytes of all files of a commit that are read: a hundred of the largest fleets."""
+_NAMES = 16 * 1024 * 1024
+"""Bytes of the list of a commit's files: some hundred thousand of them."""
+_WORDS = 300
+"""Characters of an author or a subject, which go into events."""
+
 
 @dataclass(frozen=True)
 class Commit:
@@ -45,15 +52,21 @@ def commit_of(git: Git, revision: str) -> Commit:
     """A commit's own words. Raises GitError."""
     said = git.text("show", "--no-patch", "--no-show-signature", "--format=%H%x00%an <%ae>%x00%s", revision)
     found, author, subject = said.split("\0")
-    return Commit(found, author, subject)
+    return Commit(found, author[:_WORDS], subject[:_WORDS])
 
 
 def read_tree(git: Git, revision: str, folder: str = ".") -> dict[str, FileEntry]:
     """Every entry below a folder of a commit, by path relative to it; only YAML files are read.
 
-    Raises GitError for an unknown revision or a folder that is not there.
+    Raises GitError for an unknown revision, a folder that is not there, or more than any state directory holds.
     """
     listed = list(_list(git, revision, _clean(folder)))
+    size = sum(entry.size for entry in listed if entry.wanted)
+    if size > _STATE:
+        raise GitError(
+            f"commit {revision[:12]} has {size / 2**20:.0f} MiB of YAML, more than {_STATE // 2**20}; keep what is no "
+            "state in another repository"
+        )
     contents = _contents(git, [entry.object for entry in listed if entry.wanted])
     return {entry.path: _entry(entry, contents) for entry in listed}
 
@@ -67,7 +80,7 @@ def _clean(folder: str) -> str:
 
 def _list(git: Git, revision: str, folder: str) -> Iterator[_Listed]:
     try:
-        output = git.run(["ls-tree", "-r", "-z", "--long", "--end-of-options", f"{revision}:{folder}"])
+        output = git.run(["ls-tree", "-r", "-z", "--long", "--end-of-options", f"{revision}:{folder}"], most=_NAMES)
     except GitError as error:
         if not folder or error.status is None:
             raise

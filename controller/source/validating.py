@@ -55,7 +55,7 @@ def load_resource(place: Place, entry: FileEntry) -> Loaded:
     if isinstance(model, Service):
         problems += _override_problems(model, document)
     if len(problems) > _MOST_PROBLEMS:
-        rest = Problem("error", place.path, f"{len(problems) - _MOST_PROBLEMS} more problems", "mend the first ones")
+        rest = Problem("error", place.path, "it has more problems", "mend the first ones")
         problems = [*problems[:_MOST_PROBLEMS], rest]
     return Loaded(place, document, None if problems else model, problems)
 

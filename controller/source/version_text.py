@@ -2,8 +2,9 @@
 
 import json
 from collections.abc import Mapping
+from typing import Any
 
-from controller.source.problems import Refused
+from controller.source.problems import FieldPath, Refused
 from controller.source.strict_yaml import Document, Span, load
 from crds.base import API_VERSION
 
@@ -26,28 +27,35 @@ def with_version(path: str, text: str, version: str, sha256: Sha256s) -> str:
     document = load(path, text.encode())
     if document.problems:
         raise Refused(document.problems)
-    if not isinstance(document.data, dict) or text.lstrip().startswith("{"):
+    edits, added = _edits(document, version, sha256) if isinstance(document.data, dict) else ([], [])
+    new = _append(_replace(text, edits), added)
+    if load(path, new.encode()).data != _wanted(document.data, version, sha256):
         raise NotEditable(f"{path} is not written one field a line; write it so, or remove it and run this again")
-    edits, added = _edits(document, version, sha256)
-    return _append(_replace(text, edits), added)
+    return new
+
+
+def _wanted(data: Any, version: str, sha256: Sha256s) -> dict[str, Any] | None:
+    """What the file is to say; None if it has no fields."""
+    if not isinstance(data, dict):
+        return None
+    said = {**data, "version": version, "sha256": sha256 if isinstance(sha256, str) else dict(sha256)}
+    return said | {"state": "present"} if data.get("state") == "absent" else said
 
 
 def _edits(document: Document, version: str, sha256: Sha256s) -> tuple[list[tuple[Span, str]], list[str]]:
     """Replacements, and lines for what is not there yet."""
-    edits, added = [], []
-    for name, written in (("version", json.dumps(version)), ("sha256", _written(sha256))):
-        if name in document.data:
-            edits.append((document.values[name,], written))
-        else:
-            added.append(f"{name}: {written}")
+    wanted: dict[FieldPath, str] = {("version",): json.dumps(version)}
     known = document.data.get("sha256")
     if isinstance(known, dict) and not isinstance(sha256, str):
         _check_platforms(document.path, known, sha256)
-        if known.keys() == sha256.keys():
-            edits = [edits[0], *((document.values["sha256", name], sha256[name]) for name in known)]
+    if isinstance(known, dict) and not isinstance(sha256, str) and known.keys() == sha256.keys():
+        wanted |= {("sha256", name): checksum for name, checksum in sha256.items()}
+    else:
+        wanted["sha256",] = _written(sha256)
     if document.data.get("state") == "absent":
-        edits.append((document.values["state",], "present"))
-    return edits, added
+        wanted["state",] = "present"
+    edits = [(document.values[path], written) for path, written in wanted.items() if path in document.values]
+    return edits, [f"{path[0]}: {written}" for path, written in wanted.items() if path not in document.values]
 
 
 def _check_platforms(path: str, known: Mapping[str, str], given: Mapping[str, str]) -> None:
@@ -70,6 +78,7 @@ def _replace(text: str, edits: list[tuple[Span, str]]) -> str:
     for span, written in sorted(edits, key=lambda edit: (edit[0].line, edit[0].column), reverse=True):
         begin = starts[span.line - 1] + span.column - 1
         end = starts[span.end_line - 1] + span.end_column - 1
+        end = begin + len(text[begin:end].rstrip("\r\n"))  # a block of text ends where the next line begins
         gap = "" if begin == 0 or text[begin - 1] != ":" else " "
         text = text[:begin] + gap + written + text[end:]
     return text

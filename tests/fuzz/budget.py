@@ -11,9 +11,13 @@ from contextlib import contextmanager
 
 from hypothesis import HealthCheck, settings
 
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "100"))
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "60"))
 
 fuzzed = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+few = settings(fuzzed, max_examples=max(1, EXAMPLES // 5))
+"""For what is less likely to find anything, or takes longer."""
 
 
 @contextmanager

@@ -35,6 +35,7 @@ def refused(name: str, content: bytes, limits: Limits = LIMITS) -> str:
         (root / "precious").write_text("mine")
         archive = root / name
         archive.write_bytes(content)
+        before = outside(folder)
         why = ""
         try:
             unpack(archive, folder, limits)
@@ -44,8 +45,18 @@ def refused(name: str, content: bytes, limits: Limits = LIMITS) -> str:
         assert sorted(path.name for path in root.iterdir()) == sorted([name, "precious", "releases"])
         assert [path.name for path in (root / "releases").iterdir()] == ["new"]
         assert (root / "precious").read_text() == "mine" and (root / "precious").stat().st_nlink == 1
+        assert outside(folder) == before
         assert_inside(folder)
         return why
+
+
+def outside(folder: Path) -> list[tuple[int, int, int, int]]:
+    """Modes, owners and times of what an archive must not touch, and the mode of its own folder."""
+    root = folder.parent.parent
+    found = [path.lstat() for path in (root, root / "precious", folder.parent)]
+    return [(said.st_mode, said.st_uid, said.st_gid, said.st_mtime_ns) for said in found] + [
+        (folder.stat().st_mode,) * 4
+    ]
 
 
 def assert_inside(folder: Path) -> None:
@@ -72,6 +83,7 @@ def tar(*entries: Entry, form: int = tarfile.GNU_FORMAT) -> bytes:
 def entry(name: str, content: bytes = b"", kind: bytes = tarfile.REGTYPE, to: str = "", **said: int) -> Entry:
     info = tarfile.TarInfo(name)
     info.type, info.linkname, info.size = kind, to, said.get("size", len(content))
+    info.mode, info.mtime = said.get("mode", info.mode), said.get("mtime", 0)
     return info, content
 
 
@@ -89,11 +101,11 @@ def symlink(name: str, to: str) -> Entry:
 
 
 def long_realpath() -> bytes:
-    """CVE-2025-4517 and -4330: each link is short, the real path longer than PATH_MAX, where realpath() gives up."""
+    """CVE-2025-4517: each link is short, the real path longer than PATH_MAX, where realpath() gives up."""
     deep, path, entries = "d" * 247, "", []
     for letter in "abcdefghijklmnop":
         path = f"{path}/{deep}".lstrip("/")
-        entries += [entry(path, kind=tarfile.DIRTYPE), symlink(f"{path[: -len(deep)]}{letter}", deep)]
+        entries += [entry(path, kind=FOLDER), symlink(f"{path[: -len(deep)]}{letter}", deep)]
         path = path[: -len(deep)] + letter
     way_out = "/".join("abcdefghijklmnop") + "/" + "l" * 254
     up = "../" * 16
@@ -101,11 +113,41 @@ def long_realpath() -> bytes:
     return tar(*entries, *escape)
 
 
-HARD, PAX = tarfile.LNKTYPE, tarfile.PAX_FORMAT
+HARD, PAX, FOLDER = tarfile.LNKTYPE, tarfile.PAX_FORMAT, tarfile.DIRTYPE
 SPARSE = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.realsize": str(2**60)}
+FILTERED: dict[str, bytes] = {
+    "CVE-2025-4517 a real path that is too long": long_realpath(),
+    "CVE-2025-4330 a hard link to a link that has moved": tar(
+        *(
+            entry("a/t/dummy", b"x"),
+            entry("b", kind=FOLDER),
+            symlink("c", "a/t"),
+            symlink("c/escape", "../../precious"),
+        ),
+        *(symlink("c", "b"), entry("boom", kind=HARD, to="c/escape"), entry("boom", b"owned")),
+    ),
+    "CVE-2025-4330 a hard link to a link": tar(
+        symlink("a/b/c/up", "../../../precious"), entry("x", kind=HARD, to="a/b/c/up"), entry("x", b"owned")
+    ),
+    "CVE-2025-4138 a link through one that comes later": tar(
+        symlink("escape", "link/link/../../precious"), symlink("link", "./"), entry("escape", b"owned")
+    ),
+    "CVE-2024-12718 the time of a folder that has become a link": tar(
+        *(symlink("d", "."), entry("d", kind=FOLDER, mode=0o777, mtime=1)),
+        *(symlink("d", "link/link/../.."), symlink("link", "./")),
+    ),
+}
+"""Each gets past the data filter of the tar library of some version of Python, and touches what lies outside."""
 TARS: dict[str, bytes] = {
-    "long real path": long_realpath(),
-    "long path": tar(*(entry("/".join(["d" * 200] * n), kind=tarfile.DIRTYPE) for n in range(1, 30)), form=PAX),
+    **FILTERED,
+    "link to what is not there yet": tar(symlink("a", "b/../.."), symlink("b", "."), entry("a/evil", b"x")),
+    "mode of a link to a folder": tar(symlink("up", ".."), entry("up", kind=FOLDER, mode=0o777, mtime=1)),
+    "mode of the folder above": tar(entry("a/..", kind=FOLDER, mode=0, mtime=1)),
+    "mode of a hard link": tar(entry("h", kind=HARD, to="../../precious", mode=0o777, mtime=1)),
+    "path that climbs": tar(entry("a/../../../precious", b"owned")),
+    "absolute path": tar(entry("/etc/drumbeat-was-here", b"owned")),
+    "offset that leads back": tar(pax({"GNU.sparse.size": "-512", "size": "-512"}), entry("x", b"x")),
+    "long path": tar(*(entry("/".join(["d" * 200] * n), kind=FOLDER) for n in range(1, 30)), form=PAX),
     "chain of links": tar(symlink("a", "."), symlink("b", "a/.."), entry("b/evil", b"x")),
     "links that climb": tar(symlink("a/b", ".."), symlink("c", "a/b/.."), entry("c/precious", b"x")),
     "link to itself": tar(symlink("a", "a"), entry("a/b", b"x")),
@@ -114,7 +156,7 @@ TARS: dict[str, bytes] = {
     "link in another encoding": tar(symlink("a", "caf\udce9")),
     "hard link through a link": tar(symlink("a", ".."), entry("b", kind=HARD, to="a/precious")),
     "hard link through a chain": tar(symlink("d/a", ".."), entry("b", kind=HARD, to="d/a/../precious")),
-    "hard link to a folder": tar(entry("a", kind=tarfile.DIRTYPE), entry("b", kind=HARD, to="a")),
+    "hard link to a folder": tar(entry("a", kind=FOLDER), entry("b", kind=HARD, to="a")),
     "hard link to itself": tar(entry("b", kind=HARD, to="b")),
     "hard link to what is written again": tar(entry("a", b"x"), entry("b", kind=HARD, to="a"), entry("b", b"y")),
     "gnu long name": tar(entry("././@LongLink", b"../" * 50 + b"evil\0", tarfile.GNUTYPE_LONGNAME), entry("x", b"x")),
@@ -134,7 +176,7 @@ TARS: dict[str, bytes] = {
     "enormous size": tar(entry("x", b"", size=2**80)),
     "name in another encoding": tar(entry("caf\udce9", b"x")),
     "same name composed and not": tar(entry("caf\u00e9", b"x"), entry("cafe\u0301", b"x")),
-    "folder over a link": tar(symlink("a", ".."), entry("a", kind=tarfile.DIRTYPE), entry("a/x", b"x")),
+    "folder over a link": tar(symlink("a", ".."), entry("a", kind=FOLDER), entry("a/x", b"x")),
     "unknown type": tar(entry("x", b"x", b"Z"), entry("x", b"x")),
     "contiguous": tar(entry("x", b"x", tarfile.CONTTYPE), entry("X", b"x")),
     "thousands of entries": tar(*(entry(f"f{n}", b"") for n in range(5000))),
@@ -144,6 +186,21 @@ TARS: dict[str, bytes] = {
 @pytest.mark.parametrize("name", TARS)
 def test_refuses_tars_that_were_made_to_get_out_or_to_fill_the_machine(name: str) -> None:
     assert refused("a.tar.gz", TARS[name])
+
+
+def test_nothing_is_written_of_what_is_refused_nor_of_what_follows_it(tmp_path: Path) -> None:
+    """CVE-2025-4435: a refused entry was written all the same where errors were to be passed over."""
+    folder, archive = tmp_path / "new", tmp_path / "a.tar.gz"
+    folder.mkdir()
+    archive.write_bytes(tar(entry("good", b"x"), entry("bad:name", b"x"), entry("later", b"x")))
+    with pytest.raises(Terminal):
+        unpack(archive, folder, LIMITS)
+    assert [path.name for path in folder.iterdir()] == ["good"]
+
+
+def test_no_entry_says_what_mode_or_time_the_folder_itself_has() -> None:
+    """CVE-2024-12718, where nothing else is wrong: ``refused`` compares them."""
+    assert refused("a.tar.gz", tar(entry(".", kind=FOLDER, mode=0, mtime=1), entry("x", b"x", mode=0o7777))) == ""
 
 
 def test_refuses_an_xz_that_asks_for_gigabytes_of_memory() -> None:
@@ -190,6 +247,14 @@ def patched(offset: int, value: bytes) -> bytes:
     return bytes(content)
 
 
+def before_the_beginning() -> bytes:
+    """The list lies earlier than it says, so all that it lists does too."""
+    content = zipped(("a", b"x" * 1000))
+    at = content.index(b"PK\x05\x06") + 16
+    content[at : at + 4] = struct.pack("<I", central(content) + 500)
+    return bytes(content)
+
+
 def many_listed() -> bytes:
     one = bytes(zipped(("a", b"x")))
     at, end = one.index(b"PK\x01\x02"), one.index(b"PK\x05\x06")
@@ -203,6 +268,7 @@ ZIPS: dict[str, bytes] = {
     "smaller than it is": patched(24, struct.pack("<I", 3)),
     "larger than it is": patched(24, struct.pack("<I", 2**31)),
     "another place": patched(42, struct.pack("<I", 2**31)),
+    "before the beginning": before_the_beginning(),
     "another checksum": patched(16, b"\0\0\0\0"),
     "unknown method": patched(10, struct.pack("<H", 97)),
     "lzma": bytes(zipped(("a", b"x"), method=zipfile.ZIP_LZMA)),

@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -15,6 +14,7 @@ from hypothesis import strategies as st
 
 from agent.drivers.contracts import Terminal
 from agent.drivers.supervisors.record import Record, Records
+from agent.expiry import expired
 from agent.journal import Journal, JournalProblem
 from agent.redaction import Redactor
 from bus.clock import SystemClock
@@ -39,6 +39,7 @@ from crds.messages import (
 from crds.probe import Probe
 from crds.release import Release
 from tests.fuzz.budget import bounded, fuzzed
+from tests.fuzz.parts import changed
 
 KEY = generate_key()
 KEYS = [KEY.public_key]
@@ -69,29 +70,6 @@ REPORT = Report(
     operations={"o": OperationReport(read=STAMP, state="finished", outcome="passed")},
 )
 
-texts = st.one_of(st.text(max_size=20), st.sampled_from(["\ud800", "\0", "9" * 5000, "1e999", "2026-01-01", "a@b"]))
-numbers = st.one_of(st.integers(), st.floats(), st.sampled_from([2**53, -1, 10**400, float("nan")]))
-values = st.recursive(
-    st.none() | st.booleans() | numbers | texts,
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=4),
-    max_leaves=12,
-)
-
-
-def places(value: Any) -> list[tuple[Any, Any]]:
-    """Every (container, key) in a tree."""
-    pairs = list(value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ())
-    return [found for key, each in pairs for found in [(value, key), *places(each)]]
-
-
-def changed(said: str, data: st.DataObject) -> bytes:
-    """The JSON with a few of its parts replaced by anything."""
-    tree = json.loads(said)
-    for _ in range(data.draw(st.integers(1, 3))):
-        container, key = data.draw(st.sampled_from(places(tree)))
-        container[key] = data.draw(values)
-    return json.dumps(tree).encode()
-
 
 def opened(open_it: Callable[[], object]) -> object:
     with bounded(SECONDS, MEBIBYTES):
@@ -117,7 +95,24 @@ def test_any_report_of_a_node_that_is_known(data: st.DataObject) -> None:
 @given(st.data())
 def test_any_assignment_of_a_controller_that_is_known(data: st.DataObject) -> None:
     envelope = seal(ASSIGNMENT_TYPE, changed(ASSIGNMENT.model_dump_json(by_alias=True), data), KEY)
-    opened(lambda: open_assignment(envelope, KEYS, "h1"))
+    opened(lambda: expired(open_assignment(envelope, KEYS, "h1"), datetime.now(UTC)))
+
+
+MOMENTS = ["9999-12-31T23:59:59.999Z", "9999-12-31T23:59:59-23:59", "0001-01-01T00:00:00+23:59"]
+
+
+@pytest.mark.parametrize("expires", MOMENTS)
+def test_the_first_and_the_last_moment_are_moments(expires: str) -> None:
+    said = json.loads(ASSIGNMENT.model_dump_json(by_alias=True)) | {"expires": expires}
+    envelope = seal(ASSIGNMENT_TYPE, json.dumps(said).encode(), KEY)
+    late = opened(lambda: expired(open_assignment(envelope, KEYS, "h1"), datetime.now(UTC)))
+    assert late is expires.startswith("0001")
+
+
+def test_an_expiry_without_a_zone_is_refused() -> None:
+    said = json.loads(ASSIGNMENT.model_dump_json(by_alias=True)) | {"expires": "2030-01-01T00:00:00"}
+    with pytest.raises(Refused, match="expires: Input should have timezone info"):
+        open_assignment(seal(ASSIGNMENT_TYPE, json.dumps(said).encode(), KEY), KEYS, "h1")
 
 
 SEALED = seal(REPORT_TYPE, REPORT.model_dump_json(by_alias=True).encode(), KEY)

@@ -231,6 +231,38 @@ def test_a_server_that_does_not_answer_is_given_up(tmp_path: Path) -> None:
     assert time.monotonic() - begun < 10
 
 
+def test_a_commit_of_more_files_than_there_are_atoms_is_refused_soon(origin: Path, tmp_path: Path) -> None:
+    """Ten folders that each hold the same ten folders, and so on: some kB of objects, and no end of names."""
+    tree = git(origin, "rev-parse", "HEAD^{tree}")
+    for _ in range(30):
+        listed = "".join(f"040000 tree {tree}\tf{number}\n" for number in range(10))
+        tree = Git(origin).run(["mktree"], listed.encode()).decode().strip()
+    git(origin, "update-ref", "refs/heads/main", git(origin, "commit-tree", "-m", "bomb", tree))
+    begun = time.monotonic()
+    following = mirror(origin, tmp_path)
+    with pytest.raises(SourceError, match="git ls-tree printed more than 16 MiB and was ended; what does not belong"):
+        following.read(following.fetch().revision)
+    assert time.monotonic() - begun < 25
+
+
+def test_a_commit_with_more_yaml_than_any_state_has_is_refused_unread(origin: Path, tmp_path: Path) -> None:
+    (origin / "services/large.yaml").write_bytes(b"#" * 2**20)
+    large = {f"services/large-{number}.yaml": "services/large.yaml" for number in range(64)}
+    for path, content in large.items():
+        (origin / path).hardlink_to(origin / content)
+    commit_all(origin)
+    following = mirror(origin, tmp_path)
+    with pytest.raises(SourceError, match="has 65 MiB of YAML, more than 64; keep what is no state"):
+        following.read(following.fetch().revision)
+
+
+def test_who_committed_is_told_in_a_few_words(origin: Path, tmp_path: Path) -> None:
+    git(origin, "-c", f"user.name={'x' * 9000}", "commit", "--quiet", "--allow-empty", "-m", "y" * 90_000)
+    following = mirror(origin, tmp_path)
+    commit = following.commit(following.fetch().revision)
+    assert len(commit.subject) == 300
+
+
 def test_a_copy_that_cannot_be_written_is_said(origin: Path, tmp_path: Path) -> None:
     (tmp_path / "copies").write_text("a file")
 

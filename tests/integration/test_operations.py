@@ -40,7 +40,7 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HAProxy]:
 
 def spec(via: str, host: str = "vm1", **rest: Any) -> OperationSpec:
     rest.setdefault("timeout", 20.0)
-    return OperationSpec(name="smoke", target="t", host=host, version="1.0", via=Via(url=via, server=host), **rest)
+    return OperationSpec(name="smoke", target="t@f", host=host, version="1.0", via=Via(url=via, server=host), **rest)
 
 
 def through(node: HAProxy) -> str:
@@ -118,7 +118,7 @@ def test_a_command_that_never_asks_proves_nothing(node: HAProxy, command: exec_d
 
 def test_without_a_way_the_address_itself_is_asked(node: HAProxy, command: exec_driver.Driver) -> None:
     address = node.site.services[0].servers["vm2"]
-    straight = OperationSpec(name="s", target="t", host="vm2", command=CURL, address=address, timeout=20.0)
+    straight = OperationSpec(name="s", target="t@f", host="vm2", command=CURL, address=address, timeout=20.0)
     assert run_operation(command, straight).outcome == "passed"
 
 
@@ -126,7 +126,7 @@ def test_a_command_is_killed_with_all_its_children(tmp_path: Path, command: exec
     kept = tmp_path / "pid"
     lasting = ["sh", "-c", f"echo begun; sleep 1000 & echo $! > {kept}; wait"]
     begun = time.monotonic()
-    outcome = command.run(OperationSpec(name="s", target="t", command=lasting, timeout=1.0), {})
+    outcome = command.run(OperationSpec(name="s", target="t@f", command=lasting, timeout=1.0), {})
     assert time.monotonic() - begun < 15
     assert (outcome.outcome, outcome.log_tail) == ("failed", ["begun"])
     assert "within 1 s" in outcome.message
@@ -136,13 +136,13 @@ def test_a_command_is_killed_with_all_its_children(tmp_path: Path, command: exec
 
 def test_output_is_cut(command: exec_driver.Driver) -> None:
     loud = ["sh", "-c", "for i in $(seq 100); do printf '%0500d\\n' $i; done; exit 3"]
-    outcome = command.run(OperationSpec(name="s", target="t", command=loud, timeout=20.0), {})
+    outcome = command.run(OperationSpec(name="s", target="t@f", command=loud, timeout=20.0), {})
     assert (outcome.message, len(outcome.log_tail)) == ("sh: exit status 3", 20)
     assert {len(line) for line in outcome.log_tail} == {300}
 
 
 def test_a_command_that_cannot_start_proves_nothing(command: exec_driver.Driver) -> None:
-    outcome = command.run(OperationSpec(name="s", target="t", command=["./no-such"], timeout=1.0), {})
+    outcome = command.run(OperationSpec(name="s", target="t@f", command=["./no-such"], timeout=1.0), {})
     assert (outcome.outcome, "./no-such" in outcome.message) == ("inconclusive", True)
 
 
@@ -257,15 +257,19 @@ def test_nothing_listens_once_the_operation_is_over(pool: Pool) -> None:
 
 def test_a_command_gets_its_secrets_and_what_it_says_of_them_is_hidden(tmp_path: Path) -> None:
     redactor = Redactor()
-    known = Secrets({"token": Source(environment="T")}, redactor, no_command, {"T": "planted-secret"})
+    sources = {"token": Source(environment="T", services=["api"]), "of-web": Source(environment="T", services=["web"])}
+    known = Secrets(sources, redactor, no_command, {"T": "planted-secret"})
     driver = exec_driver.Driver(PosixProcesses(), tmp_path, {"PATH": os.environ["PATH"]}, known, redactor.hide)
     said = {
         "name": "g",
-        "target": "t",
+        "target": "api@prod",
         "command": ["sh", "-c", 'printf %0290d$TOKEN 0; test "$TOKEN" = planted-secret'],
     }
     outcome = driver.run(OperationSpec.model_validate({**said, "secrets": {"TOKEN": "token"}}), {})
     assert (outcome.outcome, outcome.log_tail) == ("passed", ["0" * 290 + "***"])
     unknown = driver.run(OperationSpec.model_validate({**said, "secrets": {"TOKEN": "other"}}), {})
     assert unknown.outcome == "inconclusive"
-    assert "this node knows no secret 'other'; it knows: token" in unknown.message
+    assert "this node knows no secret 'other'; it knows: of-web, token" in unknown.message
+    foreign = driver.run(OperationSpec.model_validate({**said, "secrets": {"TOKEN": "of-web"}}), {})
+    assert foreign.outcome == "inconclusive"
+    assert "secret 'of-web' is not for api: this node keeps it for web" in foreign.message

@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeVar, Union
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 from controller.store import Loaded, Revision, Store, Transaction
 from crds.messages import Report, Stamp
@@ -32,8 +33,13 @@ PLAIN: dict[Any, st.SearchStrategy[Any]] = {
 
 def every(model: type[M]) -> st.SearchStrategy[M]:
     """Instances of a model with each of its fields drawn, so that a field which is not kept cannot hide."""
-    fields = {name: of_type(field.annotation) for name, field in model.model_fields.items()}
-    return st.builds(model, **fields)
+    return st.builds(model, **{name: of_field(field) for name, field in model.model_fields.items()})
+
+
+def of_field(field: FieldInfo) -> st.SearchStrategy[Any]:
+    """Any value that the field's pattern, if it has one, lets pass."""
+    patterns = [pattern for rule in field.metadata if (pattern := getattr(rule, "pattern", None))]
+    return st.from_regex(patterns[0], fullmatch=True) if patterns else of_type(field.annotation)
 
 
 def of_type(wanted: Any) -> st.SearchStrategy[Any]:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from bus.trust import NotTrusted, check_commands, open_trust, release_statement
 from crds.release import Release
-from crds.trust import Statement, TrustDocument
+from crds.trust import SignedCommand, Statement, TrustDocument
 from tests.support.signing import TARGET, Signing, release
 
 SIGNING = Signing(threshold=2)
@@ -86,9 +86,11 @@ def test_a_signed_statement_is_good_for_what_it_says_and_nothing_else(
 def test_a_command_is_good_as_it_was_signed_and_for_nothing_else(command: list[str]) -> None:
     statement = judged(SIGNING.statement(ONE, "ci", "qa", commands={"gate": command}))
     assert statement is not None
-    check_commands(statement, TARGET, "gate", [command])
+    check_commands(statement, TARGET, [SignedCommand("gate", command)])
     with pytest.raises(NotTrusted):
-        check_commands(statement, TARGET, "probe", [command])
+        check_commands(statement, TARGET, [SignedCommand("probe", command)])
+    with pytest.raises(NotTrusted):
+        check_commands(statement, TARGET, [SignedCommand("gate", command, {"TOKEN": "token"})])
     for other in ([*command, ""], command[:-1], [" ".join([*command, command[0]])]):
         with pytest.raises(NotTrusted):
-            check_commands(statement, TARGET, "gate", [other])
+            check_commands(statement, TARGET, [SignedCommand("gate", other)])

@@ -9,7 +9,7 @@ from bus.envelope import add_signature, seal
 from bus.keys import SigningKey, generate_key, public_text
 from bus.trust import Roots
 from crds.release import Release
-from crds.trust import RELEASE_TYPE, TRUST_TYPE, CommandKind, NamedKey, Statement, TrustDocument, command_digest
+from crds.trust import RELEASE_TYPE, TRUST_TYPE, CommandKind, NamedKey, SignedCommand, Statement, TrustDocument
 from tests.support.roles import MemorySteps
 
 TARGET = "api@prod"
@@ -50,15 +50,20 @@ class Signing:
         return signed(TRUST_TYPE, self.document(version, **said), self.roots if by is None else by)
 
     def statement(
-        self, what: Release, *by: str, commands: dict[CommandKind, list[str]] | None = None, **said: Any
+        self,
+        what: Release,
+        *by: str,
+        commands: dict[CommandKind, list[str]] | None = None,
+        secrets: dict[str, str] | None = None,
+        **said: Any,
     ) -> str:
-        """A statement on a release, signed by these people; by ci if none is named."""
+        """A statement on a release, signed by these people; by ci if none is named. ``secrets`` are the commands'."""
         fields = {
             "service": "api",
             "fleets": ["prod"],
             "version": what.version,
             "release": what.digest,
-            "commands": [command_digest(kind, command) for kind, command in (commands or {}).items()],
+            "commands": [SignedCommand(kind, words, secrets or {}).digest for kind, words in (commands or {}).items()],
             "sequence": 100,
             **said,
         }

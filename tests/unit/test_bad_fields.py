@@ -96,7 +96,14 @@ CASES = [
     Case(
         "two kinds of probe",
         spoiled(S, "{http:", "{tcp: {port: 1}, http:"),
-        "services/api.yaml:9:12: error: spec.probes[0]: a probe has exactly one of http, tcp and exec",
+        "services/api.yaml:9:12: error: spec.probes[0]: a probe has exactly one of http, tcp and exec (write a "
+        "probe for each question)",
+    ),
+    Case(
+        "a duration that no calendar has",
+        spoiled(S, "soak: 30s", f"soak: {'9' * 400}d"),
+        f"services/api.yaml:12:38: error: spec.rollout.soak: {'9' * 30} is longer than anybody waits (write at most "
+        "87600h)",
     ),
     Case(
         "a checksum in upper case",

@@ -143,6 +143,40 @@ def test_an_operation_that_was_not_signed(
     assert words in result.message
 
 
+TOKEN = {"API_TOKEN": "smoke-token"}
+
+
+def test_a_signed_gate_gets_the_secrets_that_were_signed_with_it(runner: SignedRunner, signing: Signing) -> None:
+    statement = signing.statement(ONE, commands={"gate": GATE}, secrets=TOKEN)
+    said = runner.give(operation(statement, signing.trust(), secrets=TOKEN))
+    assert (said.outcome, runner.ran) == ("passed", [GATE])
+
+
+@pytest.mark.parametrize(
+    "secrets",
+    [
+        {"API_TOKEN": "root-password"},
+        {"LD_PRELOAD": "smoke-token"},
+        {**TOKEN, "MORE": "root-password"},
+        {},
+    ],
+    ids=["another secret", "another variable", "one more", "none"],
+)
+def test_a_signed_gate_gets_no_other_secrets(runner: SignedRunner, signing: Signing, secrets: dict[str, str]) -> None:
+    """What a command is handed is as much its meaning as its words: a test that posts its token would post any."""
+    statement = signing.statement(ONE, commands={"gate": GATE}, secrets=TOKEN)
+    said = runner.give(operation(statement, signing.trust(), secrets=secrets))
+    assert (said.outcome, runner.ran) == ("failed", [])
+    assert "was not signed" in said.message
+    assert all(f"{variable} from {name}" in said.message for variable, name in secrets.items())
+
+
+def test_a_gate_that_was_signed_without_secrets_gets_none(runner: SignedRunner, signing: Signing) -> None:
+    statement = signing.statement(ONE, commands={"gate": GATE})
+    said = runner.give(operation(statement, signing.trust(), secrets=TOKEN))
+    assert (said.outcome, runner.ran) == ("failed", [])
+
+
 def test_a_probes_command_is_no_gates(runner: SignedRunner, signing: Signing) -> None:
     said = runner.give(operation(signing.statement(ONE, commands={"probe": GATE}), signing.trust()))
     assert (said.outcome, runner.ran) == ("failed", [])

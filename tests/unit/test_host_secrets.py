@@ -26,7 +26,11 @@ class Keeper:
 
     def restart(self) -> None:
         self.redactor = Redactor()
-        sources = {"db": Source(file=self.file), "unit": Source(environment="NOT_SET_ANYWHERE")}
+        sources = {
+            "db": Source(file=self.file, services=["api"]),
+            "unit": Source(environment="NOT_SET_ANYWHERE"),
+            "of-web": Source(file=self.file, services=["web"]),
+        }
         self.host.secrets = Secrets(sources, self.redactor, no_command)
         self.host.restart()
 
@@ -68,7 +72,14 @@ def test_a_secret_that_is_missing_is_waited_for_while_the_old_release_runs(keepe
     assert keeper.running("2").message == ""
 
 
-@pytest.mark.parametrize(("name", "remedy"), [("other", "Add it to 'secrets'"), ("unit", "set it in the agent's unit")])
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [
+        ("other", "Add it to 'secrets'"),
+        ("unit", "set it in the agent's unit"),
+        ("of-web", "Add api to the secret's 'services'"),
+    ],
+)
 def test_what_no_waiting_helps_against_is_a_failure(keeper: Keeper, name: str, remedy: str) -> None:
     keeper.assign("1")
     keeper.running("1")
@@ -103,7 +114,7 @@ def test_an_agent_that_comes_back_learns_from_the_process(keeper: Keeper) -> Non
 def test_what_could_hold_an_unknown_secret_is_withheld() -> None:
     release = Release(version="1", url="u", sha256="0", run=["r"], secrets={"DB": "db"})
     secrets = Secrets({"db": Source(environment="DB")}, Redactor(), no_command, {"DB": "planted-secret"})
-    given = Given(secrets)
+    given = Given(TARGET, secrets)
     ended = Running(release.digest, "1", log_tail=["it said planted-secret"])
     assert "withheld" in given.veil(ended).log_tail[0]
     given.look_up(release)

@@ -50,6 +50,14 @@ def test_without_a_policy_nothing_need_be_signed() -> None:
     assert (result.unsigned, said(result).unsigned, said(result).statements) == ([], {}, {})
 
 
+def test_a_statement_that_says_too_much_is_quoted_in_part_with_the_remedy(signing: Signing) -> None:
+    target = targets_of(said(read({})))["api@prod"]
+    assert target.release is not None
+    [held] = read({P: policy(signing), SIG: signing.statement(target.release, service="9" * 5000)}).unsigned
+    assert (len(held.message) < 700, held.message[-4:]) == (True, " ...")
+    assert held.hint == "run: drumbeat release sign api@prod --key FILE, and commit what it writes"
+
+
 def test_a_signed_release_meets_its_policy(signing: Signing) -> None:
     result = read({P: policy(signing), SIG: good(signing)})
     assert (result.problems, result.unsigned) == ([], [])

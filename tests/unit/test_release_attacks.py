@@ -4,15 +4,16 @@ Each attack is named as in the catalogue of The Update Framework and of Uptane w
 tried, nothing of it is fetched, installed, started or run, and the report says why and what to do.
 """
 
+import json
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from bus.envelope import add_signature, seal
+from bus.envelope import Refused, add_signature, open_assignment, seal
 from bus.keys import generate_key
 from bus.trust import MAX_SIGNED
-from crds.messages import ServiceAssignment
+from crds.messages import ASSIGNMENT_TYPE, ServiceAssignment
 from crds.probe import ExecCheck, Probe
 from crds.release import Release
 from crds.trust import RELEASE_TYPE, TRUST_TYPE
@@ -73,13 +74,17 @@ def test_a_stripped_trust_document(tmp_path: Path, signing: Signing) -> None:
 
 
 def test_a_tampered_release(host: SignedHost, signing: Signing) -> None:
-    """Every part of it is covered: another archive, command, account or variable is another release."""
+    """Every part of it is covered: another archive, command, account, variable or secret is another release."""
     statement = signing.statement(TWO)
     for said in (
         {"sha256": "1" * 64},
         {"run": ["sh", "-c", "evil"]},
         {"user": "root"},
         {"environment": {"LD_PRELOAD": "/tmp/evil.so"}},
+        {"secrets": {"PASSWORD": "of-another-service"}},
+        {"driver": "evil"},
+        {"supervisor": "evil"},
+        {"stop_timeout": 0.0},
         {"url": "https://evil.example/"},
     ):
         other = release("2", **said)
@@ -328,6 +333,23 @@ def test_what_is_no_statement(host: SignedHost, signing: Signing, text: str) -> 
 def test_a_signed_payload_that_says_something_else(host: SignedHost, signing: Signing) -> None:
     odd = seal(RELEASE_TYPE, b'{"service": 1}', signing.people["ci"]).decode()
     refused(host, TWO, odd, signing.trust(), "malformed", "not a Statement")
+
+
+# --- what needs no signature
+
+
+@pytest.mark.parametrize(
+    "target", ["../../../home/ann", "/home/ann", "api@prod/../../..", "a@b@prod", "@prod", "api", "."]
+)
+def test_a_removal_of_what_is_no_service(target: str) -> None:
+    """A removal deletes the folder of that name, and needs no signature: it must not lead anywhere else."""
+    said = {"node": "vm1", "term": 1, "serial": 1, "expires": "2026-01-01T00:00:00Z"}
+    removal, gate = {target: {"release": None}}, {"one": {"name": "smoke", "target": target}}
+    for more in ({"services": removal}, {"operations": gate}):
+        key = generate_key()
+        envelope = seal(ASSIGNMENT_TYPE, json.dumps(said | more).encode(), key)
+        with pytest.raises(Refused, match="should match pattern"):
+            open_assignment(envelope, [key.public_key], "vm1")
 
 
 # --- without roots

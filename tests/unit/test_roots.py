@@ -32,6 +32,11 @@ def test_without_the_file_nothing_is_pinned(tmp_path: Path) -> None:
     [
         ("", "the whole file: "),
         ("fleet: [", "is not YAML"),
+        ("fleet: &a prod\nroots: [*a]", "aliases are not read"),
+        ("fleet: prod\nthreshold: !!int ''", "the tag tag:yaml.org,2002:int is not read"),
+        ("fleet: prod\nthreshold: " + "9" * 5000, "is not YAML"),
+        ("[" * 5000, "is not YAML"),
+        ("#" * 65537, "is larger than 65536 bytes"),
         (f'roots: ["{KEY}"]', "fleet: Field required; write fleet, threshold and roots"),
         ("fleet: prod\nroots: []", "roots: List should have at least 1 item"),
         ("fleet: prod\nroots: [abc]", "roots.0: "),

@@ -24,6 +24,7 @@ from crds.service import Artifact
 
 VALUE = 'pä"ss w/rd+&\\9'
 STAMP = Stamp(1, 1)
+TARGET = "api@prod"
 
 
 def secrets(environment: Mapping[str, str] = os.environ, redactor: Redactor | None = None, **said: Any) -> Secrets:
@@ -43,7 +44,7 @@ def test_each_source_gives_the_value_without_line_ends(tmp_path: Path) -> None:
         unit={"environment": "OF_UNIT"},
         asked=python("import os; os.write(1, os.environb[b'OF_UNIT'] + b'\\r\\n'); os.write(2, b'noise')"),
     )
-    assert node.variables({"A": "file", "B": "unit", "C": "asked"}) == dict.fromkeys("ABC", VALUE)
+    assert node.variables({"A": "file", "B": "unit", "C": "asked"}, TARGET) == dict.fromkeys("ABC", VALUE)
 
 
 def test_a_changed_file_is_read_anew(tmp_path: Path) -> None:
@@ -83,7 +84,22 @@ def test_trouble_names_the_secret_and_the_remedy_and_never_the_value(name: str) 
 def test_a_name_that_the_node_does_not_know_is_final_and_lists_those_it_knows() -> None:
     node = secrets(trading_db={"environment": "A"}, mail={"environment": "B"})
     with pytest.raises(Terminal, match=r"no secret 'other'; it knows: mail, trading-db. Add it to 'secrets'"):
-        node.variables({"X": "other"})
+        node.variables({"X": "other"}, TARGET)
+
+
+def test_a_secret_that_is_kept_for_some_services_goes_to_no_other(tmp_path: Path) -> None:
+    (tmp_path / "db").write_text(VALUE)
+    kept = {"file": str(tmp_path / "db"), "services": ["api", "web"]}
+    node = secrets(db=kept, db_of_stores={**kept, "services": []}, db_of_all={**kept, "services": None})
+    for target in ("api@prod", "web@staging"):
+        assert node.variables({"X": "db"}, target) == {"X": VALUE}
+    assert node.variables({"X": "db-of-all"}, "evil@prod") == {"X": VALUE}
+    remedy = r"secret 'db' is not for evil: this node keeps it for api, web. Add evil to the secret's 'services'"
+    with pytest.raises(Terminal, match=remedy):
+        node.variables({"A": "db-of-all", "X": "db"}, "evil@prod")
+    with pytest.raises(Terminal, match="keeps it for no service"):
+        node.variables({"X": "db-of-stores"}, TARGET)
+    assert node.value("db-of-stores") == VALUE
 
 
 @pytest.mark.parametrize("said", [{}, {"file": "/a", "environment": "B"}, {"command": []}, {"value": "planted"}])

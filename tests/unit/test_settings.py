@@ -112,8 +112,8 @@ def test_a_bad_value_names_its_variable(monkeypatch: pytest.MonkeyPatch) -> None
         ("branch: main\npolInterval: 30s\n", ":2: polInterval: there is no such setting; did you mean pollInterval?"),
         ("poll_interval: 30s\n", ":1: poll_interval: there is no such setting; did you mean pollInterval?"),
         ("xyz: 1\n", ":1: xyz: there is no such setting; the settings are repository, branch"),
-        ("branch: a\nfolder: b\nbranch: c\n", ":3: branch: written twice, first as"),
-        ("branch: main\n  folder: [\n", ":2: this is not YAML:"),
+        ("branch: a\nfolder: b\nbranch: c\n", ":3:1: error: branch: written twice, first in line 1"),
+        ("branch: main\n  folder: [\n", ":2:9: error: this is not YAML:"),
         ("- branch\n", ":1: write one setting on a line"),
     ],
 )
@@ -142,7 +142,7 @@ def test_an_empty_file_sets_nothing(file: Path) -> None:
 
 def test_a_binary_file_is_no_settings_file(file: Path) -> None:
     file.write_bytes(b"branch: \0\1\n")
-    assert complaint(REPOSITORY, file).startswith(f"{file}: this is not YAML:")
+    assert complaint(REPOSITORY, file).startswith(f"{file}:1:9: error: the file contains a NUL character")
 
 
 @pytest.mark.parametrize("address", ["7420", ":7420", "0.0.0.0", "127.0.0.1:99999", "127.0.0.1:http"])

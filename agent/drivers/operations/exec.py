@@ -46,7 +46,7 @@ class Driver:
             return Outcome("failed", "there is no command to run; write one in the gate's exec")
         told = {f"DRUMBEAT_{name.upper()}": values.get(name, "") for name in ("url", "host", "version")}
         try:
-            secrets = self._secrets.variables(spec.secrets)
+            secrets = self._secrets.variables(spec.secrets, spec.target)
         except (Retry, Terminal) as error:
             return Outcome("inconclusive", f"the runner cannot get what the command needs: {error}")
         try:

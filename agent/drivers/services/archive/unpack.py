@@ -243,7 +243,13 @@ class _Listed:
     def __init__(self, packed: IO[bytes], most: int) -> None:
         self._packed = packed
         self._most = most
-        self.seek, self.tell, self.seekable = packed.seek, packed.tell, packed.seekable
+        self.tell, self.seekable = packed.tell, packed.seekable
+
+    def seek(self, position: int, whence: int = 0) -> int:
+        try:
+            return self._packed.seek(position, whence)
+        except OSError as error:  # what the system says of a place before the beginning
+            raise zipfile.BadZipFile("it leads to a place that no file has") from error
 
     def read(self, size: int = -1) -> bytes:
         if size > _LIST:
