@@ -106,8 +106,8 @@ class Controller:
         settings = self._settings
         if not settings.bus_management:
             return None
-        vhost, ring = parse_broker_url(settings.bus).vhost, KeyRing(settings.keys_directory)
-        accounts = broker_accounts(settings.keys_directory, settings.bus_management, vhost, ring)
+        vhost = parse_broker_url(settings.bus).vhost
+        accounts = broker_accounts(settings.keys_directory, settings.bus_management, vhost, self._ring)
         return AccountFollower(accounts, settings.keys_directory, self._clock, Random(), self._metrics)
 
     def _thread(self, name: str, work: Callable[[], None]) -> threading.Thread:

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import shutil
 import socket
 import ssl
 import warnings
@@ -16,6 +17,7 @@ from bus.envelope import MAX_ENVELOPE
 from controller.demo.processes import free_ports
 from controller.demo.rabbitmq import Broker, Ports, permission, user
 from tests.support.certificates import Authority
+from tests.support.cli import run
 from tests.support.rabbitmq import RabbitMq, is_installed
 from tests.support.rabbitmq_cluster import shipped_lines
 from tests.support.waiting import eventually
@@ -34,6 +36,8 @@ class Site:
 
     rabbitmq: RabbitMq
     authority: Authority
+    management: int
+    """The port of its management over TLS."""
 
     def connect(self, context: ssl.SSLContext | None, user: str = "host-1", password: str = "secret") -> None:
         """Log in, ask for something, and leave. Raises one of REFUSED."""
@@ -86,15 +90,16 @@ class Site:
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
-    authority, ports = Authority(tmp_path / "tls"), Ports.free()
-    lines = shipped_lines("127.0.0.1", ports.amqp, authority, management=free_ports(1)[0])
+    authority, ports, management = Authority(tmp_path / "tls"), Ports.free(), free_ports(1)[0]
+    lines = shipped_lines("127.0.0.1", ports.amqp, authority, management=management)
     rabbitmq = RabbitMq(Broker(tmp_path / "node", ports=ports, lines=lines))
     accounts = tmp_path / "accounts.json"
     accounts.write_text(json.dumps({"users": [user("host-1", "secret")], "permissions": [permission("host-1", "/")]}))
     try:
         rabbitmq.start()
+        rabbitmq.ctl("await_startup")  # clients may connect a little earlier
         rabbitmq.ctl("import_definitions", str(accounts))
-        yield Site(rabbitmq, authority)
+        yield Site(rabbitmq, authority, management)
     finally:
         rabbitmq.end()
 
@@ -120,6 +125,26 @@ def test_only_certificates_of_our_authority_get_in(site: Site, tmp_path: Path) -
     listeners = site.rabbitmq.ctl("-q", "listeners", tool="rabbitmq-diagnostics")
     assert "protocol: amqp/ssl" in listeners
     assert "protocol: amqp," not in listeners
+
+
+def test_the_management_asks_for_a_certificate_too(site: Site, tmp_path: Path) -> None:
+    keys, url = tmp_path / "keys", f"https://127.0.0.1:{site.management}"
+    for words in ([], ["--management"]):
+        assert run("bus", "password", "--keys-directory", keys, *words).exit_code == 0
+    definitions = tmp_path / "definitions.json"
+    definitions.write_text(run("bus", "definitions", "--keys-directory", keys).stdout)
+    site.rabbitmq.ctl("import_definitions", str(definitions))
+    apply = ("bus", "apply", "--management", url, "--keys-directory", keys)
+    shutil.copy(site.authority.file, keys / "bus.ca")
+    refused = run(*apply)
+    assert refused.exit_code == 1
+    assert "no broker answers" in refused.stderr
+    shown = site.authority.issue("controller")
+    shutil.copy(shown.file, keys / "bus.certificate")
+    shutil.copy(shown.key, keys / "bus.key")
+    eventually(lambda: run(*apply).exit_code == 0)
+    shutil.copy(Authority(tmp_path / "stranger", "stranger").file, keys / "bus.ca")
+    assert "certificate verify failed" in run(*apply).stderr
 
 
 def test_a_message_above_the_limit_is_refused_and_the_bus_goes_on(site: Site) -> None:
