@@ -39,6 +39,8 @@ class AccountFollower:
         self._failures = 0
         self._said, self._said_at = "", 0.0
         self._hints: Iterator[set[tuple[Change, str]]] | None = None
+        self._watched = 0
+        """The folder that is watched: another one of the same name may take its place."""
         self._log = structlog.get_logger("controller.broker")
 
     def run(self, stop: threading.Event) -> None:
@@ -67,7 +69,7 @@ class AccountFollower:
     def look(self, stop: threading.Event) -> None:
         """Wait for a moment, until ``stop`` is set or nodes have changed, and remember which."""
         try:
-            if self._hints is None:
+            if self._hints is None or self._nodes.stat().st_ino != self._watched:
                 self._hints = self._watch(stop)
                 # What happened before the watch began is seen by comparing everything.
                 self._whole_at = self._clock.monotonic()
@@ -75,7 +77,8 @@ class AccountFollower:
         except (OSError, RuntimeError) as error:
             self._hints = None
             self._complain(f"{self._nodes} cannot be watched: {error}")
-            stop.wait(FIRST_RETRY)
+            # A folder that is being replaced is there in a moment; a limit of the system is not lifted so soon.
+            stop.wait(FIRST_RETRY if isinstance(error, FileNotFoundError) else LONGEST_RETRY)
 
     def _follow(self, now: float) -> None:
         if len(self._changed) > _ONE_BY_ONE or now >= self._whole_at:
@@ -94,6 +97,7 @@ class AccountFollower:
 
     def _watch(self, stop: threading.Event) -> Iterator[set[tuple[Change, str]]]:
         self._nodes.mkdir(parents=True, exist_ok=True)
+        self._watched = self._nodes.stat().st_ino
         return watch(
             self._nodes,
             watch_filter=lambda _, path: path.endswith(".json") and not Path(path).name.startswith("."),
