@@ -76,6 +76,9 @@ def test_what_is_missing_is_said(keys: Path) -> None:
     unknown = run("bus", "definitions", "--keys-directory", keys, "--node", "host-9")
     assert unknown.exit_code == 1
     assert "no node 'host-9' is known; known are: host-1, host-2" in unknown.stderr
+    apply = run("bus", "apply", "--management", "http://127.0.0.1:1", "--keys-directory", keys)
+    assert apply.exit_code == 1
+    assert "is not there; make it with 'drumbeat bus password --management'" in apply.stderr
     (keys / BUS_PASSWORD_FILE).unlink()
     result = run("bus", "definitions", "--keys-directory", keys)
     assert result.exit_code == 1
