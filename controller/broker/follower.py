@@ -59,6 +59,8 @@ class AccountFollower:
         except (ManagementError, BadKey, OSError) as error:
             self._failures += 1
             self._not_before = self._clock.monotonic() + self._retry_in()
+            # It may be another broker by then, or the same one begun anew.
+            self._whole_at = self._not_before
             self._complain(str(error))
             return
         self._changed.clear()

@@ -273,5 +273,21 @@ def test_the_controller_follows_within_seconds_and_outlives_the_broker(site: Sit
         eventually(lambda: "host-2" in site.accounts())
 
 
+def test_a_broker_that_was_made_anew_gets_everything_again(site: Site) -> None:
+    site.enrol("host-1")
+    with site.following(Metrics(CollectorRegistry())):
+        eventually(lambda: "host-1" in site.accounts(), patience=10)
+        site.rabbitmq.ask("DELETE", f"vhosts/{site.vhost}")
+        token = site.enrol("host-2")
+        eventually(lambda: "host-2" in {each["user"] for each in permissions(site)}, patience=20)
+        site.connect("host-2", token).close()
+        eventually(lambda: {each["user"] for each in permissions(site)} == site.accounts(), patience=10)
+
+
+def permissions(site: Site) -> list[dict[str, str]]:
+    found: list[dict[str, str]] = site.rabbitmq.ask("GET", f"vhosts/{site.vhost}/permissions", missing_ok=True)
+    return found if isinstance(found, list) else []
+
+
 def failures(metrics: Metrics) -> float:
     return metrics.registry.get_sample_value("drumbeat_failures_total", {"part": "accounts"}) or 0.0
