@@ -31,6 +31,7 @@ NODE_KEY_FILE = "node.key"
 TOKEN_FILE = "token"
 CONTROLLER_KEYS_FILE = "controller.pub"
 BUS_PASSWORD_FILE = "bus.password"
+MANAGEMENT_PASSWORD_FILE = "bus.management.password"
 CERTIFICATE_FILE, CERTIFICATE_KEY_FILE = "certificate", "key"
 """What a node shows to a broker that asks for it."""
 

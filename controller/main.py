@@ -6,12 +6,14 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from functools import partial
 from random import Random
 
 import structlog
 import uvicorn
 from prometheus_client import CollectorRegistry
 
+from bus.amqp_url import parse_broker_url
 from bus.clock import Clock, SystemClock
 from bus.envelope import seal_assignment
 from bus.history import History
@@ -20,6 +22,8 @@ from bus.invitations import Invitations
 from bus.joining import JoinAnswer
 from bus.keyring import KeyRing
 from bus.keys import CONTROLLER_KEY_FILE, SigningKey, load_private_key
+from controller.broker.files import broker_accounts
+from controller.broker.follower import AccountFollower
 from controller.deciding import Deciding
 from controller.http.api import create_app
 from controller.intake import Intake, Refusals
@@ -54,6 +58,7 @@ class Controller:
         self._ring = KeyRing(settings.keys_directory)
         self._refusals = Refusals(self._metrics, clock)
         self._bus, routers = build_bus(settings, self._ring, self._refusals, self._metrics, clock)
+        self._follower = self._account_follower()
         desk = JoinDesk(
             self._ring, Invitations(settings.keys_directory), [self._signer.public_key], clock, self._joined
         )
@@ -82,6 +87,8 @@ class Controller:
             self._thread("source", self._watch),
             self._thread("http", lambda: self._server.run(sockets=[self._socket])),
         ]
+        if self._follower:
+            threads.append(self._thread("accounts", partial(self._follower.run, self._stop)))
         self._log.info("controller.listens", url=self.url)
         self._stop.wait()
         self._bus.stop()
@@ -94,6 +101,14 @@ class Controller:
     def stop(self) -> None:
         """Ask ``run`` to end; from any thread or a signal handler."""
         self._stop.set()
+
+    def _account_follower(self) -> AccountFollower | None:
+        settings = self._settings
+        if not settings.bus_management:
+            return None
+        vhost = parse_broker_url(settings.bus).vhost
+        accounts = broker_accounts(settings.keys_directory, settings.bus_management, vhost, self._ring)
+        return AccountFollower(accounts, settings.keys_directory, self._clock, Random(), self._metrics)
 
     def _thread(self, name: str, work: Callable[[], None]) -> threading.Thread:
         thread = threading.Thread(target=self._guard, args=(name, work), name=name, daemon=True)

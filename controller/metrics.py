@@ -60,7 +60,7 @@ class Metrics:
             self.reports_total.labels(kind)
         for reason in ("rejected", "unconfirmed", "unroutable"):
             self.assignments_lost_total.labels(reason)
-        for part in ("plan", "publish", "source", "store"):
+        for part in ("accounts", "plan", "publish", "source", "store"):
             self.failures_total.labels(part)
 
     def show(self, status: RolloutStatus) -> None:

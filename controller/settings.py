@@ -12,6 +12,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from bus.amqp_url import is_broker_url, parse_broker_url
+from controller.broker.management import parse_management_url
 from controller.source.strict_yaml import load
 from crds.base import Seconds, format_duration
 
@@ -39,6 +40,12 @@ def _bus(text: str) -> str:
         parse_broker_url(text)
     elif text != EMBEDDED:
         raise ValueError("write http for the bus in the controller itself, or amqps://HOST:PORT,HOST:PORT/VHOST")
+    return text
+
+
+def _management(text: str) -> str:
+    if text:
+        parse_management_url(text)
     return text
 
 
@@ -79,6 +86,11 @@ class Settings(BaseSettings):
         description="how agents are reached: http is the controller itself, else amqps://HOST:PORT,HOST:PORT/VHOST; "
         "the password is in the keys directory, bus.password",
     )
+    bus_management: Annotated[str, AfterValidator(_management)] = Field(
+        default="",
+        description="https://HOST:PORT,HOST:PORT of RabbitMQ's management, by which accounts of nodes are made and "
+        "deleted as nodes join and are revoked; the password is in the keys directory, bus.management.password",
+    )
     heartbeat_interval: Interval = Field(default=30.0, description="time between two short reports of a node")
     node_timeout: Interval = Field(
         default=90.0, description="a node that was silent for this long is unknown, and never acted on"
@@ -97,6 +109,14 @@ class Settings(BaseSettings):
                 f"a node would count as unknown after one lost report: node timeout "
                 f"{format_duration(self.node_timeout)} must be at least twice the heartbeat interval "
                 f"{format_duration(self.heartbeat_interval)}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _manages_its_own_bus(self) -> Self:
+        if self.bus_management and self.bus == EMBEDDED:
+            raise ValueError(
+                "busManagement is given, and bus is http; write the broker's amqps:// into bus, or neither"
             )
         return self
 
@@ -152,7 +172,7 @@ def example() -> str:
 
 
 def _written(value: Any) -> str:
-    return format_duration(value) if isinstance(value, float) else str(value)
+    return format_duration(value) if isinstance(value, float) else str(value) or '""'
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, str]]:

@@ -35,6 +35,7 @@ def controller(
     keys_directory: Annotated[str | None, _option("--keys-directory", "Where the keys lie.")] = None,
     listen: Annotated[str | None, _option("--listen", "ADDRESS:PORT for agents, API and metrics.")] = None,
     bus: Annotated[str | None, _option("--bus", "http, or amqps://HOST:PORT,.../VHOST.")] = None,
+    bus_management: Annotated[str | None, _option("--bus-management", "https://HOST:PORT of the broker.")] = None,
     heartbeat_interval: Annotated[str | None, _option("--heartbeat-interval", "Time between short reports.")] = None,
     node_timeout: Annotated[str | None, _option("--node-timeout", "Silence after which a node is unknown.")] = None,
     log_level: Annotated[str | None, _option("--log-level", "The least that is logged.")] = None,

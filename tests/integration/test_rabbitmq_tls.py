@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import shutil
 import socket
 import ssl
 import warnings
@@ -12,8 +13,11 @@ from pathlib import Path
 import pika
 import pytest
 
+from bus.envelope import MAX_ENVELOPE
+from controller.demo.processes import free_ports
 from controller.demo.rabbitmq import Broker, Ports, permission, user
 from tests.support.certificates import Authority
+from tests.support.cli import run
 from tests.support.rabbitmq import RabbitMq, is_installed
 from tests.support.rabbitmq_cluster import shipped_lines
 from tests.support.waiting import eventually
@@ -32,9 +36,24 @@ class Site:
 
     rabbitmq: RabbitMq
     authority: Authority
+    management: int
+    """The port of its management over TLS."""
 
     def connect(self, context: ssl.SSLContext | None, user: str = "host-1", password: str = "secret") -> None:
         """Log in, ask for something, and leave. Raises one of REFUSED."""
+        with self.open(context, user, password) as connection:
+            connection.channel().queue_declare("", exclusive=True)
+
+    def publish(self, connection: pika.BlockingConnection, size: int) -> None:
+        """Send a message of so many bytes by a channel of its own, and wait until the broker has it or refuses it."""
+        channel = connection.channel()
+        channel.confirm_delivery()
+        channel.basic_publish("", "mine", b"x" * size, mandatory=True)
+
+    def open(
+        self, context: ssl.SSLContext | None, user: str = "host-1", password: str = "secret"
+    ) -> pika.BlockingConnection:
+        """Log in. Raises one of REFUSED."""
         options = pika.SSLOptions(context, "127.0.0.1") if context else None
         parameters = pika.ConnectionParameters(
             "127.0.0.1",
@@ -46,8 +65,7 @@ class Site:
             stack_timeout=60,
             blocked_connection_timeout=30,
         )
-        with pika.BlockingConnection(parameters) as connection:
-            connection.channel().queue_declare("", exclusive=True)
+        return pika.BlockingConnection(parameters)
 
     def context(self, issuer: Authority | None = None, days: int = 1) -> ssl.SSLContext:
         """A client that trusts the broker's authority, with a certificate of ``issuer``."""
@@ -72,15 +90,16 @@ class Site:
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
-    authority, ports = Authority(tmp_path / "tls"), Ports.free()
-    lines = shipped_lines("127.0.0.1", ports.amqp, authority)
+    authority, ports, management = Authority(tmp_path / "tls"), Ports.free(), free_ports(1)[0]
+    lines = shipped_lines("127.0.0.1", ports.amqp, authority, management=management)
     rabbitmq = RabbitMq(Broker(tmp_path / "node", ports=ports, lines=lines))
     accounts = tmp_path / "accounts.json"
     accounts.write_text(json.dumps({"users": [user("host-1", "secret")], "permissions": [permission("host-1", "/")]}))
     try:
         rabbitmq.start()
+        rabbitmq.ctl("await_startup")  # clients may connect a little earlier
         rabbitmq.ctl("import_definitions", str(accounts))
-        yield Site(rabbitmq, authority)
+        yield Site(rabbitmq, authority, management)
     finally:
         rabbitmq.end()
 
@@ -106,6 +125,38 @@ def test_only_certificates_of_our_authority_get_in(site: Site, tmp_path: Path) -
     listeners = site.rabbitmq.ctl("-q", "listeners", tool="rabbitmq-diagnostics")
     assert "protocol: amqp/ssl" in listeners
     assert "protocol: amqp," not in listeners
+
+
+def test_the_management_asks_for_a_certificate_too(site: Site, tmp_path: Path) -> None:
+    keys, url = tmp_path / "keys", f"https://127.0.0.1:{site.management}"
+    for words in ([], ["--management"]):
+        assert run("bus", "password", "--keys-directory", keys, *words).exit_code == 0
+    definitions = tmp_path / "definitions.json"
+    definitions.write_text(run("bus", "definitions", "--keys-directory", keys).stdout)
+    site.rabbitmq.ctl("import_definitions", str(definitions))
+    apply = ("bus", "apply", "--management", url, "--keys-directory", keys)
+    shutil.copy(site.authority.file, keys / "bus.ca")
+    refused = run(*apply)
+    assert refused.exit_code == 1
+    assert "no broker answers" in refused.stderr
+    shown = site.authority.issue("controller")
+    shutil.copy(shown.file, keys / "bus.certificate")
+    shutil.copy(shown.key, keys / "bus.key")
+    eventually(lambda: run(*apply).exit_code == 0)
+    shutil.copy(Authority(tmp_path / "stranger", "stranger").file, keys / "bus.ca")
+    assert "certificate verify failed" in run(*apply).stderr
+
+
+def test_a_message_above_the_limit_is_refused_and_the_bus_goes_on(site: Site) -> None:
+    eventually(lambda: gets_in(site))
+    with site.open(site.context()) as connection:
+        connection.channel().queue_declare("mine", exclusive=True)
+        site.publish(connection, MAX_ENVELOPE)
+        with pytest.raises(pika.exceptions.ChannelClosedByBroker, match="larger than configured max size"):
+            site.publish(connection, MAX_ENVELOPE + 1)
+        assert connection.is_open
+        site.publish(connection, 1)
+        assert eventually(lambda: connection.channel().queue_declare("mine", passive=True).method.message_count == 2)
 
 
 def gets_in(site: Site) -> bool:

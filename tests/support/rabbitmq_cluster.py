@@ -22,17 +22,20 @@ _SHIPPED = Path(__file__).parents[2] / "deploy/rabbitmq/rabbitmq.conf"
 _BEGIN, _END = "# -- cluster of three\n", "# -- end of cluster\n"
 
 
-def shipped_lines(host: str, port: int, authority: Authority, peers: Sequence[str] = ()) -> list[str]:
+def shipped_lines(
+    host: str, port: int, authority: Authority, peers: Sequence[str] = (), management: int = 15671
+) -> list[str]:
     """The shipped configuration, adapted as its README says: addresses, certificates, and the cluster's nodes."""
     certificate, key = authority.issue(f"broker-{host}", host)
     text = _SHIPPED.read_text(encoding="utf-8")
     before, cluster, after = text.partition(_BEGIN)[0], text.partition(_BEGIN)[2], text.partition(_END)[2]
     whole = before + (cluster.partition(_END)[0] if peers else "") + after
+    for name, file in (("ca.pem", authority.file), ("broker.pem", certificate), ("broker.key", key)):
+        whole = whole.replace(f"/etc/rabbitmq/tls/{name}", str(file))
     changes = {
         "0.0.0.0:5671": f"{host}:{port}",
-        "/etc/rabbitmq/tls/ca.pem": str(authority.file),
-        "/etc/rabbitmq/tls/broker.pem": str(certificate),
-        "/etc/rabbitmq/tls/broker.key": str(key),
+        "management.ssl.ip = 0.0.0.0": f"management.ssl.ip = {host}",
+        "management.ssl.port = 15671": f"management.ssl.port = {management}",
         "disk_free_limit.absolute = 2GB": "disk_free_limit.absolute = 20MB",
         **{f"= rabbit@broker-{number}\n": f"= {peer}\n" for number, peer in enumerate(peers, 1)},
     }
@@ -164,7 +167,8 @@ class Cluster:
         peers = [plan.node for plan in plans]
         self.brokers = [
             RabbitMq(
-                replace(plan, lines=shipped_lines(plan.host, plan.ports.amqp, self.authority, peers)), self.processes
+                replace(plan, lines=shipped_lines(plan.host, plan.ports.amqp, self.authority, peers, free_ports(1)[0])),
+                self.processes,
             )
             for plan in plans
         ]

@@ -1,11 +1,12 @@
 """``drumbeat bus``: what it prints, and what it says where it cannot."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from bus.amqp_definitions import CONTROLLER_USER
+from bus.amqp_definitions import CONTROLLER_USER, MANAGEMENT_USER
 from bus.keyring import KeyRing, write_node_keys
 from bus.keys import BUS_PASSWORD_FILE, generate_key, token_matches
 from tests.support.cli import run
@@ -48,10 +49,36 @@ def test_the_password_is_its_owner_s_alone_and_is_not_overwritten(keys: Path) ->
     assert "is there already" in result.stderr
 
 
+def test_the_account_that_makes_others_is_there_once_it_has_a_password(keys: Path) -> None:
+    def users() -> dict[str, list[str]]:
+        found = json.loads(run("bus", "definitions", "--keys-directory", keys).stdout)["users"]
+        return {user["name"]: user["tags"] for user in found}
+
+    ours = {CONTROLLER_USER: ["drumbeat:drumbeat"], "host-1": ["drumbeat:drumbeat"], "host-2": ["drumbeat:drumbeat"]}
+    assert users() == ours
+    assert run("bus", "password", "--management", "--keys-directory", keys).exit_code == 0
+    assert users() == ours | {MANAGEMENT_USER: ["administrator"]}
+
+
+@pytest.mark.parametrize(
+    ("state", "change"),
+    [("revoked", lambda ring: ring.revoke("host-1")), ("disputed", lambda ring: ring.dispute("host-1", "two"))],
+)
+def test_who_is_not_trusted_has_no_account(keys: Path, state: str, change: Callable[[KeyRing], None]) -> None:
+    change(KeyRing(keys))
+    refused = run("bus", "definitions", "--keys-directory", keys, "--node", "host-1")
+    assert refused.exit_code == 1
+    assert f"host-1 is {state}; remove its account with 'rabbitmqctl delete_user host-1'" in refused.stderr
+    assert "host-1" not in run("bus", "definitions", "--keys-directory", keys).stdout
+
+
 def test_what_is_missing_is_said(keys: Path) -> None:
     unknown = run("bus", "definitions", "--keys-directory", keys, "--node", "host-9")
     assert unknown.exit_code == 1
     assert "no node 'host-9' is known; known are: host-1, host-2" in unknown.stderr
+    apply = run("bus", "apply", "--management", "http://127.0.0.1:1", "--keys-directory", keys)
+    assert apply.exit_code == 1
+    assert "is not there; make it with 'drumbeat bus password --management'" in apply.stderr
     (keys / BUS_PASSWORD_FILE).unlink()
     result = run("bus", "definitions", "--keys-directory", keys)
     assert result.exit_code == 1

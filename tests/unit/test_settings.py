@@ -49,6 +49,7 @@ def test_every_setting_can_come_from_the_environment(monkeypatch: pytest.MonkeyP
         "keys_directory": "/keys",
         "listen": "[::1]:0",
         "bus": "amqps://mq-1:5671,mq-2:5671/drumbeat",
+        "bus_management": "https://mq-1:15671,mq-2:15671",
         "heartbeat_interval": "5s",
         "node_timeout": "15s",
         "log_level": "debug",
@@ -162,6 +163,24 @@ def test_an_address_says_both_halves(address: str) -> None:
 def test_a_bus_that_cannot_be_used_is_explained(bus: str, advice: str) -> None:
     said = complaint({**REPOSITORY, "bus": bus})
     assert said.startswith(f"--bus: {advice}")
+
+
+@pytest.mark.parametrize(
+    ("management", "advice"),
+    [
+        ("amqps://mq", "--bus-management: write https://HOST:PORT,HOST:PORT"),
+        (
+            "https://me:secret@mq",
+            "--bus-management: write https://HOST:PORT,HOST:PORT; a password is read from",
+        ),
+        ("http://mq-1", "--bus-management: http://mq-1 would show an administrator's password on the way"),
+        ("http://localhost:15672", "settings: busManagement is given, and bus is http; write the broker's amqps://"),
+    ],
+)
+def test_a_management_that_cannot_be_used_is_explained(management: str, advice: str) -> None:
+    said = complaint({**REPOSITORY, "bus_management": management})
+    assert said.startswith(advice)
+    assert "secret" not in said
     assert "secret" not in said
 
 

@@ -1,5 +1,8 @@
 """A cluster of three as deploy/rabbitmq has it, with the production ends of the bus: brokers die and are cut off."""
 
+import ssl
+
+import pika
 import pytest
 
 from bus.amqp_connection import VANISHED
@@ -29,6 +32,23 @@ def test_one_broker_dies_and_comes_back(cluster: Cluster, talk: Conversation, at
     cluster.brokers[at].start()
     talk.whole(AGAIN_WHOLE)
     eventually(lambda: all(len(queue["online"]) == 3 for queue in cluster.queues()), 60)
+
+
+def test_a_deleted_account_is_out_at_every_broker(cluster: Cluster, talk: Conversation) -> None:
+    """RabbitMQ closes its connections, also those to other brokers than the one that was told."""
+    first, second, _ = cluster.brokers
+    first.ctl("add_user", "leaves", "secret")
+    first.ctl("set_permissions", "-p", "drumbeat", "leaves", "", "", "")
+    context = ssl.create_default_context(cafile=str(cluster.authority.file))
+    context.load_cert_chain(*cluster.authority.issue("leaves"))
+    with_tls = pika.SSLOptions(context, second.broker.host)
+    address = second.broker.host, second.broker.ports.amqp, "drumbeat"
+    secret = pika.PlainCredentials("leaves", "secret")
+    connection = pika.BlockingConnection(pika.ConnectionParameters(*address, secret, ssl_options=with_tls))
+    connection.process_data_events(1.0)
+    first.ctl("delete_user", "leaves")
+    with pytest.raises(pika.exceptions.ConnectionClosedByBroker, match="is deleted"):
+        connection.process_data_events(30.0)
 
 
 @pytest.mark.parametrize("at", [0, pytest.param(1, marks=pytest.mark.soak), pytest.param(2, marks=pytest.mark.soak)])

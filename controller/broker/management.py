@@ -1,0 +1,170 @@
+"""The management API of RabbitMQ, as far as accounts need it. It blocks: for commands, and for a thread of its own."""
+
+import ipaddress
+import json
+import re
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote, unquote
+
+import requests
+from urllib3.exceptions import HTTPError
+
+from bus.amqp_url import Account
+
+TLS_PORT, PORT = 15671, 15672
+_TIMEOUT = (5.0, 120.0)
+"""Seconds for a connection, and for an answer: all accounts of a large fleet are some megabytes."""
+_MOST = 256 * 1024 * 1024
+"""Bytes of an answer that are read."""
+_URL = re.compile(r"(?P<scheme>https?)://(?:(?P<user>[^@/:\s]+)@)?(?P<hosts>[^@/\s?#]+)/?")
+_HOST = re.compile(r"(?P<name>\[[0-9A-Fa-f:]+\]|[A-Za-z0-9._-]+)(?::(?P<port>\d{1,5}))?")
+
+
+class BadManagementUrl(ValueError):
+    """The URL cannot be used; the text says why, and what to write."""
+
+
+class ManagementError(Exception):
+    """The broker's management did not do what it was asked; the text says why. Trying again later may help."""
+
+
+@dataclass(frozen=True)
+class ManagementUrl:
+    """Where the management of one cluster is: any of these will do."""
+
+    bases: tuple[str, ...]
+    user: str | None = None
+
+
+def parse_management_url(text: str) -> ManagementUrl:
+    """Read ``https://HOST:PORT,HOST:PORT``. Raises BadManagementUrl, whose text repeats no password."""
+    match = _URL.fullmatch(text)
+    if match is None:
+        raise BadManagementUrl("write https://HOST:PORT,HOST:PORT; a password is read from its own file")
+    scheme = match["scheme"]
+    bases = tuple(_base(scheme, part) for part in match["hosts"].split(","))
+    return ManagementUrl(bases, unquote(match["user"]) if match["user"] else None)
+
+
+def _base(scheme: str, text: str) -> str:
+    match = _HOST.fullmatch(text)
+    port = int(match["port"] or (TLS_PORT if scheme == "https" else PORT)) if match else 0
+    if match is None or not 0 < port < 65536:
+        raise BadManagementUrl(f"{text!r} is not HOST:PORT; write HOST:PORT,HOST:PORT for several brokers")
+    if scheme == "http" and not _is_loopback(match["name"].strip("[]")):
+        raise BadManagementUrl(
+            f"http://{text} would show an administrator's password on the way; write https://, or a loopback address"
+        )
+    return f"{scheme}://{match['name']}:{port}/api"
+
+
+def _is_loopback(name: str) -> bool:
+    with suppress(ValueError):
+        return ipaddress.ip_address(name).is_loopback
+    return name == "localhost"
+
+
+@dataclass(frozen=True)
+class _Answer:
+    url: str
+    status: int
+    content: bytes
+
+    @property
+    def text(self) -> str:
+        """As much as fits into a message."""
+        return self.content[:300].decode("utf-8", errors="replace")
+
+
+class Management:
+    """What is asked of a broker. Each question goes to the first broker of the URL that answers."""
+
+    def __init__(self, url: ManagementUrl, account: Account) -> None:
+        self._url, self._account = url, account
+        self._session = requests.Session()
+        # Neither a proxy's nor .netrc's business: the account is ours.
+        self._session.trust_env = False
+        self._session.auth = (account.user, account.password)
+        self._session.verify = str(account.ca) if account.ca else True
+        if account.certificate and account.key:
+            self._session.cert = (str(account.certificate), str(account.key))
+
+    def everything(self) -> dict[str, Any]:
+        """All definitions of the broker. Raises ManagementError."""
+        return dict(self._get("definitions"))
+
+    def account(self, name: str) -> dict[str, Any]:
+        """The definitions of one account: empty lists if there is none. Raises ManagementError."""
+        path = f"users/{quote(name, safe='')}"
+        found = self._get(path)
+        permissions = self._get(f"{path}/permissions") if found else None
+        return {"users": [found] if found else [], "permissions": permissions or []}
+
+    def load(self, definitions: Mapping[str, Any]) -> None:
+        """Make or change all of these. Raises ManagementError."""
+        self._ask("POST", "definitions", definitions)
+
+    def delete_account(self, name: str) -> None:
+        """Delete it, if it is there; RabbitMQ closes its connections. Raises ManagementError."""
+        self._ask("DELETE", f"users/{quote(name, safe='')}", missing_ok=True)
+
+    def delete_permissions(self, name: str, vhost: str) -> None:
+        """Take from an account what it may do in a virtual host. Raises ManagementError."""
+        self._ask("DELETE", f"permissions/{quote(vhost, safe='')}/{quote(name, safe='')}", missing_ok=True)
+
+    def leave(self, vhost: str) -> None:
+        """Give back what RabbitMQ lets whoever makes a virtual host do in it. Raises ManagementError."""
+        self.delete_permissions(self._account.user, vhost)
+
+    def close_connections(self, name: str) -> None:
+        """Close every connection of an account. Raises ManagementError."""
+        self._ask("DELETE", f"connections/username/{quote(name, safe='')}", missing_ok=True)
+
+    def _get(self, path: str) -> Any:
+        """What is there; None if nothing is."""
+        answer = self._ask("GET", path, missing_ok=True)
+        try:
+            return json.loads(answer.content) if answer.status == requests.codes.ok else None
+        except ValueError as error:
+            raise ManagementError(f"{answer.url}: is not JSON: {error}") from error
+
+    def _ask(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None, missing_ok: bool = False
+    ) -> "_Answer":
+        answer = self._first_answer(method, path, body)
+        if answer.status < requests.codes.multiple_choices:
+            return answer
+        if missing_ok and answer.status == requests.codes.not_found:
+            return answer
+        raise ManagementError(f"{answer.url}: {self._complaint(answer)}")
+
+    def _first_answer(self, method: str, path: str, body: Mapping[str, Any] | None) -> "_Answer":
+        away = []
+        for base in self._url.bases:
+            try:
+                answer = self._answer(method, f"{base}/{path}", body)
+            except (requests.RequestException, HTTPError, OSError) as error:
+                away.append(f"{base}: {error}")
+            else:
+                # A broker that is starting, or sees no majority, answers like that; another one may do better.
+                if answer.status < requests.codes.server_error:
+                    return answer
+                away.append(f"{base}: {answer.status} {answer.text}")
+        raise ManagementError(f"no broker answers: {'; '.join(away)}")
+
+    def _answer(self, method: str, url: str, body: Mapping[str, Any] | None) -> "_Answer":
+        options = {"json": body, "timeout": _TIMEOUT, "stream": True, "allow_redirects": False}
+        with self._session.request(method, url, **options) as answer:  # type: ignore[arg-type]
+            content = answer.raw.read(_MOST + 1, decode_content=True)
+        if len(content) > _MOST:
+            raise ManagementError(f"{url}: the answer is larger than {_MOST} bytes")
+        return _Answer(url, answer.status_code, content)
+
+    def _complaint(self, answer: "_Answer") -> str:
+        said = f"{answer.status} {answer.text}"
+        if answer.status == requests.codes.unauthorized:
+            return f"{said}; the account {self._account.user} needs this password and the tag administrator"
+        return said
