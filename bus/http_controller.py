@@ -17,9 +17,9 @@ import threading
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
-from fastapi import APIRouter, Request, Response
-from fastapi.responses import PlainTextResponse
-from starlette.requests import ClientDisconnect
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
 
 from bus.envelope import MAX_ENVELOPE
 from bus.keyring import KeyRing
@@ -54,7 +54,7 @@ class _Denied(Exception):
 
 
 class HttpControllerBus:
-    """A ControllerBus whose routes are mounted into an ASGI application: ``app.include_router(bus.router())``.
+    """A ControllerBus whose routes are part of an ASGI application: ``Starlette(routes=bus.routes())``.
 
     Stop the bus before the server, so that waiting polls end.
     """
@@ -79,12 +79,12 @@ class HttpControllerBus:
         self._unsettled = 0
         self._lock = threading.Lock()
 
-    def router(self) -> APIRouter:
-        """The two routes. They are plain ones: no model, no place in the OpenAPI document."""
-        router = APIRouter()
-        router.add_route("/bus/v1/nodes/{node}/report", self._report, methods=["POST"], include_in_schema=False)
-        router.add_route("/bus/v1/nodes/{node}/poll", self._poll, methods=["POST"], include_in_schema=False)
-        return router
+    def routes(self) -> list[Route]:
+        """Where nodes report and poll."""
+        return [
+            Route("/bus/v1/nodes/{node}/report", self._report, methods=["POST"]),
+            Route("/bus/v1/nodes/{node}/poll", self._poll, methods=["POST"]),
+        ]
 
     def start(self, receive: Callable[[Received], None]) -> None:
         self._receive = receive

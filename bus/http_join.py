@@ -9,10 +9,10 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from fastapi import APIRouter, Request, Response
-from fastapi.responses import PlainTextResponse
 from pydantic import ValidationError
-from starlette.requests import ClientDisconnect
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
 
 from bus.clock import Clock
 from bus.invitations import Invitation, Invitations
@@ -45,7 +45,7 @@ class _Refusal(Exception):
 
 
 class JoinDesk:
-    """Its route is mounted into an ASGI application: ``app.include_router(desk.router())``."""
+    """Its route is part of an ASGI application: ``Starlette(routes=desk.routes())``."""
 
     def __init__(
         self,
@@ -62,11 +62,9 @@ class JoinDesk:
         self._guesses: dict[str, deque[float]] = {}
         self._quiet_until: dict[str, float] = {}
 
-    def router(self) -> APIRouter:
-        """The one route; a plain one, as those of the bus."""
-        router = APIRouter()
-        router.add_route(JOIN_PATH, self._join, methods=["POST"], include_in_schema=False)
-        return router
+    def routes(self) -> list[Route]:
+        """The one route."""
+        return [Route(JOIN_PATH, self._join, methods=["POST"])]
 
     async def _join(self, request: Request) -> Response:
         try:

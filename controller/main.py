@@ -57,7 +57,7 @@ class Controller:
         self._signer: SigningKey = load_private_key(settings.keys_directory / CONTROLLER_KEY_FILE)
         self._ring = KeyRing(settings.keys_directory)
         self._refusals = Refusals(self._metrics, clock)
-        self._bus, routers = build_bus(settings, self._ring, self._refusals, self._metrics, clock)
+        self._bus, routes = build_bus(settings, self._ring, self._refusals, self._metrics, clock)
         self._follower = self._account_follower()
         desk = JoinDesk(
             self._ring, Invitations(settings.keys_directory), [self._signer.public_key], clock, self._joined
@@ -65,7 +65,7 @@ class Controller:
         self._socket = _listen(settings.listen)
         self._server = uvicorn.Server(
             uvicorn.Config(
-                create_app(self._mailbox, self._metrics, [*routers, desk.router()], clock=clock),
+                create_app(self._mailbox, self._metrics, [*routes, *desk.routes()], clock=clock),
                 log_config=None,
                 access_log=False,
                 timeout_graceful_shutdown=1,

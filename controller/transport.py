@@ -1,6 +1,6 @@
 """The bus by the setting: embedded in the controller's own server, or over RabbitMQ."""
 
-from fastapi import APIRouter
+from starlette.routing import Route
 
 from bus.amqp_url import parse_broker_url
 from bus.clock import Clock
@@ -15,11 +15,11 @@ from controller.settings import EMBEDDED, Settings
 
 def build_bus(
     settings: Settings, ring: KeyRing, refusals: Refusals, metrics: Metrics, clock: Clock
-) -> tuple[ControllerBus, list[APIRouter]]:
+) -> tuple[ControllerBus, list[Route]]:
     """The controller's end, and the routes that the HTTP server has for it. Raises BadKey, BadBrokerUrl."""
     if settings.bus == EMBEDDED:
         embedded = HttpControllerBus(ring)
-        return embedded, [embedded.router()]
+        return embedded, embedded.routes()
     from bus.amqp_controller import AmqpControllerBus  # noqa: PLC0415  only the transport that is used is loaded
 
     url = parse_broker_url(settings.bus)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from fastapi import FastAPI
+from starlette.applications import Starlette
 
 from bus.envelope import open_report, seal_assignment
 from bus.http_controller import HttpControllerBus
@@ -40,8 +40,7 @@ class World:
         self.key, ring = generate_key(), KeyRing(folder / "ring")
         self.node_key = write_node_keys(folder / "keys", "h1", ring, [self.key.public_key]).signer.public_key
         self.server, self.bus = Server(), HttpControllerBus(ring)
-        app = FastAPI()
-        app.include_router(self.bus.router())
+        app = Starlette(routes=self.bus.routes())
         self.reports: list[Report] = []
         self.came = threading.Condition()
         self.bus.start(self.receive)

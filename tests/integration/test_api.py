@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 import requests
-from fastapi import APIRouter
 from jsonschema import Draft202012Validator
 from prometheus_client import CollectorRegistry
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
 
 from controller.http.api import create_app
 from controller.mailbox import Mailbox
@@ -244,11 +246,9 @@ def test_a_view_that_fails_is_an_error_of_that_question_alone(tmp_path: Path) ->
 
 
 def test_other_routes_live_in_the_same_application() -> None:
-    router = APIRouter()
+    async def hello(request: Request) -> Response:
+        return PlainTextResponse(f"hello {request.path_params['node']}")
 
-    async def hello() -> dict[str, str]:
-        return {"hello": "node"}
-
-    router.add_api_route("/bus/v1/hello", hello)
-    with serving(create_app(Mailbox(), Metrics(CollectorRegistry()), [router])) as url:
-        assert requests.get(f"{url}/bus/v1/hello", timeout=10).json() == {"hello": "node"}
+    with serving(create_app(Mailbox(), Metrics(CollectorRegistry()), [Route("/bus/v1/{node}", hello)])) as url:
+        assert requests.get(f"{url}/bus/v1/vm1", timeout=10).text == "hello vm1"
+        assert requests.get(f"{url}/healthz", timeout=10).json() == {"status": "ok"}

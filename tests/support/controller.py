@@ -11,8 +11,8 @@ from typing import Any
 
 import requests
 import uvicorn
-from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
+from starlette.types import ASGIApp
 from structlog.testing import capture_logs
 
 from bus.clock import SystemClock
@@ -91,7 +91,7 @@ class PretendController:
 class Serving:
     """An application on a port of loopback, which it finds again after an interruption."""
 
-    def __init__(self, app: FastAPI) -> None:
+    def __init__(self, app: ASGIApp) -> None:
         self._app, self._port = app, 0
         self.start()
 
@@ -125,7 +125,7 @@ class Serving:
 
 
 @contextmanager
-def serving(app: FastAPI) -> Iterator[str]:
+def serving(app: ASGIApp) -> Iterator[str]:
     """The application on a port of loopback; yields its URL."""
     served = Serving(app)
     try:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import requests
-from fastapi import FastAPI
+from starlette.applications import Starlette
 
 from bus.http_join import JoinDesk
 from bus.invitations import Invitations, split_token
@@ -46,8 +46,7 @@ class Office:
     def __post_init__(self) -> None:
         self.ring, self.invitations = KeyRing(self.folder), Invitations(self.folder)
         desk = JoinDesk(self.ring, self.invitations, [CONTROLLER], self.clock, self.joined.append)
-        app = FastAPI()
-        app.include_router(desk.router())
+        app = Starlette(routes=desk.routes())
         self.http = Serving(app)
         self.logs: list[Any] = []
 

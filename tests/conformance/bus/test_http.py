@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import requests
 from fastapi import FastAPI, Request, Response
+from starlette.applications import Starlette
 
 from bus.http_controller import HttpControllerBus
 from bus.http_node import HttpNodeBus
@@ -262,8 +263,7 @@ def test_tls_with_a_ca_of_one_s_own(http: Http, tmp_path: Path) -> None:
     received: list[Received] = []
     controller, got = HttpControllerBus(http.ring), []
     controller.start(received.append)
-    app = FastAPI()
-    app.include_router(controller.router())
+    app = Starlette(routes=controller.routes())
     http.server.start(app, ssl_certfile=str(server.file), ssl_keyfile=str(server.key))
     url = http.url.replace("http://", "https://")
     trusting = HttpNodeBus(url, "host-1", http.token("host-1"), ca=str(authority.file))

@@ -10,7 +10,8 @@ from random import Random
 from typing import Protocol
 
 import uvicorn
-from fastapi import FastAPI
+from starlette.applications import Starlette
+from starlette.types import ASGIApp
 
 from bus.amqp_controller import AmqpControllerBus
 from bus.amqp_node import AmqpNodeBus
@@ -106,7 +107,7 @@ class Server:
         listener.bind(("127.0.0.1", port))
         return listener
 
-    def start(self, app: FastAPI, **settings: str) -> None:
+    def start(self, app: ASGIApp, **settings: str) -> None:
         config = uvicorn.Config(app, log_level="error", access_log=False, timeout_graceful_shutdown=2, **settings)
         self._server = uvicorn.Server(config)
         listener = self._bind(self.port)
@@ -144,8 +145,7 @@ class Http:
 
     def start_controller(self, receive: Callable[[Received], None], backlog: int = 1000) -> HttpControllerBus:
         bus = HttpControllerBus(self.ring, max_envelope=MAX_ENVELOPE, max_unsettled=backlog * 1100)
-        app = FastAPI()
-        app.include_router(bus.router())
+        app = Starlette(routes=bus.routes())
         bus.start(receive)
         self.server.start(app)
         self.bus = bus
