@@ -15,7 +15,7 @@ export PATH := $(PATH):/usr/sbin:/sbin
 .PHONY: help setup demo test fuzz lint bench bench-fleet schemas reference clean
 
 help: ## say what can be made
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
 setup: ## set up .venv, as uv.lock says
 	@$(SETUP)
