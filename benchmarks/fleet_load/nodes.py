@@ -5,7 +5,7 @@ its messages, not agents (benchmarks.agent_memory does).
 """
 
 import http.client
-import logging
+import sys
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -16,13 +16,12 @@ from pathlib import Path
 from threading import Lock
 from urllib.parse import urlsplit
 
-import structlog
-
 from bus.amqp_node import AmqpNodeBus
 from bus.amqp_url import Account, is_broker_url, parse_broker_url
 from bus.envelope import open_assignment, seal_report
 from bus.http_node import HttpNodeBus
 from bus.keys import NodeKeys
+from bus.logs import configure_logging
 from bus.port import NodeBus
 from crds.messages import Assignment, ProcessIdentity, Report, ServiceReport, Stamp
 
@@ -156,7 +155,7 @@ class SimulatedNode:
 
 def serve(company: Company, orders: Connection) -> None:
     """A process of simulated nodes: carries out the orders of the benchmark until it is told to stop."""
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
+    configure_logging(sys.stderr, "error")
     nodes = [_node(company, folder) for folder in company.credentials]
     for node in nodes:
         node.start()
