@@ -307,7 +307,16 @@ class _Services(SelectorIOServicesAdapter):  # type: ignore[misc]
         ssl_context: Any = None,
         server_hostname: Any = None,
     ) -> AbstractIOReference:
-        """As pika does, with a second handle to the same socket."""
+        """As pika does, with a second handle to the same socket.
+
+        Of one that was made and reset at once, by a broker that dies, pika would say that it is a defect.
+        """
+        try:
+            sock.getpeername()
+        except OSError as error:
+            reset = error
+            sock.close()
+            return _Timer(self.call_later(0, lambda: on_done(reset)))
         self.forget()
         self._socket = sock.dup()
         return super().create_streaming_connection(protocol_factory, sock, on_done, ssl_context, server_hostname)

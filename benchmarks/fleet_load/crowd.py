@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 
 from benchmarks.fleet_load.nodes import Company, Journey, serve
 from controller.demo.processes import DemoError, cpu_seconds
@@ -38,9 +39,9 @@ class Crowd:
         """Have each node seal so many reports."""
         self._tell("prepare", count, full)
 
-    def push(self, count: int) -> None:
-        """Have each node send them, as fast as they are taken."""
-        self._tell("push", count)
+    def push(self, count: int) -> int:
+        """Have each node send them, as fast as they are taken; how many were left to be sent after heartbeats."""
+        return sum(self._tell("push", count))
 
     def journeys(self, version: str) -> list[Journey]:
         """Of all nodes to that version."""
@@ -59,12 +60,12 @@ class Crowd:
             process.join(10.0)
             process.kill()
 
-    def _tell(self, *order: object) -> list[list[Journey]]:
+    def _tell(self, *order: object) -> list[Any]:
         for _, orders in self._members:
             orders.send(order)
         return self._answers()
 
-    def _answers(self) -> list[list[Journey]]:
+    def _answers(self) -> list[Any]:
         answers = []
         for process, orders in self._members:
             try:

@@ -29,6 +29,10 @@ SENDERS = 4
 """Connections of one process over which reports are pushed."""
 
 
+Post = Callable[[str, str, bytes], None]
+"""Sends a node's report, given its name and token."""
+
+
 @dataclass(frozen=True)
 class Company:
     """The nodes of one process, and where they find the controller."""
@@ -94,14 +98,17 @@ class SimulatedNode:
             self._restarts += 1
             self._prepared.append(self._sealed(full))
 
-    def push(self, post: Callable[[str, str, bytes], None] | None) -> None:
-        """Send one of them, through the bus unless there is another way."""
-        if self._prepared:
+    def push(self, post: Post | None) -> int:
+        """Send one of them, through the bus unless there is another way; 0 if heartbeats have taken all."""
+        try:
             report = self._prepared.popleft()
-            if post:
-                post(self.name, self.token, report)
-            else:
-                self._bus.send(report)
+        except IndexError:
+            return 0
+        if post:
+            post(self.name, self.token, report)
+        else:
+            self._bus.send(report)
+        return 1
 
     def _note(self, assignment: Assignment, asked: float, answered: float) -> None:
         for service in assignment.services.values():
@@ -183,22 +190,19 @@ def _prepare(nodes: Sequence[SimulatedNode], _: Company, count: int, full: bool)
         node.prepare(count, full)
 
 
-def _push(nodes: Sequence[SimulatedNode], company: Company, count: int) -> None:
-    """Send what was prepared, node after node in turn, as fast as the other side takes it.
+def _push(nodes: Sequence[SimulatedNode], company: Company, count: int) -> int:
+    """Send what was prepared, node after node in turn, as fast as the other side takes it; how many those were.
 
     A bus over HTTP keeps the newest report only, so that it cannot be used for that. The broker takes what comes.
     """
     if is_broker_url(company.bus):
-        for _ in range(count):
-            for node in nodes:
-                node.push(None)
-        return
+        return sum(node.push(None) for _ in range(count) for node in nodes)
     with ThreadPoolExecutor(SENDERS) as senders:
         shares = [nodes[first::SENDERS] for first in range(SENDERS)]
-        list(senders.map(lambda share: _post_all(share, company.bus, count), shares))
+        return sum(senders.map(lambda share: _post_all(share, company.bus, count), shares))
 
 
-def _post_all(nodes: Sequence[SimulatedNode], url: str, count: int) -> None:
+def _post_all(nodes: Sequence[SimulatedNode], url: str, count: int) -> int:
     where = urlsplit(url)
     connection = http.client.HTTPConnection(where.hostname or "", where.port, timeout=30)
 
@@ -209,10 +213,9 @@ def _post_all(nodes: Sequence[SimulatedNode], url: str, count: int) -> None:
         if answer.status != 202:
             raise RuntimeError(f"the controller answered {answer.status} to a report of {node}")
 
-    for _ in range(count):
-        for node in nodes:
-            node.push(post)
+    sent = sum(node.push(post) for _ in range(count) for node in nodes)
     connection.close()
+    return sent
 
 
 def _journeys(nodes: Sequence[SimulatedNode], _: Company, version: str) -> list[Journey]:

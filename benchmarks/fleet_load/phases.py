@@ -166,11 +166,11 @@ class Bench:
         assert self._crowd is not None
         self._crowd.prepare(each, full)
         time.sleep(self._extent.settle)
-        before, wanted = self._taken(), each * len(self.stage.nodes)
+        before = self._taken()
         self._begin()
-        self._crowd.push(each)
-        taken = self._until_taken(before + wanted) - before
-        return Load(min(taken, wanted), max(0, wanted - taken), self._end(), rss_mb(self.stage.controller.pid))
+        pushed = self._crowd.push(each)
+        taken = self._until_taken(before + pushed) - before
+        return Load(taken, max(0, pushed - taken), self._end(), rss_mb(self.stage.controller.pid))
 
     def _until_taken(self, wanted: int) -> int:
         """How many have been taken once all are, or no more come."""
@@ -189,7 +189,7 @@ class Bench:
         killed = datetime.now(UTC)
         answered = self.stage.restart_controller()
         seconds = self._heard_since(killed)
-        return seconds, seconds - (answered - killed).total_seconds()
+        return seconds, max(0.0, seconds - (answered - killed).total_seconds())
 
     def _broker_back(self) -> float:
         return self._heard_since(self.stage.restart_broker())
@@ -200,18 +200,16 @@ class Bench:
         A look costs the controller time for each node, so it is rare. What it finds is exact all the same, unless nodes
         were heard a second time meanwhile.
         """
-        last = begun
         deadline = time.monotonic() + PATIENCE
         while True:
             asked = time.monotonic()
             seen = self.stage.last_seen()
             heard = [moment for moment in seen if moment is not None and moment >= begun]
             if len(heard) == len(seen):
-                last = max(heard)
-                return (last - begun).total_seconds()
+                return (max(heard) - begun).total_seconds()
             if time.monotonic() > deadline:
                 raise DemoError(f"only {len(heard)} of {len(seen)} nodes were heard again", self.stage.controller.log)
-            time.sleep(max(0.05, 5 * (time.monotonic() - asked)))
+            time.sleep(max(0.05, min(5 * (time.monotonic() - asked), len(seen) / 1000)))
 
     # -- meters
 
