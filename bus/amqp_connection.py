@@ -309,17 +309,17 @@ class _Services(SelectorIOServicesAdapter):  # type: ignore[misc]
     ) -> AbstractIOReference:
         """As pika does, with a second handle to the same socket.
 
-        Of one that was made and reset at once, by a broker that dies, pika would say that it is a defect.
+        Where a dying broker resets a connection as it is made, pika raises, which nobody there awaits: it would have
+        gone on only after HANDSHAKE_TIMEOUT.
         """
-        try:
-            sock.getpeername()
-        except OSError as error:
-            reset = error
-            sock.close()
-            return _Timer(self.call_later(0, lambda: on_done(reset)))
         self.forget()
         self._socket = sock.dup()
-        return super().create_streaming_connection(protocol_factory, sock, on_done, ssl_context, server_hostname)
+        try:
+            return super().create_streaming_connection(protocol_factory, sock, on_done, ssl_context, server_hostname)
+        except ValueError as error:
+            why = error.__context__ or error
+            sock.close()
+            return _Timer(self.call_later(0, lambda: on_done(why)))
 
     def cut(self) -> None:
         """End the connection without goodbye; pika sees its end."""

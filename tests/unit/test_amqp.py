@@ -115,7 +115,7 @@ def test_a_connection_that_is_reset_as_it_is_made_is_a_broker_that_is_away() -> 
         found.append(result)
         loop.stop()
 
-    _Services(loop).create_streaming_connection(None, reset, done)
+    _Services(loop).create_streaming_connection(object, reset, done)
     loop.start()
     loop.close()
     assert [type(result) for result in found] == [OSError]
