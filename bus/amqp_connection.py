@@ -148,6 +148,8 @@ class AmqpConnection:
                 self._loop.start()
                 break
             except Exception as error:
+                if self._stopping and self._connection is None:
+                    break  # pika stumbles over what is closed while it is being opened, once it is closed
                 # What the broker sent cannot be read, or worse; another connection is the remedy for that too.
                 self._logger.exception("the connection to the broker failed; the bus goes on")
                 self.fail(error)
