@@ -85,6 +85,7 @@ class Deciding:
         self._repeated: set[str] = set()
         self._transaction: Transaction | None = None
         self._stack = ExitStack()
+        self._silence_changed = True
         for status in loaded.statuses.values():
             metrics.show(status)
         self._log.info("controller.started", term=self.term, targets=len(loaded.statuses))
@@ -132,12 +133,13 @@ class Deciding:
             for node in self.world.expire(now):
                 self._log.warning("node.silent", node=node.name, last_seen=node.seen)
                 self._event("NodeSilent", node.name, "NoReport", "has not reported in time", now)
-                self._show_silent()
+                self._silence_changed = True
             self._restamp_nodes(now)
             self._plan_all(now)
         if self._transaction is not None:
             self.resource_version = self._transaction.resource_version
         self._publish(now)
+        self._show_silent()
         self.bus.settle(settled)
         self._answer(questions)
         return self._next_step()
@@ -176,7 +178,10 @@ class Deciding:
     # --- observing
 
     def _show_silent(self) -> None:
-        self.metrics.nodes_silent.set(sum(node.silent for node in self.world.nodes.nodes.values()))
+        """Once a step: thousands of nodes may come back in one."""
+        if self._silence_changed:
+            self._silence_changed = False
+            self.metrics.nodes_silent.set(sum(node.silent for node in self.world.nodes.nodes.values()))
 
     def _report(self, report: Report, now: datetime) -> None:
         known = self.world.nodes.get(report.node)
@@ -191,7 +196,7 @@ class Deciding:
             return
         self.metrics.reports_total.labels("full" if report.full else "short").inc()
         if silent:
-            self._show_silent()
+            self._silence_changed = True
             self._log.info("node.reports", node=report.node)
         if report.full:
             self._tx().put_report(report.node, report)
@@ -212,7 +217,7 @@ class Deciding:
         """What it said last is forgotten: once a person has decided, the node begins anew, whatever its numbers are."""
         self._event("NodeDisputed", node, "Cloned", self._disputes.write_down(node), now)
         self._tx().delete_report(node)
-        self._show_silent()
+        self._silence_changed = True
 
     def _ask_again(self, node: str, taken: Stamp) -> None:
         """The node took an assignment that this store knows nothing of: the store was lost, or restored.
