@@ -91,16 +91,14 @@ def _who() -> str:
 def _roles(said: list[str]) -> list[NodeRole]:
     known: dict[str, NodeRole] = {role: role for role in ALL_ROLES}
     if unknown := [role for role in said if role not in known]:
-        raise typer.BadParameter(f"{unknown[0]!r} is no role; write {', '.join(ALL_ROLES)}")
+        raise typer.BadParameter(f"{unknown[0]!r} is no role; write {', '.join(ALL_ROLES)}", param_hint="--role")
     return [known[role] for role in said]
 
 
 @nodes.command()
 def invite(
     name: NodeName,
-    role: Annotated[
-        list[str], typer.Option("--role", callback=_roles, help="host, balancer or runner; may be repeated.")
-    ],
+    role: Annotated[list[str], typer.Option("--role", help="host, balancer or runner; may be repeated.")],
     valid: Valid = "1h",  # type: ignore[assignment]  # Typer parses the default, too
     directory: KeysDirectory = DEFAULT_KEYS,
 ) -> None:
@@ -109,20 +107,19 @@ def invite(
     An earlier invitation of the node ends. Exit codes: 0 invited; 1 the name is bad, a node of that name has joined, or
     there is no controller's key.
     """
+    roles = _roles(role)
     with _desk(directory) as desk:
         load_private_key(directory / CONTROLLER_KEY_FILE)
         if desk.ring.entry(name) is not None:
             raise BadKey(f"a node {name} has joined already; 'drumbeat nodes rekey {name}' takes another in its place")
-        token = desk.invite(name, _roles(role), valid, "invited")
+        token = desk.invite(name, roles, valid, "invited")
     _hand_out(name, token, valid)
 
 
 @nodes.command()
 def rekey(
     name: NodeName,
-    role: Annotated[
-        list[str] | None, typer.Option("--role", callback=lambda said: _roles(said or []), help="Its roles, if others.")
-    ] = None,
+    role: Annotated[list[str] | None, typer.Option("--role", help="Its roles, if others.")] = None,
     valid: Valid = "1h",  # type: ignore[assignment]
     directory: KeysDirectory = DEFAULT_KEYS,
 ) -> None:
@@ -130,11 +127,12 @@ def rekey(
 
     Exit codes: 0 done; 1 no such node has joined.
     """
+    others = _roles(role or [])
     with _desk(directory) as desk:
-        roles = _roles(role or []) or desk.entry(name).roles
+        entry = desk.entry(name)
         desk.ring.revoke(name)
         desk.write("revoked", name, "to be re-keyed")
-        token = desk.invite(name, roles, valid, "invited")
+        token = desk.invite(name, others or entry.roles, valid, "invited")
     _hand_out(name, token, valid)
 
 

@@ -57,6 +57,8 @@ def test_an_invitation_is_printed_once_and_what_to_do_beside_it(keys: Path) -> N
         (["invite", "Web", "--role", "host"], 1, "cannot be invited"),
         (["revoke", "web-09"], 1, "no node 'web-09' has joined; there are: web-01"),
         (["rekey", "web-09"], 1, "no node 'web-09' has joined"),
+        (["rekey", "web-09", "--role", "host"], 1, "no node 'web-09' has joined; there are: web-01"),
+        (["rekey", "web-01", "--role", "hosts"], 2, "'hosts' is no role; write host, balancer, runner"),
         (["show", "web-09"], 1, "no node 'web-09' has joined"),
         (["invite", "web-01", "--role", "host"], 1, "drumbeat nodes rekey web-01"),
         (["restore", "web-01"], 1, "is not revoked"),
