@@ -20,7 +20,7 @@ from bus.invitations import Invitation, Invitations
 from bus.keyring import ALL_ROLES, KeyRing, NodeEntry, NodeRole
 from bus.keys import CONTROLLER_KEY_FILE, BadKey, load_private_key
 from controller.cli.keys import DEFAULT_KEYS, KeysDirectory
-from controller.cli.options import FAILED, duration
+from controller.cli.options import FAILED, validity
 from controller.cli.tables import Table, show, talk
 from crds.base import format_duration
 
@@ -29,7 +29,7 @@ nodes = typer.Typer(no_args_is_help=True, help="Invite, list, revoke and re-key 
 NodeName = Annotated[str, typer.Argument(help="The node's name, as the fleet has it.")]
 Valid = Annotated[
     float,
-    typer.Option("--valid", parser=duration, metavar="DURATION", help="How long the invitation can be used."),
+    typer.Option("--valid", parser=validity, metavar="DURATION", help="How long the invitation can be used."),
 ]
 
 

@@ -25,12 +25,13 @@ from bus.trust import (
     release_statement,
 )
 from controller.cli.files import replace_file
+from controller.cli.options import validity
 from controller.cli.states import fail, read_directory, state_of
 from controller.cli.tables import show, talk
 from controller.source.git import GitError
 from controller.source.reader import read_state
 from controller.source.signatures import statement_path, trust_path
-from crds.base import WireModel, format_duration, parse_duration
+from crds.base import WireModel
 from crds.desired import DesiredState
 from crds.policy import Policy
 from crds.release import Release
@@ -131,7 +132,13 @@ def write_trust(
     policy: Annotated[str, typer.Argument(help="The policy's name.")],
     root: Annotated[Path, typer.Option("--root", help="A root's Ed25519 private key: PEM (PKCS8) or OpenSSH.")],
     valid: Annotated[
-        str | None, typer.Option("--valid", help="Nothing new is believed after this time from now, as 90d.")
+        float | None,
+        typer.Option(
+            "--valid",
+            parser=validity,
+            metavar="DURATION",
+            help="Nothing new is believed after this time from now, as 90d.",
+        ),
     ] = None,
     repo: Repo = Path(),
 ) -> None:
@@ -268,16 +275,8 @@ def _text(path: Path) -> str | None:
     return path.read_text(encoding="utf-8", errors="replace").strip() if path.exists() else None
 
 
-def _expiry(valid: str | None, clock: Clock) -> datetime | None:
-    if valid is None:
-        return None
-    try:
-        seconds = float(parse_duration(valid))
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--valid") from error
-    if seconds <= 0:
-        raise typer.BadParameter(f"{format_duration(seconds)} is no time at all", param_hint="--valid")
-    return datetime.fromtimestamp(int(clock.now().timestamp() + seconds), UTC)
+def _expiry(valid: float | None, clock: Clock) -> datetime | None:
+    return None if valid is None else datetime.fromtimestamp(int(clock.now().timestamp() + valid), UTC)
 
 
 def _passphrase(key: Path) -> str:

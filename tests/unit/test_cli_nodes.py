@@ -54,6 +54,8 @@ def test_an_invitation_is_printed_once_and_what_to_do_beside_it(keys: Path) -> N
         (["invite", "web-01", "--role", "hosts"], 2, "'hosts' is no role; write host, balancer, runner"),
         (["invite", "web-01"], 2, "--role"),
         (["invite", "web-01", "--role", "host", "--valid", "10"], 2, "duration"),
+        (["invite", "web-02", "--role", "host", "--valid", "0s"], 2, "no time at all; write at least 1s"),
+        (["rekey", "web-01", "--valid", "500ms"], 2, "no time at all; write at least 1s"),
         (["invite", "Web", "--role", "host"], 1, "cannot be invited"),
         (["revoke", "web-09"], 1, "no node 'web-09' has joined; there are: web-01"),
         (["rekey", "web-09"], 1, "no node 'web-09' has joined"),
