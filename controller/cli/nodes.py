@@ -149,14 +149,21 @@ def _hand_out(name: str, token: str, valid: float) -> None:
 def revoke(name: NodeName, directory: KeysDirectory = DEFAULT_KEYS) -> None:
     """Believe nothing of the node, and let it connect no more. Its services run on.
 
-    Exit codes: 0 revoked; 1 no such node has joined.
+    An invitation of that name is withdrawn, also of a node that has not joined yet.
+
+    Exit codes: 0 revoked, or its invitation is withdrawn; 1 no such node has joined or is invited.
     """
     with _desk(directory) as desk:
-        desk.entry(name)
-        desk.ring.revoke(name)
         withdrawn = desk.invitations.withdraw(name)
-        desk.write("revoked", name, "its invitation as well" if withdrawn else "")
-    talk(f"{name} is revoked; 'drumbeat nodes restore {name}' takes it back")
+        if withdrawn and desk.ring.entry(name) is None:
+            desk.write("withdrawn", name, "its invitation; it has not joined")
+            said = f"the invitation of {name} is withdrawn; its token lets nobody join any more"
+        else:
+            desk.entry(name)
+            desk.ring.revoke(name)
+            desk.write("revoked", name, "its invitation as well" if withdrawn else "")
+            said = f"{name} is revoked; 'drumbeat nodes restore {name}' takes it back"
+    talk(said)
 
 
 @nodes.command()

@@ -92,6 +92,24 @@ def test_revoking_takes_the_invitation_too_and_can_be_taken_back(keys: Path) -> 
     assert deeds(keys) == ["revoked", "invited", "revoked", "restored"]
 
 
+def test_revoking_who_has_not_joined_withdraws_the_invitation(keys: Path) -> None:
+    run(keys, "invite", "web-01", "--role", "host")
+    done = run(keys, "revoke", "web-01")
+    assert (done.exit_code, "the invitation of web-01 is withdrawn" in done.stderr) == (0, True)
+    assert Invitations(keys).all() == {}
+    assert deeds(keys) == ["invited", "withdrawn"]
+    again = run(keys, "revoke", "web-01")
+    assert (again.exit_code, "no node 'web-01' has joined" in again.stderr) == (1, True)
+
+
+def test_an_invitation_ends_even_where_the_entry_is_damaged(keys: Path) -> None:
+    joined(keys)
+    run(keys, "rekey", "web-01")
+    (keys / "nodes/web-01.json").write_text("{")
+    assert run(keys, "revoke", "web-01").exit_code == 1
+    assert Invitations(keys).all() == {}
+
+
 def test_rekeying_keeps_the_roles_unless_others_are_given(keys: Path) -> None:
     ring = joined(keys)
     assert run(keys, "rekey", "web-01").exit_code == 0
