@@ -19,7 +19,7 @@ from bus.history import History
 from bus.invitations import Invitation, Invitations
 from bus.keyring import ALL_ROLES, KeyRing, NodeEntry, NodeRole
 from bus.keys import CONTROLLER_KEY_FILE, BadKey, load_private_key
-from controller.cli.keys import DEFAULT_KEYS, KeysDirectory
+from controller.cli.keys import DEFAULT_KEYS, KeysDirectory, must_be_owner
 from controller.cli.options import FAILED, validity
 from controller.cli.tables import Table, show, talk
 from crds.base import format_duration
@@ -62,20 +62,13 @@ class _Desk:
 def _desk(directory: Path) -> Iterator[_Desk]:
     """The folder of keys, without expired invitations; what goes wrong ends the command with one clear line."""
     try:
-        _must_be_owner(directory)
+        must_be_owner(directory)
         clock, invitations = SystemClock(), Invitations(directory)
         invitations.prune(clock.now())
         yield _Desk(KeyRing(directory), invitations, History(directory, by=_who()), clock)
     except (BadKey, OSError) as error:
         talk(f"error: {error}")
         raise typer.Exit(FAILED) from error
-
-
-def _must_be_owner(directory: Path) -> None:
-    """Files of another account would be unreadable for the controller."""
-    info = directory.stat()
-    if os.name == "posix" and info.st_uid != os.geteuid():
-        raise BadKey(f"{directory} belongs to user id {info.st_uid}; run this as that user, with 'runuser -u'")
 
 
 def _who() -> str:
