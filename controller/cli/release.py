@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
+from pydantic import TypeAdapter, ValidationError
 
 from bus.clock import Clock, SystemClock
 from bus.envelope import add_signature, seal, signers
-from bus.keys import BadKey, PublicKey, SigningKey, key_id, load_signing_key, public_text
+from bus.keys import BadKey, PublicKey, SigningKey, key_id, load_signing_key, parse_public
 from bus.roots import read_roots
 from bus.trust import (
     MAX_SIGNED,
@@ -26,12 +27,13 @@ from bus.trust import (
 )
 from controller.cli.files import replace_file
 from controller.cli.options import validity
+from controller.cli.signers import Asked, tell_signatures
 from controller.cli.states import fail, read_directory, state_of
 from controller.cli.tables import show, talk
 from controller.source.git import GitError
 from controller.source.reader import read_state
 from controller.source.signatures import statement_path, trust_path
-from crds.base import WireModel
+from crds.base import Name, WireModel
 from crds.desired import DesiredState
 from crds.policy import Policy
 from crds.release import Release
@@ -42,6 +44,7 @@ from reconcilers.policies import trust_document
 from reconcilers.releases import commands_of, release_of, statement_of
 
 PASSPHRASE = "DRUMBEAT_KEY_PASSPHRASE"
+_NAME: TypeAdapter[str] = TypeAdapter(Name)
 
 release = typer.Typer(no_args_is_help=True, help="Sign releases, and say whose signatures nodes believe.")
 
@@ -71,33 +74,48 @@ class _Found:
         return statement_path(self.fleet, self.service)
 
 
+def _fleet(text: str) -> str:
+    try:
+        return _NAME.validate_python(text)
+    except ValidationError as error:
+        raise typer.BadParameter(f"{text!r} is no fleet's name: lower-case letters, digits, dashes") from error
+
+
 @release.command()
 def sign(
     target: TargetName,
     key: Annotated[Path, typer.Option("--key", help="An Ed25519 private key: PEM (PKCS8) or OpenSSH.")],
     fleet: Annotated[
-        list[str] | None, typer.Option("--fleet", help="A further fleet on which the release may run, or: all")
+        list[str] | None,
+        typer.Option("--fleet", parser=_fleet, metavar="FLEET", help="A further fleet on which it may run, or: all"),
     ] = None,
     repo: Repo = Path(),
 ) -> None:
     """Sign the release that a version file makes, with the commands of its probes and gates.
 
     The statement is written beside the version file, to be committed with it. Run again with another key, it bears both
-    signatures. A key with a passphrase asks for it, or takes it from DRUMBEAT_KEY_PASSPHRASE.
+    signatures; fleets that the first one named need not be named again. A key with a passphrase asks for it, or takes
+    it from DRUMBEAT_KEY_PASSPHRASE.
 
     Exit codes: 0 signed; 1 the state is refused, or the key cannot be used; 2 wrong use.
     """
     try:
         signer = load_signing_key(key, lambda: _passphrase(key))
-        found = _target(_state(repo, without=_path_of(target)), target)
+        state = _state(repo, without=_path_of(target))
+        found = _target(state, target)
         before = _text(repo / found.path)
-        statement = _statement(found, fleet or [], before, SystemClock())
-        envelope = _signed(before, statement == _old_statement(before), RELEASE_TYPE, statement, signer)
+        old = _old_statement(before)
+        statement = _statement(found, fleet or [], old, SystemClock())
+        envelope = _signed(before, statement == old, RELEASE_TYPE, statement, signer)
         replace_file(repo / found.path, envelope + "\n")
     except (OSError, GitError, BadKey, NotTrusted, _Stopped) as error:
         raise fail(error) from error
     show(str(repo / found.path))
-    talk(f"signed {target} {statement.version}, sequence {statement.sequence}, with {public_text(signer.public_key)}")
+    where = "all fleets" if statement.fleets == "all" else ", ".join(statement.fleets)
+    talk(f"signed {target} {statement.version} for {where}, with sequence {statement.sequence}")
+    for unknown in sorted({*(fleet or [])} - {"all", *state.fleets}):
+        talk(f"warning: there is no fleets/{unknown}.yaml here; was another fleet meant?")
+    tell_signatures(RELEASE_TYPE, before if old else None, envelope, signer, _asked_by_policy(state, found.fleet))
 
 
 @release.command()
@@ -197,15 +215,15 @@ def _policy(state: DesiredState, name: str) -> Policy:
     return state.policies[name]
 
 
-def _statement(found: _Found, further: list[str], before: str | None, clock: Clock) -> Statement:
+def _statement(found: _Found, further: list[str], old: Statement | None, clock: Clock) -> Statement:
     """What is to be signed: what was signed already, if nothing has changed, so that a second key can join."""
     fleets: list[str] | Literal["all"] = "all" if "all" in further else sorted({found.fleet, *further})
     sequence = int(clock.now().timestamp())
-    old = _old_statement(before)
     if old is not None:
         sequence = max(sequence, old.sequence + 1)
-        same = statement_of(found.service, found.spec, found.release, fleets, old.sequence)
-        if same == old:
+        covered = old.fleets == "all" or found.fleet in old.fleets
+        kept = old.fleets if covered and not further else fleets
+        if statement_of(found.service, found.spec, found.release, kept, old.sequence) == old:
             return old
     return statement_of(found.service, found.spec, found.release, fleets, sequence)
 
@@ -244,16 +262,28 @@ def _signed(before: str | None, same: bool, kind: str, said: WireModel, signer: 
 def _document(state: DesiredState, fleet: str, trust: Path | None) -> TrustDocument:
     """Whom to believe: by a node's roots, or by the fleet's policy."""
     if trust is None:
-        policies = [policy for policy in state.policies.values() if fleet in policy.spec.fleets]
-        if not policies:
+        policy = _policy_for(state, fleet)
+        if policy is None:
             raise _Stopped(
                 f"no policy says who signs releases for {fleet}; add policies/{fleet}.yaml, or give --trust FILE"
             )
-        return trust_document(policies[0], 0, None)
+        return trust_document(policy, 0, None)
     roots = read_roots(trust)
     if roots is None:
         raise _Stopped(f"there is no file {trust}; without it a node runs what is not signed")
     return _by_roots(state, roots, fleet)
+
+
+def _policy_for(state: DesiredState, fleet: str) -> Policy | None:
+    return next((policy for policy in state.policies.values() if fleet in policy.spec.fleets), None)
+
+
+def _asked_by_policy(state: DesiredState, fleet: str) -> Asked | None:
+    policy = _policy_for(state, fleet)
+    if policy is None:
+        return None
+    keys = {each.name: parse_public(each.key) for each in policy.spec.releases.keys}
+    return Asked(keys, policy.spec.releases.threshold, f"policies/{policy.metadata.name}.yaml")
 
 
 def _by_roots(state: DesiredState, roots: Roots, fleet: str) -> TrustDocument:

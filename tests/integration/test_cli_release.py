@@ -122,6 +122,44 @@ def test_a_statement_may_be_for_several_fleets(state: Path, tmp_path: Path) -> N
     assert read_statement(SIG.read_text()).fleets == "all"
 
 
+@pytest.mark.parametrize("fleet", ["staging", "all"])
+def test_a_second_key_need_not_name_the_fleets_again(state: Path, tmp_path: Path, fleet: str) -> None:
+    write(state, {"policies/prod.yaml": policy(tmp_path, threshold=2)})
+    done = run("release", "sign", "api@prod", "--key", tmp_path / "ci", "--fleet", fleet)
+    assert "1 of 2 signatures that policies/prod.yaml asks for are on it; run the same command with an" in done.stderr
+    first = read_statement(SIG.read_text())
+    done = run("release", "sign", "api@prod", "--key", tmp_path / "qa")
+    assert read_statement(SIG.read_text()) == first
+    assert "signed api@prod 1.0.0 for " + ("all fleets" if fleet == "all" else "prod, staging") in done.stderr
+    assert "it bears the signatures of ci, qa\n2 of 2 signatures" in done.stderr
+    assert "warning" not in done.stderr
+
+
+def test_signatures_that_are_dropped_are_named(state: Path, tmp_path: Path) -> None:
+    """Whoever changes what is said starts again, and the others must know."""
+    run("release", "sign", "api@prod", "--key", tmp_path / "ci")
+    done = run("release", "sign", "api@prod", "--key", tmp_path / "qa", "--fleet", "all")
+    assert "it bears the signatures of qa\n" in done.stderr
+    assert "warning: what was there said something else, and was signed by ci: these signatures are dr" in done.stderr
+    again = run("release", "sign", "api@prod", "--key", tmp_path / "qa")
+    assert "warning" not in again.stderr
+
+
+def test_a_key_that_no_policy_names_does_not_count(state: Path, tmp_path: Path) -> None:
+    done = run("release", "sign", "api@prod", "--key", tmp_path / "root1")
+    assert f"it bears the signatures of {public(tmp_path, 'root1')}\n0 of 1 signatures" in done.stderr
+
+
+def test_fleets_that_cannot_be_meant(state: Path, tmp_path: Path) -> None:
+    """The name of a fleet in another repository is possible, and doubtful; what is no name at all is refused."""
+    done = run("release", "sign", "api@prod", "--key", tmp_path / "ci", "--fleet", "nosuchfleet")
+    assert (done.exit_code, "there is no fleets/nosuchfleet.yaml here" in done.stderr) == (0, True)
+    for wrong in ("Bad Name", "", "prod,staging", "con"):
+        refused = run("release", "sign", "api@prod", "--key", tmp_path / "ci", "--fleet", wrong)
+        assert (refused.exit_code, "is no fleet's name" in refused.stderr) == (2, True), refused.stderr
+    assert read_statement(SIG.read_text()).fleets == ["nosuchfleet", "prod"]
+
+
 def test_a_damaged_file_is_written_anew(state: Path, tmp_path: Path) -> None:
     write(state, {str(SIG): "<<<<<<< HEAD"})
     assert run("lint").exit_code == 1
