@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from bus.clock import Clock, SystemClock
 from bus.envelope import add_signature, seal, signers
-from bus.keys import BadKey, PublicKey, SigningKey, key_id, load_signing_key, parse_public
+from bus.keys import BadKey, PublicKey, SigningKey, key_id, load_signing_key, parse_public, public_text
 from bus.roots import read_roots
 from bus.trust import (
     MAX_SIGNED,
@@ -44,6 +44,8 @@ from reconcilers.policies import trust_document
 from reconcilers.releases import commands_of, release_of, statement_of
 
 PASSPHRASE = "DRUMBEAT_KEY_PASSPHRASE"
+_CLOCKS_DIFFER = 300.0
+"""Seconds that a root's clock may be behind that of the root before."""
 _NAME: TypeAdapter[str] = TypeAdapter(Name)
 
 release = typer.Typer(no_args_is_help=True, help="Sign releases, and say whose signatures nodes believe.")
@@ -158,27 +160,36 @@ def write_trust(
             help="Nothing new is believed after this time from now, as 90d.",
         ),
     ] = None,
+    trust: Annotated[
+        Path | None, typer.Option("--trust", help="A node's trust.yaml: count the signatures that it asks for.")
+    ] = None,
     repo: Repo = Path(),
 ) -> None:
     """Write a policy down as the trust document that nodes take, signed by a root.
 
     What differs from the document that is there gets the next version. Run again with another root's key, it bears both
-    signatures.
+    signatures; so it does with the same --valid again, within a tenth of that time, whose end stays as it was.
 
     Exit codes: 0 written; 1 the state is refused, or the key cannot be used; 2 wrong use.
     """
-    expires = _expiry(valid, SystemClock())
     try:
         signer = load_signing_key(root, lambda: _passphrase(root))
+        asked = _asked_by_roots(trust) if trust else None
         path = repo / trust_path(policy)
         before = _text(path)
-        document = _next_document(_policy(_state(repo, without=trust_path(policy)), policy), before, expires)
-        replace_file(path, _signed(before, document == _old_document(before), TRUST_TYPE, document, signer) + "\n")
+        old = _old_document(before)
+        wanted = _policy(_state(repo, without=trust_path(policy)), policy)
+        document = _next_document(wanted, old, valid, _has_signed(before, signer), SystemClock())
+        envelope = _signed(before, document == old, TRUST_TYPE, document, signer)
+        replace_file(path, envelope + "\n")
     except (OSError, GitError, BadKey, NotTrusted, _Stopped) as error:
         raise fail(error) from error
     show(str(path))
     until = f", until {document.expires:%Y-%m-%d %H:%M} UTC" if document.expires else ""
-    talk(f"version {document.version} for {', '.join(document.fleets)}{until}; commit it, and nodes take it")
+    talk(f"version {document.version} for {', '.join(document.fleets)}{until}")
+    tell_signatures(TRUST_TYPE, before, envelope, signer, asked)
+    if asked is None:
+        talk("nodes take it once as many roots have signed it as their trust.yaml asks for; --trust FILE counts them")
 
 
 def _state(repo: Path, without: str = "") -> DesiredState:
@@ -228,12 +239,39 @@ def _statement(found: _Found, further: list[str], old: Statement | None, clock: 
     return statement_of(found.service, found.spec, found.release, fleets, sequence)
 
 
-def _next_document(policy: Policy, before: str | None, expires: datetime | None) -> TrustDocument:
-    old = _old_document(before)
+def _next_document(
+    policy: Policy, old: TrustDocument | None, valid: float | None, again: bool, clock: Clock
+) -> TrustDocument:
+    """What is to be signed: the document that is there, if this root only joins those who have signed it.
+
+    ``again``: this root has signed it already, and with ``valid`` means a new one.
+    """
+    now = clock.now()
+    expires = None if valid is None else datetime.fromtimestamp(int(now.timestamp() + valid), UTC)
     if old is None:
         return trust_document(policy, 1, expires)
-    same = trust_document(policy, old.version, expires or old.expires)
-    return old if same == old else same.model_copy(update={"version": old.version + 1})
+    joins = valid is None or (not again and _just_begun(old.expires, now, valid))
+    if joins and trust_document(policy, old.version, old.expires) == old:
+        expires, version = old.expires, old.version
+    else:
+        expires, version = expires or old.expires, old.version + 1
+    if expires is not None and expires <= now:
+        raise _Stopped(
+            f"version {old.version} has expired at {expires:%Y-%m-%d %H:%M} UTC; say until when: --valid 90d"
+        )
+    return trust_document(policy, version, expires)
+
+
+def _just_begun(expires: datetime | None, now: datetime, valid: float) -> bool:
+    """Whether another root has given the same command a while ago: no more than a tenth of the time has passed."""
+    if expires is None:
+        return False
+    passed = valid - (expires - now).total_seconds()
+    return -_CLOCKS_DIFFER <= passed <= valid / 10
+
+
+def _has_signed(envelope: str | None, signer: SigningKey) -> bool:
+    return bool(envelope and signers(envelope.encode(), TRUST_TYPE, [signer.public_key], MAX_SIGNED))
 
 
 def _old_statement(text: str | None) -> Statement | None:
@@ -268,10 +306,14 @@ def _document(state: DesiredState, fleet: str, trust: Path | None) -> TrustDocum
                 f"no policy says who signs releases for {fleet}; add policies/{fleet}.yaml, or give --trust FILE"
             )
         return trust_document(policy, 0, None)
+    return _by_roots(state, _pinned(trust), fleet)
+
+
+def _pinned(trust: Path) -> Roots:
     roots = read_roots(trust)
     if roots is None:
         raise _Stopped(f"there is no file {trust}; without it a node runs what is not signed")
-    return _by_roots(state, roots, fleet)
+    return roots
 
 
 def _policy_for(state: DesiredState, fleet: str) -> Policy | None:
@@ -284,6 +326,11 @@ def _asked_by_policy(state: DesiredState, fleet: str) -> Asked | None:
         return None
     keys = {each.name: parse_public(each.key) for each in policy.spec.releases.keys}
     return Asked(keys, policy.spec.releases.threshold, f"policies/{policy.metadata.name}.yaml")
+
+
+def _asked_by_roots(trust: Path) -> Asked:
+    roots = _pinned(trust)
+    return Asked({public_text(key): key for key in roots.keys}, roots.threshold, str(trust))
 
 
 def _by_roots(state: DesiredState, roots: Roots, fleet: str) -> TrustDocument:
@@ -303,10 +350,6 @@ def _names(envelope: str | None, document: TrustDocument) -> str:
 
 def _text(path: Path) -> str | None:
     return path.read_text(encoding="utf-8", errors="replace").strip() if path.exists() else None
-
-
-def _expiry(valid: float | None, clock: Clock) -> datetime | None:
-    return None if valid is None else datetime.fromtimestamp(int(clock.now().timestamp() + valid), UTC)
 
 
 def _passphrase(key: Path) -> str:

@@ -1,6 +1,7 @@
 """release: sign, verify and trust, with keys as people have them."""
 
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -14,12 +15,15 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from bus.keys import generate_key, load_private_key, public_text, save_private_key, write_secret
-from bus.trust import read_statement, read_trust
+from bus.roots import read_roots
+from bus.trust import open_trust, read_statement, read_trust
+from tests.simulation.drivers import SimClock
 from tests.support.cli import run, state_repository
 from tests.support.state_files import SERVICE, write
 
 SIG, TRUST = Path("versions/prod/api.sig"), Path("policies/prod.trust")
 OTHER = "b" * 64
+START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -236,6 +240,56 @@ def test_a_trust_document_gets_a_version_when_it_says_something_else(state: Path
     run("release", "trust", "prod", "--root", tmp_path / "root1")
     document = read_trust(TRUST.read_text())
     assert (document.version, document.floors, [each.name for each in document.revoked]) == (3, {"api": 5}, ["qa"])
+
+
+def test_roots_renew_the_trust_document_with_the_same_command(
+    state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One after the other, each at its own time: otherwise nodes take nothing new once the old one has expired."""
+    trust = ("release", "trust", "prod", "--trust", pinned(tmp_path), "--valid", "180d", "--root")
+    told = []
+    for day, root in ((0, "root1"), (1, "root2"), (150, "root2"), (165, "root1")):
+        monkeypatch.setattr("controller.cli.release.SystemClock", lambda day=day: SimClock(START + timedelta(days=day)))
+        done = run(*trust, tmp_path / root)
+        assert done.exit_code == 0, done.stderr
+        told.append(done.stderr)
+    assert ["version 1" in said for said in told] == [True, True, False, False]
+    assert ["1 of 2 signatures that" in said for said in told] == [True, False, True, False]
+    assert "2 of 2 signatures that" in told[1]
+    dropped = f"was signed by {public(tmp_path, 'root1')}: these signatures are dropped"
+    assert [dropped in said for said in told] == [False, False, True, False]
+    roots = read_roots(pinned(tmp_path))
+    assert roots is not None
+    document = open_trust(TRUST.read_text(), roots)
+    assert (document.version, document.expires) == (2, START + timedelta(days=150 + 180))
+
+
+@pytest.mark.parametrize(
+    ("root", "valid", "version"),
+    [("root2", "181d", 1), ("root2", "172d", 2), ("root2", "400d", 2), ("root1", "180d", 2)],
+    ids=["nearly the same", "less", "much more", "the same root again"],
+)
+def test_another_time_is_another_document(state: Path, tmp_path: Path, root: str, valid: str, version: int) -> None:
+    run("release", "trust", "prod", "--root", tmp_path / "root1", "--valid", "180d")
+    done = run("release", "trust", "prod", "--root", tmp_path / root, "--valid", valid)
+    assert read_trust(TRUST.read_text()).version == version
+    assert "--trust FILE counts them" in done.stderr
+
+
+def test_another_policy_is_another_document_whenever_it_is_signed(state: Path, tmp_path: Path) -> None:
+    trust = ("release", "trust", "prod", "--valid", "180d", "--root")
+    run(*trust, tmp_path / "root1")
+    write(state, {"policies/prod.yaml": policy(tmp_path, names=("ci",))})
+    done = run(*trust, tmp_path / "root2")
+    assert read_trust(TRUST.read_text()).version == 2
+    assert "these signatures are dropped" in done.stderr
+
+
+def test_nobody_signs_what_has_expired(state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run("release", "trust", "prod", "--root", tmp_path / "root1", "--valid", "1h")
+    monkeypatch.setattr("controller.cli.release.SystemClock", lambda: SimClock(datetime.now(UTC) + timedelta(hours=2)))
+    done = run("release", "trust", "prod", "--root", tmp_path / "root2")
+    assert (done.exit_code, "say until when: --valid 90d" in done.stderr) == (1, True)
 
 
 def test_a_damaged_trust_document_is_not_begun_again_at_one(state: Path, tmp_path: Path) -> None:
