@@ -25,7 +25,7 @@ class BrokerAccounts:
     def plan(self) -> Plan:
         """Compare everything. Raises ManagementError."""
         found = self._management.everything()
-        nodes, damaged = self._trusted(self._ring.nodes())
+        nodes, damaged = trusted_hashes(self._ring, self._ring.nodes())
         with _understood():
             wanted = definitions(self._vhost, self._controller_hash(found), nodes)
             plan = compare(wanted, found, self._vhost, mark(self._vhost), keep=damaged)
@@ -36,7 +36,7 @@ class BrokerAccounts:
 
     def plan_of(self, nodes: Collection[str]) -> Plan:
         """Compare the accounts of these nodes alone, for a broker that has the rest. Raises ManagementError."""
-        trusted, damaged = self._trusted(nodes)
+        trusted, damaged = trusted_hashes(self._ring, nodes)
         accounts = [self._management.account(node) for node in nodes]
         with _understood():
             found = {kind: [each for account in accounts for each in account[kind]] for kind in _ACCOUNT_KINDS}
@@ -58,23 +58,24 @@ class BrokerAccounts:
         for name in plan.close:
             self._management.close_connections(name)
 
-    def _trusted(self, nodes: Collection[str]) -> tuple[dict[str, str], dict[str, str]]:
-        """The hash of each node that may connect, and why nothing can be said of others."""
-        hashes, damaged = {}, {}
-        for node in nodes:
-            try:
-                entry = self._ring.entry(node)
-            except BadKey as error:
-                damaged[node] = f"account/{node} is left as it is: {error}"
-            else:
-                if entry is not None and entry.trusted:
-                    hashes[node] = entry.token_hash
-        return hashes, damaged
-
     def _controller_hash(self, found: Definitions) -> str:
         """What the broker has, if it is of this password: each hash has a salt of its own."""
         kept = (str(each["password_hash"]) for each in found["users"] if each["name"] == CONTROLLER_USER)
         return next((each for each in kept if token_matches(self._password, each)), hash_token(self._password))
+
+
+def trusted_hashes(ring: KeyRing, nodes: Collection[str]) -> tuple[dict[str, str], dict[str, str]]:
+    """The hash of each node that may connect, and why nothing can be said of others."""
+    hashes, damaged = {}, {}
+    for node in nodes:
+        try:
+            entry = ring.entry(node)
+        except BadKey as error:
+            damaged[node] = f"account/{node} is left as it is: {error}"
+        else:
+            if entry is not None and entry.trusted:
+                hashes[node] = entry.token_hash
+    return hashes, damaged
 
 
 @contextmanager
