@@ -22,7 +22,7 @@ class Spread(LoadScopeScheduling):
 def pytest_configure() -> None:
     """Called by pytest. How long an example takes says nothing on a busy machine.
 
-    Under a hook or ``git rebase --exec`` git names its repository in the environment: the commits of tests would go there.
+    Under a hook or ``git rebase --exec`` git names its repository in the environment: tests would commit to that one.
     """
     for name in [name for name in os.environ if name.startswith("GIT_")]:
         del os.environ[name]
