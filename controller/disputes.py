@@ -1,9 +1,11 @@
 """Disputed nodes: where it is written down, and whether a person has decided since."""
 
+from contextlib import suppress
 from typing import Protocol
 
 import structlog
 
+from bus.keyring import NodeEntry
 from bus.keys import BadKey
 from controller.world import World
 
@@ -11,6 +13,7 @@ from controller.world import World
 class Ring(Protocol):
     """What is asked of the key ring (bus.keyring.KeyRing)."""
 
+    def entry(self, node: str) -> NodeEntry | None: ...
     def disputed(self) -> dict[str, str]: ...
     def dispute(self, node: str, why: str) -> None: ...
 
@@ -32,7 +35,8 @@ class Disputes:
         if node in self._unsaved:
             self._save(node)
             return True
-        if node in self._ring.disputed():
+        entry = self._entry(node)
+        if entry is None or entry.disputed:
             return True
         self._log.info("node.trusted", node=node)
         self._world.settle(node)
@@ -44,6 +48,12 @@ class Disputes:
         self._log.error("node.disputed", node=node, why=why)
         self._save(node)
         return why
+
+    def _entry(self, node: str) -> NodeEntry | None:
+        """None as well for a damaged file: it says nothing, so that nobody has decided anything with it."""
+        with suppress(BadKey):
+            return self._ring.entry(node)
+        return None
 
     def _save(self, node: str) -> None:
         try:

@@ -1,6 +1,6 @@
 """A disputed node, from the reports that show it to the person who decides; over a real store and a real key ring."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -124,6 +124,15 @@ def test_a_person_decides_and_the_machine_that_is_left_counts(site: Site, restar
         site.hear("original", 500 + number)
         assert site.headline() == ("Ready", "")
         site.clock.at += 30
+
+
+@pytest.mark.parametrize("harm", [lambda path: path.write_text("{"), Path.unlink], ids=["damaged", "missing"])
+def test_an_entry_that_cannot_be_read_is_no_decision(site: Site, harm: Callable[[Path], object]) -> None:
+    site.clone()
+    harm(site.ring._nodes / "vm1.json")
+    site.hear("original", 500)
+    assert site.headline()[0] == "Disputed"
+    assert "NodeTrusted" not in site.verbs()
 
 
 def test_the_decision_is_an_event(site: Site) -> None:
