@@ -126,7 +126,7 @@ class Deciding:
                     case SourceFailed(text):
                         self._source_failed(text)
                     case NodeJoined(name, joined):
-                        self._event("NodeJoined", name, "Invited", joined, now)
+                        self._joined(name, joined, now)
                     case Ask():
                         questions.append(message)
             for node in self.world.expire(now):
@@ -207,6 +207,13 @@ class Deciding:
             self._restamp.add(node)
         if report.taken.term < HIGHEST_TERM and report.taken > Stamp(self.term, max(ours, report.taken.serial - 1)):
             self._ask_again(node, report.taken)
+
+    def _joined(self, node: str, message: str, now: datetime) -> None:
+        """What was said with a former key is forgotten: whoever had it may have said the highest numbers there are."""
+        self._event("NodeJoined", node, "Invited", message, now)
+        self._disputes.renew(node)
+        self._tx().delete_report(node)
+        self._show_silent()
 
     def _dispute(self, node: str, now: datetime) -> None:
         """What it said last is forgotten: once a person has decided, the node begins anew, whatever its numbers are."""

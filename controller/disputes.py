@@ -16,6 +16,7 @@ class Ring(Protocol):
     def entry(self, node: str) -> NodeEntry | None: ...
     def disputed(self) -> dict[str, str]: ...
     def dispute(self, node: str, why: str) -> None: ...
+    def trust(self, node: str) -> None: ...
 
 
 class Disputes:
@@ -48,6 +49,17 @@ class Disputes:
         self._log.error("node.disputed", node=node, why=why)
         self._save(node)
         return why
+
+    def renew(self, node: str) -> None:
+        """A person has let the node join with a new key: whatever was said with the former one is forgotten."""
+        self._unsaved.discard(node)
+        entry = self._entry(node)
+        if entry is not None and entry.disputed:  # by reports that were verified before, and heard since
+            try:
+                self._ring.trust(node)
+            except (BadKey, OSError) as error:
+                self._log.error("node.trust_not_saved", node=node, error=str(error))
+        self._world.settle(node)
 
     def _entry(self, node: str) -> NodeEntry | None:
         """None as well for a damaged file: it says nothing, so that nobody has decided anything with it."""

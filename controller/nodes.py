@@ -94,12 +94,17 @@ class Nodes:
         """Count a node as silent, whatever is said in its name, until ``settle``."""
         node = self.nodes.setdefault(name, Node(name))
         node.disputed, node.silent = why, True
-        self._expiries = [each for each in self._expiries if each[1] != name]
-        heapq.heapify(self._expiries)
+        self._expects_nothing_of(name)
 
     def settle(self, name: str) -> None:
         """A person has decided which machine the node is: it begins anew, whatever its numbers were."""
-        self.nodes[name] = Node(name)
+        if name in self.nodes:
+            self.nodes[name] = Node(name)
+            self._expects_nothing_of(name)
+
+    def _expects_nothing_of(self, name: str) -> None:
+        self._expiries = [each for each in self._expiries if each[1] != name]
+        heapq.heapify(self._expiries)
 
     def hear(self, report: Report, now: datetime) -> Heard:
         """Take in a report; one that is not newer than the last of its incarnation is dropped.

@@ -162,7 +162,7 @@ class World:
         self._touch_node(name)
 
     def settle(self, name: str) -> None:
-        """A person has decided on a disputed node: its next report counts."""
+        """A person has decided which machine the node is: what it said before is forgotten, its next report counts."""
         self.nodes.settle(name)
         self._touch_node(name)
 

@@ -13,7 +13,7 @@ from bus.keyring import ALL_ROLES, KeyRing, NodeEntry
 from bus.keys import generate_key, public_text
 from bus.port import Received
 from controller.deciding import Deciding
-from controller.mailbox import ReportArrived
+from controller.mailbox import NodeJoined, ReportArrived
 from controller.metrics import Metrics
 from controller.store import Store
 from controller.views.nodes import node_headline
@@ -52,8 +52,7 @@ class Site:
     def __init__(self, folder: Path) -> None:
         self.bus = Published()
         self._folder, self.clock, self.ring = folder, Clock(), KeyRing(folder / "keys")
-        key = public_text(generate_key().public_key)
-        self.ring.register("vm1", NodeEntry(public_key=key, token_hash="A" * 48, roles=list(ALL_ROLES)))
+        self.enrol()
         self.store = Store.open(folder / "drumbeat.db")
         self.start()
 
@@ -68,6 +67,10 @@ class Site:
             node_timeout=90,
             ring=KeyRing(self._folder / "keys"),
         )
+
+    def enrol(self) -> None:
+        key = public_text(generate_key().public_key)
+        self.ring.register("vm1", NodeEntry(public_key=key, token_hash="A" * 48, roles=list(ALL_ROLES)))
 
     def hear(self, life: str, seq: int) -> None:
         self.deciding.step([ReportArrived(report("vm1", seq, life=life, taken=Stamp(0, 0)), Received("vm1", b""))])
@@ -165,3 +168,29 @@ def test_a_ring_that_cannot_be_written_does_not_make_the_node_trusted(site: Site
     assert entry is not None
     assert entry.disputed, "written once it can be"
     assert site.headline()[0] == "Disputed"
+
+
+def test_a_new_key_ends_a_dispute_that_could_not_be_written(site: Site) -> None:
+    path = site.ring._nodes / "vm1.json"
+    path.unlink()
+    site.clone()
+    site.enrol()
+    site.deciding.step([NodeJoined("vm1", "anew")])
+    site.hear("original", 1)
+    assert site.headline() == ("Ready", "")
+    assert site.ring.disputed() == {}
+
+
+def test_a_new_key_is_not_disputed_for_what_was_said_with_the_former_one(site: Site) -> None:
+    """Reports that were verified before it joined may lie before the news of it in the mailbox."""
+    site.enrol()
+    site.clone()
+    site.deciding.step([NodeJoined("vm1", "anew")])
+    site.hear("original", 1)
+    assert site.headline() == ("Ready", "")
+    assert site.ring.disputed() == {}
+
+
+def test_a_machine_that_joins_and_has_not_reported_is_no_node_yet(site: Site) -> None:
+    site.deciding.step([NodeJoined("vm9", "as host")])
+    assert "vm9" not in site.deciding.world.nodes.nodes
