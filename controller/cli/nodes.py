@@ -71,6 +71,13 @@ def _desk(directory: Path) -> Iterator[_Desk]:
         raise typer.Exit(FAILED) from error
 
 
+@contextmanager
+def _changing(directory: Path) -> Iterator[_Desk]:
+    """The same, while nobody else changes anything there: neither another command nor the controller."""
+    with _desk(directory) as desk, desk.ring.changing():
+        yield desk
+
+
 def _must_be_owner(directory: Path) -> None:
     """Files of another account would be unreadable for the controller."""
     info = directory.stat()
@@ -109,7 +116,7 @@ def invite(
     An earlier invitation of the node ends. Exit codes: 0 invited; 1 the name is bad, a node of that name has joined, or
     there is no controller's key.
     """
-    with _desk(directory) as desk:
+    with _changing(directory) as desk:
         load_private_key(directory / CONTROLLER_KEY_FILE)
         if desk.ring.entry(name) is not None:
             raise BadKey(f"a node {name} has joined already; 'drumbeat nodes rekey {name}' takes another in its place")
@@ -130,7 +137,7 @@ def rekey(
 
     Exit codes: 0 done; 1 no such node has joined.
     """
-    with _desk(directory) as desk:
+    with _changing(directory) as desk:
         roles = _roles(role or []) or desk.entry(name).roles
         desk.ring.revoke(name)
         desk.write("revoked", name, "to be re-keyed")
@@ -153,7 +160,7 @@ def revoke(name: NodeName, directory: KeysDirectory = DEFAULT_KEYS) -> None:
 
     Exit codes: 0 revoked; 1 no such node has joined.
     """
-    with _desk(directory) as desk:
+    with _changing(directory) as desk:
         desk.entry(name)
         desk.ring.revoke(name)
         withdrawn = desk.invitations.withdraw(name)
@@ -187,7 +194,7 @@ def _lift(
     applies: Callable[[NodeEntry], bool],
     otherwise: str,
 ) -> None:
-    with _desk(directory) as desk:
+    with _changing(directory) as desk:
         if not applies(desk.entry(name)):
             raise BadKey(f"{name} {otherwise}; see 'drumbeat nodes show {name}'")
         lift(desk.ring, name)
