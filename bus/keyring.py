@@ -98,6 +98,14 @@ class KeyRing:
         """The names of all known nodes, sorted."""
         return sorted(path.stem for path in self._nodes.glob("*.json"))
 
+    def version(self) -> tuple[int, int] | None:
+        """Another one whenever an entry was put in place or removed; None if the folder cannot be looked at."""
+        try:
+            info = self._nodes.stat()
+        except OSError:
+            return None
+        return info.st_mtime_ns, info.st_ino
+
     @contextlib.contextmanager
     def changing(self) -> Iterator[None]:
         """Have the folder of keys to oneself, to look and to change what was seen; may be nested.

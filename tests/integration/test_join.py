@@ -29,9 +29,12 @@ def test_a_machine_joins_reports_is_revoked_and_restored(site: Machine) -> None:
     events = json.loads(site.drumbeat("events", "--for", "vm1", "-o", "json"))
     assert [each["verb"] for each in events["items"]] == ["NodeJoined"]
     site.drumbeat("nodes", "revoke", "vm1")
+    site.reaches("vm1", "Revoked")
+    assert "it is revoked" in site.drumbeat("describe", "target", "api@prod")
     eventually(lambda: "revoked" in (site.folder / "vm1/agent.log").read_text())
     before = site.node("vm1")["lastSeen"]
     site.drumbeat("nodes", "restore", "vm1")
+    site.reaches("vm1", "Ready")
     eventually(lambda: site.node("vm1")["lastSeen"] > before)
     shown = site.drumbeat("nodes", "show", "vm1")
     assert [line.split()[3] for line in shown.splitlines()[-4:]] == ["invited", "joined", "revoked", "restored"]

@@ -1,4 +1,4 @@
-"""A disputed node, from the reports that show it to the person who decides; over a real store and a real key ring."""
+"""Disputed and revoked nodes, from what shows it to the person who decides; over a real store and a real key ring."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from bus.keyring import ALL_ROLES, KeyRing, NodeEntry
 from bus.keys import generate_key, public_text
 from bus.port import Received
 from controller.deciding import Deciding
-from controller.mailbox import NodeJoined, ReportArrived
+from controller.mailbox import NodeJoined, ReportArrived, RingChanged
 from controller.metrics import Metrics
 from controller.store import Store
 from controller.views.nodes import node_headline
@@ -194,3 +194,65 @@ def test_a_new_key_is_not_disputed_for_what_was_said_with_the_former_one(site: S
 def test_a_machine_that_joins_and_has_not_reported_is_no_node_yet(site: Site) -> None:
     site.deciding.step([NodeJoined("vm9", "as host")])
     assert "vm9" not in site.deciding.world.nodes.nodes
+
+
+def test_a_revoked_node_counts_no_more_whatever_it_said_last(site: Site) -> None:
+    site.hear("original", 10)
+    assert site.headline() == ("Ready", "")
+    site.ring.revoke("vm1")
+    site.deciding.step([RingChanged(["vm1"])])
+    headline, message = site.headline()
+    assert headline == "Revoked"
+    assert "drumbeat nodes restore vm1" in message
+    site.hear("original", 11)
+    assert site.deciding.world.nodes.get("vm1").silent
+    site.start()
+    assert site.headline()[0] == "Revoked", "a restart does not forget it"
+    site.deciding.step([RingChanged(["vm1"])])
+    assert site.verbs().count("NodeRevoked") == 1
+
+
+def test_a_restored_node_goes_on_from_its_numbers(site: Site) -> None:
+    """It is the same key, so that what was said before is not believed again."""
+    site.hear("original", 10)
+    site.ring.revoke("vm1")
+    site.deciding.step([RingChanged(["vm1"])])
+    site.ring.restore("vm1")
+    site.hear("original", 10)
+    assert site.headline()[0] == "Silent"
+    site.hear("original", 11)
+    assert site.headline() == ("Ready", "")
+    assert site.verbs().count("NodeRestored") == 1
+
+
+def test_nothing_is_asked_of_a_revoked_node(site: Site) -> None:
+    site.ring.revoke("vm1")
+    site.deciding._restamp.add("vm1")
+    site.deciding.step([RingChanged(["vm1"])])
+    assert site.deciding.world.serials["vm1"] == 1
+    assert site.bus.to == []
+
+
+def test_to_trust_a_node_ends_no_revocation(site: Site) -> None:
+    site.clone()
+    site.ring.revoke("vm1")
+    site.ring.trust("vm1")
+    site.deciding.step([RingChanged(["vm1"])])
+    assert site.headline()[0] == "Revoked"
+    site.ring.restore("vm1")
+    site.deciding.step([RingChanged(["vm1"])])
+    site.hear("original", 1)
+    assert site.headline() == ("Ready", "")
+
+
+def test_a_new_key_ends_a_revocation_unless_that_was_revoked_since(site: Site) -> None:
+    site.ring.revoke("vm1")
+    site.deciding.step([RingChanged(["vm1"])])
+    site.enrol()
+    site.deciding.step([NodeJoined("vm1", "anew")])
+    assert site.headline()[0] == "Silent"
+    assert "NodeRestored" not in site.verbs(), "nobody has taken anything back"
+    site.enrol()
+    site.ring.revoke("vm1")
+    site.deciding.step([NodeJoined("vm1", "anew")])
+    assert site.headline()[0] == "Revoked"
