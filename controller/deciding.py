@@ -37,8 +37,8 @@ from reconcilers.writes import (
 )
 
 ACTOR = "drumbeat"
-HIGHEST_TERM = 2**48
-"""No controller was started so often: a node that names such a term must not drive ours to where agents refuse it."""
+HIGHEST = Stamp(2**48, 2**48)
+"""No controller was started, and no node asked, so often: who names such numbers must not drive ours to their end."""
 VALIDITY = timedelta(hours=1)
 """How long a node may start installations and operations under an assignment."""
 _MAX_PASSES = 8
@@ -198,7 +198,8 @@ class Deciding:
             self._repeat(node, now)
         elif (incomplete or expired) and self._may_repeat(node, now):
             self._restamp.add(node)
-        if report.taken.term < HIGHEST_TERM and report.taken > Stamp(self.term, max(ours, report.taken.serial - 1)):
+        believable = report.taken.term < HIGHEST.term and report.taken.serial < HIGHEST.serial
+        if believable and report.taken > Stamp(self.term, max(ours, report.taken.serial - 1)):
             self._ask_again(node, report.taken)
 
     def _joined(self, node: str, message: str, now: datetime) -> None:
