@@ -71,6 +71,13 @@ def _desk(directory: Path) -> Iterator[_Desk]:
         raise typer.Exit(FAILED) from error
 
 
+@contextmanager
+def _changing(directory: Path) -> Iterator[_Desk]:
+    """The same, while nobody else changes anything there: neither another command nor the controller."""
+    with _desk(directory) as desk, desk.ring.changing():
+        yield desk
+
+
 def _who() -> str:
     """The account, and the person behind it where sudo tells."""
     try:
@@ -101,7 +108,7 @@ def invite(
     there is no controller's key.
     """
     roles = _roles(role)
-    with _desk(directory) as desk:
+    with _changing(directory) as desk:
         load_private_key(directory / CONTROLLER_KEY_FILE)
         if desk.ring.entry(name) is not None:
             raise BadKey(f"a node {name} has joined already; 'drumbeat nodes rekey {name}' takes another in its place")
@@ -121,7 +128,7 @@ def rekey(
     Exit codes: 0 done; 1 no such node has joined.
     """
     others = _roles(role or [])
-    with _desk(directory) as desk:
+    with _changing(directory) as desk:
         entry = desk.entry(name)
         desk.ring.revoke(name)
         desk.write("revoked", name, "to be re-keyed")
@@ -146,7 +153,7 @@ def revoke(name: NodeName, directory: KeysDirectory = DEFAULT_KEYS) -> None:
 
     Exit codes: 0 revoked, or its invitation is withdrawn; 1 no such node has joined or is invited.
     """
-    with _desk(directory) as desk:
+    with _changing(directory) as desk:
         withdrawn = desk.invitations.withdraw(name)
         if withdrawn and desk.ring.entry(name) is None:
             desk.write("withdrawn", name, "its invitation; it has not joined")
@@ -185,7 +192,7 @@ def _lift(
     applies: Callable[[NodeEntry], bool],
     otherwise: str,
 ) -> None:
-    with _desk(directory) as desk:
+    with _changing(directory) as desk:
         if not applies(desk.entry(name)):
             raise BadKey(f"{name} {otherwise}; see 'drumbeat nodes show {name}'")
         lift(desk.ring, name)

@@ -172,3 +172,19 @@ def test_another_account_would_leave_files_that_the_controller_cannot_read(
     assert done.exit_code == 1
     assert "runuser -u" in done.stderr
     assert Invitations(keys).all() == {}
+
+
+@pytest.mark.parametrize(
+    "words", [["invite", "web-02", "--role", "host"], ["rekey", "web-01"], ["revoke", "web-01"], ["restore", "web-01"]]
+)
+def test_a_command_changes_nothing_while_somebody_else_does(
+    keys: Path, monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    monkeypatch.setattr("bus.keyring._PATIENCE", 0.05)
+    with joined(keys, revoked=words[0] == "restore").changing():
+        done = run(keys, *words)
+        assert done.exit_code == 1
+        assert "another process has it locked" in done.stderr
+        assert run(keys, "list").exit_code == 0, "to look is no change"
+    assert deeds(keys, words[1]) == []
+    assert run(keys, *words).exit_code == 0

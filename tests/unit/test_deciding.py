@@ -166,8 +166,10 @@ def test_a_higher_term_that_is_another_controllers_is_no_lost_store(decided: Dec
         decided.deciding.step([])
 
 
-def test_no_node_drives_the_term_to_where_agents_refuse_it(decided: Decided) -> None:
-    heard = report("vm1", 1, taken=Stamp(2**53 - 1, 1))
-    for _ in range(2):
-        decided.deciding.step([ReportArrived(heard, Received("vm1", b""))])
+@pytest.mark.parametrize("taken", [Stamp(2**53 - 1, 1), Stamp(1, 2**53 - 1), Stamp(2, 2**53 - 1)])
+def test_no_node_drives_the_numbers_to_where_agents_refuse_them(decided: Decided, taken: Stamp) -> None:
+    for seq in (1, 2):
+        decided.deciding.step([ReportArrived(report("vm1", seq, taken=taken), Received("vm1", b""))])
+    decided.deciding.step([])
     assert decided.deciding.term == 1
+    assert decided.deciding.world.serials.get("vm1", 0) <= 1
