@@ -1,5 +1,6 @@
 """Artifacts come over real HTTP: whole and verified, or not at all, and the error says what to do."""
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import pytest
 
 from agent.drivers.contracts import Retry, Terminal
 from agent.drivers.services.archive import Config, Driver
+from agent.drivers.services.archive.unpack import unpack
 from bus.clock import SystemClock
 from crds.release import Release
 from tests.support.artifacts import release_of, serving, tar_gz, zip_file
@@ -128,6 +130,26 @@ def test_an_installation_cut_short_is_done_again(tmp_path: Path) -> None:
     folder = driver(tmp_path).install(TARGET, release)
     assert not half.exists()
     assert (folder / "run").read_text() == "#!/bin/sh\n"
+
+
+def test_two_jobs_of_one_target_do_not_disturb_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One is unpacking when another one comes, which sweeps away what is unfinished."""
+    one = published(tmp_path, (tmp_path / "api.tar.gz").as_uri())
+    two = release_of(tmp_path / "api.tar.gz", ["./run"], "2")
+    shared, others = driver(tmp_path), list[threading.Thread]()
+
+    def interrupted(*said: Any) -> None:
+        unpack(*said)
+        if not others:
+            others.append(threading.Thread(target=shared.fetch, args=[TARGET, two]))
+            others[0].start()
+            others[0].join(0.5)  # it cannot end: it waits for us
+
+    monkeypatch.setattr("agent.drivers.services.archive.driver.unpack", interrupted)
+    folder = shared.install(TARGET, one)
+    others[0].join(20.0)
+    for whole in (folder, shared.installed(TARGET, two.digest)):
+        assert whole and (whole / "run").read_text() == "#!/bin/sh\n"
 
 
 def test_a_full_disk_is_tried_again_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -228,6 +228,13 @@ def test_says_that_a_truncated_archive_is_damaged(tmp_path: Path) -> None:
         unpacked(tmp_path, archive)
 
 
+def test_a_folder_that_somebody_took_away_is_not_made_anew(tmp_path: Path) -> None:
+    archive = tar(tmp_path, plain("lib/deep/a"))
+    with pytest.raises(FileNotFoundError):
+        unpack(archive, tmp_path / "gone", Limits())
+    assert not (tmp_path / "gone").exists()
+
+
 def test_refuses_an_encrypted_zip(tmp_path: Path) -> None:
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as packed:

@@ -73,7 +73,7 @@ class _Writer:
         self._packed = max(1, packed)
         self._names = Names()
         self._entries = 0
-        self._folders: set[PurePosixPath] = set()
+        self._folders = {PurePosixPath(".")}
 
     def count_entry(self) -> None:
         self._entries += 1
@@ -117,7 +117,7 @@ class _Writer:
 
     def finish(self) -> None:
         """Put the folders' entries on disk."""
-        for folder in sorted(self._folders | {PurePosixPath(".")}):
+        for folder in sorted(self._folders):
             sync_folder(self._folder / folder)
 
     def _place(self, path: PurePosixPath) -> Path:
@@ -125,9 +125,14 @@ class _Writer:
         return self._folder / path
 
     def _make(self, path: PurePosixPath) -> None:
-        if path not in self._folders:
-            (self._folder / path).mkdir(parents=True, exist_ok=True)
-            self._folders.update((path, *path.parents))
+        """Level by level, so that a folder that somebody took away is missed and not made anew without its files."""
+        missing = []
+        while path not in self._folders:
+            missing.append(path)
+            path = path.parent
+        for folder in reversed(missing):
+            (self._folder / folder).mkdir(exist_ok=True)
+            self._folders.add(folder)
 
 
 class _Metered:
