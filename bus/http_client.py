@@ -4,6 +4,7 @@ import socket
 import ssl
 import threading
 import weakref
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -13,6 +14,8 @@ import urllib3
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager, ProxyManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError
+
+from bus.in_time import Deadline, answers_by
 
 FAILURES = (HTTPError, OSError)
 """What a request raises that got no answer."""
@@ -62,6 +65,7 @@ class Client:
         self._url = url
         self._files = ca, certificate, key
         self._sockets = sockets or Sockets()
+        self._deadline = Deadline(0.0)
 
     @cached_property
     def _pools(self) -> PoolManager:
@@ -69,16 +73,26 @@ class Client:
         if self._url.startswith("https:"):
             said["ssl_context"] = _trust(*self._files)
         pools = _through_proxy(self._url, said)
-        pools.pool_classes_by_scheme = _pool_classes(self._sockets)
+        pools.pool_classes_by_scheme = _pool_classes(self._sockets, self._left)
         return pools
 
     def request(
-        self, method: str, url: str, headers: dict[str, str], timeout: urllib3.Timeout, body: bytes | None = None
+        self,
+        method: str,
+        url: str,
+        headers: dict[str, str],
+        timeout: urllib3.Timeout,
+        body: bytes | None = None,
+        *,
+        deadline: Deadline,
     ) -> urllib3.BaseHTTPResponse:
-        """Send it; the answer's body is still to be read.
+        """Send it; the answer's body is still to be read, by the deadline.
+
+        ``timeout`` is for the connection, and for the next bytes of the answer; ``deadline`` for its last.
 
         Raises HTTPError where no answer comes, OSError where the files cannot be used, and ValueError for no URL.
         """
+        self._deadline = deadline
         return self._pools.urlopen(
             method,
             url,
@@ -89,6 +103,9 @@ class Client:
             preload_content=False,
             decode_content=False,
         )
+
+    def _left(self) -> float:
+        return self._deadline.left()
 
     def close(self) -> None:
         """End the connection."""
@@ -123,13 +140,17 @@ def _through_proxy(url: str, said: dict[str, Any]) -> PoolManager:
     return ProxyManager(plain, 1, proxy_headers=urllib3.make_headers(proxy_basic_auth=account), **said)
 
 
-def _pool_classes(sockets: Sockets) -> dict[str, type[HTTPConnectionPool]]:
+def _pool_classes(sockets: Sockets, left: Callable[[], float]) -> dict[str, type[HTTPConnectionPool]]:
     class Plain(HTTPConnection):
+        response_class = answers_by(left)
+
         def connect(self) -> None:
             super().connect()
             sockets.add(self.sock)
 
     class Tls(HTTPSConnection):
+        response_class = answers_by(left)
+
         def connect(self) -> None:
             super().connect()
             sockets.add(self.sock)
