@@ -13,6 +13,7 @@ from agent.drivers.services.archive.unpack import unpack
 from bus.clock import SystemClock
 from crds.release import Release
 from tests.support.artifacts import release_of, serving, tar_gz, zip_file
+from tests.support.waiting import eventually
 
 TARGET = "api@prod"
 
@@ -150,6 +151,38 @@ def test_two_jobs_of_one_target_do_not_disturb_each_other(tmp_path: Path, monkey
     others[0].join(20.0)
     for whole in (folder, shared.installed(TARGET, two.digest)):
         assert whole and (whole / "run").read_text() == "#!/bin/sh\n"
+
+
+def test_a_download_that_ended_with_its_agent_leaves_nothing(tmp_path: Path) -> None:
+    release = published(tmp_path, (tmp_path / "api.tar.gz").as_uri())
+    part = tmp_path / "state/artifacts" / TARGET / f".{'0' * 64}.tar.gz.140.part"
+    part.parent.mkdir(parents=True)
+    part.write_bytes(b"half")
+    driver(tmp_path).fetch(TARGET, release)
+    assert [path.name for path in part.parent.iterdir()] == [f"{release.sha256}.tar.gz"]
+
+
+def test_a_download_under_way_is_left_alone(tmp_path: Path) -> None:
+    one = published(tmp_path, (tmp_path / "api.tar.gz").as_uri())
+    with serving(tmp_path) as server:
+        path = tmp_path / "two.tar.gz"
+        tar_gz({"run": "2"}, path)
+        two = release_of(path, ["./run"], url=server.url("two.tar.gz"))
+        shared = driver(tmp_path)
+
+        def interrupted(handler: Any) -> None:
+            content = path.read_bytes()
+            handler.send_response(200)
+            handler.send_header("Content-Length", str(len(content)))
+            handler.end_headers()
+            handler.wfile.write(content[:10])
+            eventually(lambda: any((tmp_path / "state").rglob("*.part")))
+            shared.install(TARGET, one)
+            handler.wfile.write(content[10:])
+
+        server.answers.append(interrupted)
+        assert (shared.install(TARGET, two) / "run").read_text() == "2"
+    assert shared.installed(TARGET, one.digest)
 
 
 def test_a_full_disk_is_tried_again_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -42,6 +42,8 @@ class Driver:
         self._clock = clock
         self._stores = stores or Stores()
         self._locks: dict[str, Lock] = {}
+        self._swept: set[str] = set()
+        """Targets among whose artifacts nothing is left of downloads that ended with an agent before this one."""
 
     def fetch(self, target: str, release: Release) -> None:
         self.install(target, release)  # a folder beside the others disturbs nothing that runs
@@ -109,6 +111,7 @@ class Driver:
         if suffix is None:
             raise Terminal(f"{path} is not an archive that can be unpacked: its name must end in {', '.join(SUFFIXES)}")
         place = self._folder / "artifacts" / target / f"{sha256}{suffix}"
+        self._sweep_downloads(target, place.parent)
         fetch(release.url, sha256, place, self._config, self._clock, self._stores)
         return place
 
@@ -125,6 +128,20 @@ class Driver:
         """Delete what an interrupted installation left."""
         for unfinished in releases.glob(".*"):
             _delete(unfinished)
+
+    def _sweep_downloads(self, target: str, artifacts: Path) -> None:
+        """Before the first of this agent alone: another thread may be at a later one, and deletes what it leaves."""
+        if target in self._swept:
+            return
+        with self._alone(target):
+            if target in self._swept:
+                return
+            try:
+                for unfinished in artifacts.glob(".*.part"):
+                    unfinished.unlink(missing_ok=True)
+            except OSError as error:
+                raise Retry(disk_text(error, artifacts)) from error
+            self._swept.add(target)
 
     @contextmanager
     def _beside(self, place: Path) -> Iterator[Path]:
