@@ -17,7 +17,7 @@ from agent.drivers.services.archive.limits import Limits
 from agent.drivers.services.archive.stores import Access, Stores, origin
 from agent.files import sync_folder
 from bus.clock import Clock
-from bus.http_client import Client
+from bus.http_client import Client, UnusableProxy
 from bus.in_time import Deadline
 
 _CHUNK = 256 * 1024
@@ -129,6 +129,8 @@ def _why(error: http.HTTPError) -> str:
         return "no answer in time"
     if isinstance(error, http.SSLError):
         return "its certificate is not trusted, or ours is not; see 'artifacts' in the agent's settings"
+    if isinstance(error, UnusableProxy):
+        return str(error)
     return type(error).__name__  # its own text has the whole URL
 
 
