@@ -69,13 +69,46 @@ def test_refusals_are_final_only_if_they_are_the_releases_fault(
         driver(tmp_path).fetch(TARGET, release)
 
 
-def test_a_download_that_breaks_off_is_tried_again(tmp_path: Path) -> None:
+def cut_off_between_chunks(handler: Any) -> None:
+    handler.protocol_version = "HTTP/1.1"
+    handler.send_response(200)
+    handler.send_header("Transfer-Encoding", "chunked")
+    handler.end_headers()
+    handler.wfile.write(b"5\r\nxxxxx\r\n")
+    handler.close_connection = True
+
+
+@pytest.mark.parametrize("answer", [cut_off, cut_off_between_chunks])
+def test_a_download_that_breaks_off_is_tried_again(tmp_path: Path, answer: Callable[[Any], None]) -> None:
     with serving(tmp_path) as server:
         release = published(tmp_path, server.url("api.tar.gz"))
-        server.answers.append(cut_off)
+        server.answers.append(answer)
         with pytest.raises(Retry):
             driver(tmp_path).fetch(TARGET, release)
         assert left(tmp_path) == []
+
+
+def without_length(content: bytes) -> Callable[[Any], None]:
+    """An answer that ends where the connection does."""
+
+    def answer(handler: Any) -> None:
+        handler.send_response(200)
+        handler.end_headers()
+        handler.wfile.write(content)
+
+    return answer
+
+
+def test_a_download_of_no_known_length_that_is_wrong_may_have_broken_off(tmp_path: Path) -> None:
+    with serving(tmp_path) as server:
+        release = published(tmp_path, server.url("api.tar.gz"))
+        whole = (tmp_path / "api.tar.gz").read_bytes()
+        server.answers += [without_length(whole[:50]), without_length(whole)]
+        with pytest.raises(Retry, match="broken off; if this lasts, the artifact was replaced"):
+            driver(tmp_path).fetch(TARGET, release)
+        assert left(tmp_path) == []
+        driver(tmp_path).fetch(TARGET, release)
+        assert server.answers == []
 
 
 def test_another_content_than_agreed_is_refused(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from threading import get_ident
+from typing import NamedTuple
 from urllib.parse import urljoin, urlsplit, urlunsplit
 from urllib.request import url2pathname
 
@@ -39,13 +40,10 @@ def fetch(url: str, sha256: str, place: Path, limits: Limits, clock: Clock, stor
     deadline = Deadline(limits.fetch_timeout, clock.monotonic)
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        with _chunks(url, stores, deadline) as chunks:
-            found = _save(chunks, partial, limits, deadline)
+        with _content(url, stores, deadline) as content:
+            found = _save(content.chunks, partial, limits, deadline)
         if found != sha256:
-            raise Terminal(
-                f"{shown(url)} has sha256 {found}, the version file says {sha256}: the artifact was replaced or the "
-                "version file is wrong. Publish it under a new version, or mend the checksum"
-            )
+            raise _another(url, found, sha256, content.bounded)
         partial.replace(place)
         sync_folder(place.parent)
     except TimeoutError:
@@ -73,6 +71,22 @@ def disk_text(error: OSError, folder: Path) -> str:
     return f"cannot write in {folder}: {error.strerror or error}; free some space or mend the disk, it is tried again"
 
 
+class _Content(NamedTuple):
+    chunks: Iterator[bytes]
+    bounded: bool
+    """It was said beforehand where it ends, so that it cannot break off without an error."""
+
+
+def _another(url: str, found: str, sha256: str, bounded: bool) -> Retry | Terminal:
+    text = f"{shown(url)} has sha256 {found}, the version file says {sha256}: "
+    wrong = (
+        "the artifact was replaced or the version file is wrong. Publish it under a new version, or mend the checksum"
+    )
+    if bounded:
+        return Terminal(f"{text}{wrong}")
+    return Retry(f"{text}the server does not say how long it is, so it may have broken off; if this lasts, {wrong}")
+
+
 def _save(chunks: Iterator[bytes], partial: Path, limits: Limits, deadline: Deadline) -> str:
     digest, size = hashlib.sha256(), 0
     with partial.open("wb") as file:
@@ -91,32 +105,33 @@ def _save(chunks: Iterator[bytes], partial: Path, limits: Limits, deadline: Dead
 
 
 @contextmanager
-def _chunks(url: str, stores: Stores, deadline: Deadline) -> Iterator[Iterator[bytes]]:
+def _content(url: str, stores: Stores, deadline: Deadline) -> Iterator[_Content]:
     if urlsplit(url).scheme == "file":
-        with _file_chunks(url) as chunks:
-            yield chunks
+        with _of_file(url) as content:
+            yield content
     else:
-        with _http_chunks(url, stores, deadline) as chunks:
-            yield chunks
+        with _of_http(url, stores, deadline) as content:
+            yield content
 
 
 @contextmanager
-def _file_chunks(url: str) -> Iterator[Iterator[bytes]]:
+def _of_file(url: str) -> Iterator[_Content]:
     try:
         file = Path(url2pathname(urlsplit(url).path)).open("rb")  # noqa: SIM115  closed below
     except OSError as error:
         raise Retry(f"cannot open {shown(url)}: {error.strerror}") from error
     with file:
-        yield iter(lambda: file.read(_CHUNK), b"")
+        yield _Content(iter(lambda: file.read(_CHUNK), b""), bounded=True)
 
 
 @contextmanager
-def _http_chunks(url: str, stores: Stores, deadline: Deadline) -> Iterator[Iterator[bytes]]:
+def _of_http(url: str, stores: Stores, deadline: Deadline) -> Iterator[_Content]:
     try:
         with _answer(url, stores, deadline) as answer:
             if answer.status != 200:
                 raise _refused(shown(url), answer.status)
-            yield iter(lambda: answer.read1(_CHUNK, decode_content=False), b"")
+            bounded = "Content-Length" in answer.headers or "Transfer-Encoding" in answer.headers
+            yield _Content(iter(lambda: answer.read1(_CHUNK, decode_content=False), b""), bounded)
     except ValueError:  # the library's own for what is no URL, or no host, or no port
         raise Terminal(f"{shown(url)} is not an address that can be fetched, or leads to one") from None
     except http.HTTPError as error:
