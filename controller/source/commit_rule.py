@@ -3,25 +3,54 @@
 The keys lie beside the controller's own and not in the repository: whoever may push there could change a rule in it.
 """
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
-from controller.source.commit_signatures import NotSigned, Signer, signer_of
+import structlog
+
+from controller.source.commit_signatures import Form, NotSigned, Signer, signer_of
 from controller.source.mirror import Mirror
 
 FOLDER = "commit-signers"
-"""In the keys directory: NAME.pub for SSH keys, NAME.asc for OpenPGP keys. Without one, no commit need be signed."""
+"""In the keys directory: NAME.pub for SSH keys, NAME.asc for OpenPGP keys. Without it, no commit need be signed."""
+
+_FORMS: dict[str, Form] = {".pub": "ssh", ".asc": "pgp"}
 
 
 class NotAdmitted(Exception):
     """A commit may not be put in force; the text says why."""
 
 
+class _Unusable(Exception):
+    """The keys cannot be taken at their word; nothing is admitted until they can be."""
+
+
 class CommitRule:
-    """The keys are read for each commit, so that adding one or taking one away needs no restart."""
+    """The keys are read for each commit, so that adding one or taking one away needs no restart.
+
+    Only where the folder is not there no commit need be signed. Whatever else keeps keys from being read, or from being
+    taken for keys, admits nothing: whoever put them there believes that they count.
+    """
 
     def __init__(self, keys_directory: Path) -> None:
         self._folder = keys_directory / FOLDER
+        self._told: list[str] | str | None = None
+        self._log = structlog.get_logger("controller.source")
+
+    def look(self) -> None:
+        """Log whose signatures count, if that has changed; never raises."""
+        try:
+            names = [f"{signer.name} ({signer.form})" for signer in self._signers() or []]
+        except _Unusable as error:
+            if self._told != str(error):
+                self._log.error("source.signers", error=str(error))
+            self._told = str(error)
+            return
+        if self._told != names:
+            tell = self._log.warning if self._told and not names else self._log.info
+            tell("source.signers", signers=names, folder=str(self._folder))
+        self._told = names
 
     def admit(self, mirror: Mirror, revision: str, in_force: Callable[[], str | None]) -> str:
         """Whose key signed a fetched commit; empty while none need sign. Raises NotAdmitted and SourceError.
@@ -32,13 +61,13 @@ class CommitRule:
         """
         try:
             signers = self._signers()
-            if not signers:
+            if signers is None:
                 return ""
             signer = signer_of(mirror.raw_commit(revision), signers)
-        except NotSigned as error:
+        except (NotSigned, _Unusable) as error:
             raise NotAdmitted(f"commit {revision[:12]} is refused: {error}") from error
         except OSError as error:
-            words = f"a key in {self._folder} cannot be read: {error.strerror}"
+            words = f"whether it is signed cannot be found out: {error.strerror}"
             raise NotAdmitted(f"commit {revision[:12]} is refused: {words}") from error
         before = in_force()
         if before is None or mirror.follows(before, revision):
@@ -48,12 +77,42 @@ class CommitRule:
             "may not be played again. To go back, commit the revert on top (git revert), and sign it"
         )
 
-    def _signers(self) -> list[Signer]:
-        paths = sorted([*self._folder.glob("*.pub"), *self._folder.glob("*.asc")])
-        signers = [Signer(path.stem, path.read_text(encoding="utf-8", errors="replace").strip()) for path in paths]
-        for path, signer in zip(paths, signers, strict=True):
-            if signer.form != ("pgp" if path.suffix == ".asc" else "ssh"):
-                raise NotSigned(
-                    f"{path} holds no key of the kind that its name says; .pub is for SSH, .asc for OpenPGP"
-                )
-        return signers
+    def _signers(self) -> list[Signer] | None:
+        """Whose signatures count; None where the folder is not there. Raises _Unusable."""
+        paths = self._paths()
+        if paths is None:
+            return None
+        if not paths:
+            raise _Unusable(f"{self._folder} holds no key; put one there, or remove the folder if nobody need sign")
+        return [_read(path) for path in paths]
+
+    def _paths(self) -> list[Path] | None:
+        # Not glob, which passes over what it may not list.
+        try:
+            with os.scandir(self._folder) as entries:
+                return sorted(Path(entry.path) for entry in entries)
+        except FileNotFoundError as error:
+            # A link is there though it leads nowhere, and the folder around is there always.
+            away = self._folder if os.path.lexists(self._folder) else self._folder.parent
+            if away == self._folder or not away.is_dir():
+                raise _Unusable(f"{away} cannot be read: {error.strerror}") from error
+            return None
+        except OSError as error:
+            raise _Unusable(f"{self._folder} cannot be read: {error.strerror}") from error
+
+
+def _read(path: Path) -> Signer:
+    form = _FORMS.get(path.suffix)
+    if form is None or path.name.startswith("."):
+        raise _Unusable(
+            f"{path} is neither NAME.pub, for an SSH key, nor NAME.asc, for an OpenPGP key; rename it, or remove it"
+        )
+    try:
+        if not path.is_file():
+            raise _Unusable(f"{path} is no file; remove it, or put the key in its place")
+        signer = Signer(path.stem, path.read_text(encoding="utf-8", errors="replace").strip())
+    except OSError as error:
+        raise _Unusable(f"{path} cannot be read: {error.strerror}") from error
+    if signer.form != form:
+        raise _Unusable(f"{path} holds no key of the kind that its name says; .pub is for SSH, .asc for OpenPGP")
+    return signer

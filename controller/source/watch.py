@@ -51,6 +51,7 @@ class SourceWatcher:
 
     def step(self) -> float:
         """Look once; seconds to wait before the next look. Never raises for what git, network or files do."""
+        self._rule.look()
         try:
             last = self._read.revision if self._read else None
             fetched = self._mirror.fetch(last)

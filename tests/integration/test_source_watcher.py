@@ -29,7 +29,9 @@ class Following:
         self.first = commit_all(self.origin, "Begin")
         self.handed: Handed = queue.SimpleQueue()
         mirror = Mirror(str(self.origin), "main", ".", folder / "mirror.git")
-        rule = CommitRule(folder / "keys")
+        self.keys = folder / "keys"
+        self.keys.mkdir()
+        rule = CommitRule(self.keys)
         self.in_force: str | None = None
         self.watcher = SourceWatcher(mirror, INTERVAL, self.handed.put, Random(1), lambda: self.in_force, rule)
         self.again = SourceWatcher(mirror, INTERVAL, self.handed.put, Random(1), lambda: self.in_force, rule)
