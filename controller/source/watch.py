@@ -38,7 +38,8 @@ class SourceWatcher:
     ) -> None:
         """``poll_interval`` in seconds; ``hand_over`` gets each new revision once, and every failure.
 
-        ``in_force`` names the revision that was in force before this start.
+        ``in_force`` names the revision that was in force before this start; None where there was none. It raises
+        SourceError as long as nobody knows.
         """
         self._mirror, self._interval, self._hand_over, self._random = mirror, poll_interval, hand_over, random
         self._in_force, self._rule = in_force, rule
@@ -61,10 +62,7 @@ class SourceWatcher:
                 # Says that the source can be read again.
                 self._hand_over(self._read)
         except SourceError as error:
-            self._failures += 1
-            self._resume()
-            self._hand_over(SourceFailed(str(error)))
-            return self._retry_in()
+            return self._failed(error)
         self._failures = 0
         return self._interval * self._random.uniform(0.9, 1.1)
 
@@ -96,8 +94,20 @@ class SourceWatcher:
         self._read = read
         self._hand_over(read)
 
+    def _failed(self, error: SourceError) -> float:
+        self._failures += 1
+        try:
+            self._resume()
+        except SourceError as another:
+            self._log.warning("source.not_resumed", error=str(another))
+        self._hand_over(SourceFailed(str(error)))
+        return self._retry_in()
+
     def _resume(self) -> None:
-        """After a start: what was in force stays so while the newest is refused or cannot be had."""
+        """After a start: what was in force stays so while the newest is refused or cannot be had.
+
+        Raises SourceError as long as nobody knows what was in force.
+        """
         before = None if self._good else self._in_force()
         if before is None:
             return

@@ -1,19 +1,24 @@
 """Following a repository: what is handed over, and how soon."""
 
 import queue
+import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from random import Random
 
 import pytest
 
 from controller.mailbox import RevisionRead, SourceFailed
-from controller.source.commit_rule import CommitRule
-from controller.source.mirror import Mirror
+from controller.source.commit_rule import FOLDER, CommitRule
+from controller.source.in_force import revision_in_force
+from controller.source.mirror import Mirror, SourceError
 from controller.source.watch import SourceWatcher
+from tests.support.controller import PretendController
 from tests.support.git import commit_all, git, repository
+from tests.support.pretend import Pretence
 from tests.support.state_files import spoiled, write
 
 Handed = queue.SimpleQueue[RevisionRead | SourceFailed]
@@ -28,19 +33,40 @@ class Following:
         self.origin = write(repository(folder / "origin"))
         self.first = commit_all(self.origin, "Begin")
         self.handed: Handed = queue.SimpleQueue()
-        mirror = Mirror(str(self.origin), "main", ".", folder / "mirror.git")
-        self.keys = folder / "keys"
+        self.folder, self.keys = folder, folder / "keys"
         self.keys.mkdir()
-        rule = CommitRule(self.keys)
         self.in_force: str | None = None
-        self.watcher = SourceWatcher(mirror, INTERVAL, self.handed.put, Random(1), lambda: self.in_force, rule)
-        self.again = SourceWatcher(mirror, INTERVAL, self.handed.put, Random(1), lambda: self.in_force, rule)
+        self.watcher = self.watching(lambda: self.in_force)
+        self.again = self.watching(lambda: self.in_force)
         """Another life of the watcher, with the mirror of the one before."""
+
+    def watching(self, in_force: Callable[[], str | None]) -> SourceWatcher:
+        mirror = Mirror(str(self.origin), "main", ".", self.folder / "mirror.git")
+        return SourceWatcher(mirror, INTERVAL, self.handed.put, Random(1), in_force, CommitRule(self.keys))
+
+    def pin(self, name: str) -> Path:
+        """The private key of somebody whose signature counts."""
+        key = self.folder / name
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", key], check=True)
+        (self.keys / FOLDER).mkdir(exist_ok=True)
+        (self.keys / FOLDER / f"{name}.pub").write_text(Path(f"{key}.pub").read_text())
+        return key
+
+    def sign(self, key: Path) -> str:
+        """A commit that is signed with the key; its id."""
+        signing = ("-c", "gpg.format=ssh", "-c", f"user.signingKey={key}")
+        git(self.origin, *signing, "commit", "--quiet", "--allow-empty", "-S", "--message", "Signed")
+        return git(self.origin, "rev-parse", "HEAD")
 
     def next(self) -> RevisionRead:
         found = self.handed.get(timeout=20)
         assert isinstance(found, RevisionRead), found
         return found
+
+    def failure(self) -> str:
+        found = self.handed.get(timeout=20)
+        assert isinstance(found, SourceFailed), found
+        return found.message
 
 
 @pytest.fixture
@@ -113,6 +139,68 @@ def test_what_was_in_force_stays_so_after_a_restart_while_the_repository_is_away
     assert following.next().resumed
     assert all(isinstance(following.handed.get(timeout=1), SourceFailed) for _ in range(2))
     assert following.handed.empty()
+
+
+def deciding(folder: Path) -> PretendController:
+    """A deciding thread, which answers once it is entered."""
+    return PretendController(folder, 1, Pretence(), 3600.0)
+
+
+def test_no_old_commit_is_played_again_while_the_store_is_slow_after_a_restart(following: Following) -> None:
+    """No answer does not mean that nothing was in force."""
+    ann = following.pin("ann")
+    old, new = following.sign(ann), following.sign(ann)
+    following.watcher.step()
+    with deciding(following.folder) as before:
+        before.mailbox.put(following.next())
+        assert before.ask(lambda asked: asked.revision.id) == new
+    git(following.origin, "update-ref", "refs/heads/main", old)
+    after = deciding(following.folder)
+    again = following.watching(partial(revision_in_force, after.mailbox, 0.05))
+    again.step()
+
+    assert "not known yet which revision was in force" in following.failure()
+    assert following.handed.empty()
+    with after:
+        following.watching(partial(revision_in_force, after.mailbox, 20)).step()
+    resumed, newest = following.next(), following.next()
+    assert (resumed.revision, resumed.resumed) == (new, True)
+    assert (newest.revision, newest.state) == (old, None)
+    assert f"does not follow {new[:12]}" in newest.problems[0]
+
+
+def test_what_was_in_force_is_resumed_once_the_store_answers(following: Following) -> None:
+    """Whatever keeps the newest commit from being put in force."""
+    following.watcher.step()
+    in_force = following.next().revision
+    write(following.origin, spoiled("versions/prod/api.yaml", '"1.0.0"', "1.10"))
+    refused = commit_all(following.origin)
+    answers = iter([SourceError("slow"), SourceError("slow"), in_force])
+
+    def asked() -> str:
+        answer = next(answers)
+        if isinstance(answer, SourceError):
+            raise answer
+        return answer
+
+    again = following.watching(asked)
+    again.step()
+    again.step()
+
+    assert following.failure() == "slow"
+    assert [(each.revision, each.resumed) for each in (following.next(), following.next())] == [
+        (in_force, True),
+        (refused, False),
+    ]
+
+
+def test_where_nothing_was_in_force_any_signed_commit_may_be(following: Following) -> None:
+    revision = following.sign(following.pin("ann"))
+    with deciding(following.folder) as first:
+        following.watching(partial(revision_in_force, first.mailbox, 20)).step()
+
+    read = following.next()
+    assert (read.revision, read.signer, read.state is not None) == (revision, "ann", True)
 
 
 def test_warnings_come_with_their_target(following: Following) -> None:
