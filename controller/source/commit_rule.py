@@ -10,7 +10,7 @@ from pathlib import Path
 import structlog
 
 from controller.source.commit_signatures import Form, NotSigned, Signer, signer_of
-from controller.source.mirror import Mirror
+from controller.source.mirror import Mirror, SourceError
 
 FOLDER = "commit-signers"
 """In the keys directory: NAME.pub for SSH keys, NAME.asc for OpenPGP keys. Without it, no commit need be signed."""
@@ -19,7 +19,7 @@ _FORMS: dict[str, Form] = {".pub": "ssh", ".asc": "pgp"}
 
 
 class NotAdmitted(Exception):
-    """A commit may not be put in force; the text says why."""
+    """A commit may not be put in force, by the keys that are there now; the text says why."""
 
 
 class _Unusable(Exception):
@@ -67,8 +67,8 @@ class CommitRule:
         except (NotSigned, _Unusable) as error:
             raise NotAdmitted(f"commit {revision[:12]} is refused: {error}") from error
         except OSError as error:
-            words = f"whether it is signed cannot be found out: {error.strerror}"
-            raise NotAdmitted(f"commit {revision[:12]} is refused: {words}") from error
+            why = error.strerror or error
+            raise SourceError(f"whether commit {revision[:12]} is signed cannot be found out now: {why}") from error
         before = in_force()
         if before is None or mirror.follows(before, revision):
             return signer.name

@@ -58,9 +58,8 @@ class SourceWatcher:
             fetched = self._mirror.fetch(last)
             if fetched.revision != last:
                 self._take(self._revision(fetched))
-            elif self._failures and self._read:
-                # Says that the source can be read again.
-                self._hand_over(self._read)
+            elif self._read:
+                self._look_again(self._read)
         except SourceError as error:
             return self._failed(error)
         self._failures = 0
@@ -93,6 +92,15 @@ class SourceWatcher:
             self._good = read.revision
         self._read = read
         self._hand_over(read)
+
+    def _look_again(self, before: RevisionRead) -> None:
+        """The branch has not moved; but what the rule has refused it may admit now."""
+        read = before if before.admitted else self._revision(Fetched(before.revision, before.forced))
+        if read != before:
+            self._take(read)
+        elif self._failures:
+            # Says that the source can be read again.
+            self._hand_over(before)
 
     def _failed(self, error: SourceError) -> float:
         self._failures += 1
@@ -129,7 +137,9 @@ class SourceWatcher:
         try:
             signer = self._rule.admit(self._mirror, fetched.revision, lambda: self._good or self._in_force())
         except NotAdmitted as refusal:
-            return RevisionRead(fetched.revision, None, [str(refusal)], targets_warned={}, forced=fetched.forced)
+            return RevisionRead(
+                fetched.revision, None, [str(refusal)], targets_warned={}, admitted=False, forced=fetched.forced
+            )
         return replace(self._read_revision(fetched), signer=signer)
 
     def _read_revision(self, fetched: Fetched) -> RevisionRead:

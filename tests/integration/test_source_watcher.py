@@ -1,5 +1,6 @@
 """Following a repository: what is handed over, and how soon."""
 
+import os
 import queue
 import subprocess
 import threading
@@ -8,10 +9,12 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from random import Random
+from tempfile import TemporaryDirectory
 
 import pytest
 
 from controller.mailbox import RevisionRead, SourceFailed
+from controller.source import commit_signatures
 from controller.source.commit_rule import FOLDER, CommitRule
 from controller.source.in_force import revision_in_force
 from controller.source.mirror import Mirror, SourceError
@@ -201,6 +204,98 @@ def test_where_nothing_was_in_force_any_signed_commit_may_be(following: Followin
 
     read = following.next()
     assert (read.revision, read.signer, read.state is not None) == (revision, "ann", True)
+
+
+def test_a_commit_that_was_refused_is_put_in_force_once_its_signer_is_pinned(following: Following) -> None:
+    following.pin("ann")
+    bob = following.pin("bob")
+    pinned = following.keys / FOLDER / "bob.pub"
+    pinned.rename(following.keys / "bob.pub")
+    revision = following.sign(bob)
+    following.watcher.step()
+    following.watcher.step()
+    refused = following.next()
+    assert (refused.revision, refused.state, following.handed.empty()) == (revision, None, True)
+
+    (following.keys / "bob.pub").rename(pinned)
+    following.watcher.step()
+    following.watcher.step()
+    read = following.next()
+    assert (read.revision, read.state is not None, read.signer) == (revision, True, "bob")
+    assert following.handed.empty()
+
+
+def test_a_history_that_was_begun_anew_is_read_once_the_rule_is_away(following: Following) -> None:
+    """As docs/signed-commits.md says; and the folder can be put back then."""
+    ann = following.pin("ann")
+    following.sign(ann)
+    following.watcher.step()
+    git(following.origin, "checkout", "--quiet", "--orphan", "anew")
+    revision = following.sign(ann)
+    git(following.origin, "checkout", "--quiet", "-B", "main")
+    following.watcher.step()
+    following.next()
+    assert "does not follow" in following.next().problems[0]
+
+    away = (following.keys / FOLDER).rename(following.keys / "away")
+    following.watcher.step()
+    read = following.next()
+    assert (read.revision, read.state is not None, read.forced) == (revision, True, True)
+    away.rename(following.keys / FOLDER)
+    following.sign(ann)
+    following.watcher.step()
+    assert following.next().signer == "ann"
+
+
+def test_another_reason_for_the_same_refusal_is_handed_over(following: Following) -> None:
+    following.pin("ann")
+    following.watcher.step()
+    stray = following.keys / FOLDER / "ann.pub~"
+    stray.touch()
+    following.watcher.step()
+
+    assert "it is not signed" in following.next().problems[0]
+    assert str(stray) in following.next().problems[0]
+
+
+def test_a_commit_in_force_stays_so_whatever_happens_to_its_signers_key(following: Following) -> None:
+    following.sign(following.pin("ann"))
+    following.watcher.step()
+    following.pin("bob")
+    (following.keys / FOLDER / "ann.pub").unlink()
+    following.watcher.step()
+
+    assert following.next().signer == "ann"
+    assert following.handed.empty()
+
+
+def test_a_program_that_does_not_end_is_no_refusal(following: Following, monkeypatch: pytest.MonkeyPatch) -> None:
+    ann = following.pin("ann")
+    revision = following.sign(ann)
+    programs = following.folder / "programs"
+    programs.mkdir()
+    slow = programs / "ssh-keygen"
+    slow.write_text("#!/bin/sh\nexec sleep 60\n")
+    slow.chmod(0o755)
+    with monkeypatch.context() as patched:
+        patched.setattr(commit_signatures, "DEADLINE", 0.2)
+        patched.setenv("PATH", str(programs), prepend=os.pathsep)
+        following.watcher.step()
+    following.watcher.step()
+
+    assert "ssh-keygen did not end within 0.2 seconds" in following.failure()
+    assert (following.next().revision, following.handed.empty()) == (revision, True)
+
+
+def test_a_disk_that_cannot_be_written_is_no_refusal(following: Following, monkeypatch: pytest.MonkeyPatch) -> None:
+    revision = following.sign(following.pin("ann"))
+    with monkeypatch.context() as patched:
+        patched.setattr(commit_signatures, "TemporaryDirectory", partial(TemporaryDirectory, dir="/proc/self"))
+        following.watcher.step()
+    following.watcher.step()
+
+    assert f"whether commit {revision[:12]} is signed cannot be found out now: " in following.failure()
+    assert (following.next().revision, following.handed.empty()) == (revision, True)
 
 
 def test_warnings_come_with_their_target(following: Following) -> None:
