@@ -4,6 +4,7 @@ from typing import Protocol
 
 import structlog
 
+from bus.keyring import NodeEntry
 from bus.keys import BadKey
 from controller.world import World
 
@@ -11,6 +12,7 @@ from controller.world import World
 class Ring(Protocol):
     """What is asked of the key ring (bus.keyring.KeyRing)."""
 
+    def entry(self, node: str) -> NodeEntry | None: ...
     def disputed(self) -> dict[str, str]: ...
     def dispute(self, node: str, why: str) -> None: ...
 
@@ -19,6 +21,7 @@ class Disputes:
     """Keeps the ring and the world of one mind. The ring is what lasts, and what people change."""
 
     def __init__(self, ring: Ring, world: World) -> None:
+        """Raises BadKey if the ring cannot be read: nobody knows then whom not to believe."""
         self._ring, self._world = ring, world
         self._unsaved: set[str] = set()
         self._log = structlog.get_logger("controller.disputes")
@@ -32,11 +35,18 @@ class Disputes:
         if node in self._unsaved:
             self._save(node)
             return True
-        if node in self._ring.disputed():
+        if self._undecided(node):
             return True
         self._log.info("node.trusted", node=node)
         self._world.settle(node)
         return False
+
+    def _undecided(self, node: str) -> bool:
+        try:
+            entry = self._ring.entry(node)
+        except BadKey:
+            return True  # nobody has decided anything by making it unreadable
+        return entry is not None and bool(entry.disputed)
 
     def write_down(self, node: str) -> str:
         """Have the ring remember why a node is disputed, so that a restart does not forget it; returns why."""

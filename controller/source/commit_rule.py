@@ -3,12 +3,12 @@
 The keys lie beside the controller's own and not in the repository: whoever may push there could change a rule in it.
 """
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
 import structlog
 
+from bus.listing import names_in
 from controller.source.commit_signatures import Form, NotSigned, Signer, signer_of
 from controller.source.mirror import Mirror, SourceError
 
@@ -79,26 +79,16 @@ class CommitRule:
 
     def _signers(self) -> list[Signer] | None:
         """Whose signatures count; None where the folder is not there. Raises _Unusable."""
-        paths = self._paths()
-        if paths is None:
-            return None
-        if not paths:
-            raise _Unusable(f"{self._folder} holds no key; put one there, or remove the folder if nobody need sign")
-        return [_read(path) for path in paths]
-
-    def _paths(self) -> list[Path] | None:
-        # Not glob, which passes over what it may not list.
         try:
-            with os.scandir(self._folder) as entries:
-                return sorted(Path(entry.path) for entry in entries)
-        except FileNotFoundError as error:
-            # A link is there though it leads nowhere, and the folder around is there always.
-            away = self._folder if os.path.lexists(self._folder) else self._folder.parent
-            if away == self._folder or not away.is_dir():
-                raise _Unusable(f"{away} cannot be read: {error.strerror}") from error
-            return None
+            names = names_in(self._folder)
         except OSError as error:
             raise _Unusable(f"{self._folder} cannot be read: {error.strerror}") from error
+        around = self._folder.parent
+        if names is None and not around.is_dir():
+            raise _Unusable(f"{around} cannot be read: it is not there, and the controller's own key lies in it")
+        if names == []:
+            raise _Unusable(f"{self._folder} holds no key; put one there, or remove the folder if nobody need sign")
+        return None if names is None else [_read(self._folder / name) for name in names]
 
 
 def _read(path: Path) -> Signer:

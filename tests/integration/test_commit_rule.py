@@ -135,7 +135,7 @@ def test_a_link_that_leads_to_no_folder_is_no_missing_rule(site: Site, pointing:
 def test_a_folder_of_keys_that_is_away_is_no_missing_rule(site: Site) -> None:
     site.pinned.parent.rmdir()
     site.commit()
-    assert f"{site.pinned.parent} cannot be read: No such file" in site.refusal()
+    assert f"{site.pinned.parent} cannot be read: it is not there" in site.refusal()
 
 
 @pytest.mark.parametrize("name", ["bob.gpg", "ann.PUB", "ann.pub~", ".ann.pub.swp", ".gitkeep", ".pub", "._ann.pub"])
