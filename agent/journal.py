@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from agent.files import write_durably
 from bus.clock import Clock
+from bus.listing import is_absent
 from crds.messages import Stamp
 
 FORMAT = 1
@@ -158,8 +159,10 @@ def _encode(content: _Content) -> bytes:
 def _read(path: Path) -> _Content | None:
     try:
         raw = path.read_bytes()
-    except FileNotFoundError:
-        return None
+    except FileNotFoundError as error:
+        if is_absent(path):
+            return None
+        raise JournalProblem(f"the journal {path} is a link that leads nowhere; bring back what it leads to") from error
     except OSError as error:
         raise JournalProblem(f"cannot read the journal {path}: {error.strerror}; make it readable, restart") from error
     try:

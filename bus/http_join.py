@@ -27,7 +27,7 @@ from bus.joining import (
     prove_request,
     same_proof,
 )
-from bus.keyring import KeyRing, NodeEntry
+from bus.keyring import DamagedEntry, KeyRing, NodeEntry
 from bus.keys import BadKey, PublicKey, public_text
 
 _GUESSES = 5
@@ -140,7 +140,7 @@ class JoinDesk:
         return answer
 
     def _entry(self, node: str) -> NodeEntry | None:
-        with suppress(BadKey):  # a damaged entry is mended by joining anew
+        with suppress(DamagedEntry):  # it is mended by joining anew; one that cannot be read may say: revoked
             return self._ring.entry(node)
         return None
 

@@ -13,6 +13,7 @@ from pydantic import AwareDatetime, Field, ValidationError
 
 from bus.keyring import NodeRole
 from bus.keys import BadKey, read_secret, replace_secret
+from bus.listing import names_in
 from crds.base import FileModel, HostName
 
 _ID_DIGITS = 16
@@ -64,8 +65,8 @@ class Invitations:
         replace_secret(self._folder / f"{name}.json", invitation.model_dump_json(by_alias=True).encode() + b"\n")
 
     def all(self) -> dict[str, Invitation]:
-        """Every invitation that can be read, by id."""
-        names = sorted(path.stem for path in self._folder.glob("*.json"))
+        """Every invitation that can be read, by id. Raises OSError if they cannot be listed."""
+        names = [name.removesuffix(".json") for name in names_in(self._folder) or [] if name.endswith(".json")]
         return {name: found for name in names if (found := self._readable(name))}
 
     def withdraw(self, node: str) -> int:

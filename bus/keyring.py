@@ -28,6 +28,7 @@ from bus.keys import (
     token_matches,
     write_secret,
 )
+from bus.listing import is_absent, names_in
 from crds.base import FileModel, HostName
 
 _PATIENCE = 5.0
@@ -38,6 +39,10 @@ _NOBODYS = hash_token("")
 NodeRole = Literal["host", "balancer", "runner"]
 """What a node may be there for."""
 ALL_ROLES: tuple[NodeRole, ...] = get_args(NodeRole)
+
+
+class DamagedEntry(BadKey):
+    """A node's entry could be read, and makes no sense; what it said is lost."""
 
 
 class NodeEntry(FileModel):
@@ -95,8 +100,12 @@ class KeyRing:
         return token_matches(token, known.entry.token_hash if known else _NOBODYS) and known is not None
 
     def nodes(self) -> list[str]:
-        """The names of all known nodes, sorted."""
-        return sorted(path.stem for path in self._nodes.glob("*.json"))
+        """The names of all known nodes, sorted. Raises BadKey if they cannot be listed."""
+        try:
+            names = names_in(self._nodes) or []
+        except OSError as error:
+            raise BadKey(f"{self._nodes}: cannot be read: {error.strerror}") from error
+        return [name.removesuffix(".json") for name in names if name.endswith(".json")]
 
     def version(self) -> tuple[int, int] | None:
         """Another one whenever an entry was put in place or removed; None if the folder cannot be looked at."""
@@ -153,7 +162,7 @@ class KeyRing:
         self._change(node, disputed="")
 
     def disputed(self) -> dict[str, str]:
-        """Why each disputed node is; entries that cannot be used are left out."""
+        """Why each disputed node is; entries that cannot be used are left out. Raises BadKey if none can be listed."""
         found = {}
         for node in self.nodes():
             with contextlib.suppress(BadKey):
@@ -184,7 +193,7 @@ class KeyRing:
             info = path.stat()
         except OSError as error:
             self._known.pop(node, None)
-            if error.errno in (ENOENT, ENAMETOOLONG):
+            if error.errno == ENAMETOOLONG or (error.errno == ENOENT and is_absent(path)):
                 return None
             raise BadKey(f"{path}: cannot be read: {error.strerror}") from error
         version = (info.st_mtime_ns, info.st_size, info.st_ino)
@@ -198,8 +207,10 @@ def _load(path: Path, version: tuple[int, int, int]) -> _Known:
     try:
         entry = NodeEntry.model_validate_json(path.read_bytes())
         return _Known(version, entry, parse_public(entry.public_key))
-    except (OSError, ValidationError, BadKey) as error:
-        raise BadKey(f"{path}: cannot be used: {error}; remove it and invite the node anew") from error
+    except OSError as error:
+        raise BadKey(f"{path}: cannot be read: {error.strerror}") from error
+    except (ValidationError, BadKey) as error:
+        raise DamagedEntry(f"{path}: cannot be used: {error}; remove it and invite the node anew") from error
 
 
 def write_node_keys(

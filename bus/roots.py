@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import Field, ValidationError
 
 from bus.keys import BadKey, key_id, parse_public
+from bus.listing import is_absent, names_in
 from bus.plain_yaml import NotPlain, read_plain
 from bus.trust import Roots
 from crds.base import FileModel, Name
@@ -25,13 +26,17 @@ class RootsFile(FileModel):
 
 
 def read_roots(path: Path) -> Roots | None:
-    """The pinned roots; None where the file is absent: then releases need no signature. Raises BadKey."""
+    """The pinned roots; None where the file is absent: then releases need no signature. Raises BadKey.
+
+    A file that is there but cannot be read, or has almost that name, is not absent: whoever put it there means it.
+    """
     try:
         with path.open("rb") as file:
             _check_mode(path, stat.S_IMODE(os.fstat(file.fileno()).st_mode))
             said = RootsFile.model_validate(read_plain(file))
         keys = {key_id(key): key for key in map(parse_public, said.roots)}
-    except FileNotFoundError:
+    except FileNotFoundError as error:
+        _check_absent(path, error)
         return None
     except OSError as error:
         raise BadKey(f"{path}: cannot be read: {error.strerror}") from error
@@ -44,6 +49,18 @@ def read_roots(path: Path) -> Roots | None:
     if said.threshold > len(keys):
         raise BadKey(f"{path}: threshold: {said.threshold} cannot be met by {len(keys)} roots; add roots, or lower it")
     return Roots(said.fleet, said.threshold, tuple(keys.values()))
+
+
+def _check_absent(path: Path, error: FileNotFoundError) -> None:
+    try:
+        absent, names = is_absent(path), names_in(path.parent) or []
+    except OSError as other:
+        raise BadKey(f"{path.parent}: cannot be read: {other.strerror}") from other
+    if not absent:
+        raise BadKey(f"{path}: cannot be read: it is a link that leads nowhere") from error
+    for name in names:
+        if name.lower() in (f"{path.stem}.yaml", f"{path.stem}.yml"):
+            raise BadKey(f"{path.parent / name}: is not read under this name; rename it to {path.name}") from error
 
 
 def _check_mode(path: Path, mode: int) -> None:

@@ -249,7 +249,7 @@ class Deciding:
     def _revision(self, read: RevisionRead, now: datetime) -> None:
         self.source_error = self.source_error if read.resumed else ""
         if read.state is None:
-            if self.refused is None or self.refused.id != read.revision:
+            if self.refused is None or (self.refused.id, self.refused.problems) != (read.revision, read.problems):
                 self.refused = Revision(id=read.revision, state="refused", at=now, problems=read.problems)
                 self._tx().put_revision(self.refused)
                 self._event("RevisionRefused", "state", "BadInput", "; ".join(read.problems[:3]), now, read.revision)

@@ -23,6 +23,7 @@ class Disputes:
     """Keeps the ring and the world of one mind. The ring is what lasts, and what people change."""
 
     def __init__(self, ring: Ring, world: World) -> None:
+        """Raises BadKey if the ring cannot be read: nobody knows then whom not to believe."""
         self._ring, self._world = ring, world
         self._unsaved: set[str] = set()
         self._log = structlog.get_logger("controller.disputes")

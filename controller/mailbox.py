@@ -34,6 +34,8 @@ class RevisionRead:
     subject: str = ""
     signer: str = ""
     """Whose pinned key signed it; the author is whoever the commit says. Empty while none need sign."""
+    admitted: bool = True
+    """False if it is refused by the rule of who signs, which may be another one later."""
     forced: bool = False
     """The branch was moved to where the revision before is no part of its past."""
     resumed: bool = False

@@ -5,7 +5,6 @@ import socket
 import sys
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
 from functools import partial
 from random import Random
 
@@ -27,11 +26,12 @@ from controller.broker.follower import AccountFollower
 from controller.deciding import Deciding
 from controller.http.api import create_app
 from controller.intake import Intake, Refusals
-from controller.mailbox import Ask, Mailbox, NodeJoined, Stop
+from controller.mailbox import Mailbox, NodeJoined, Stop
 from controller.metrics import Metrics
 from controller.ring_watcher import RingWatcher
 from controller.settings import Settings
 from controller.source.commit_rule import CommitRule
+from controller.source.in_force import revision_in_force
 from controller.source.mirror import Mirror
 from controller.source.watch import SourceWatcher
 from controller.store import Store
@@ -39,8 +39,6 @@ from controller.transport import build_bus
 
 _SWITCH = 0.0005
 """Seconds for which one thread may keep the others from going on."""
-_PATIENCE = 5.0
-"""Seconds that the source thread waits for the deciding thread's word, which it asks for again."""
 
 
 class Controller:
@@ -167,19 +165,10 @@ class Controller:
         settings = self._settings
         mirror = Mirror(settings.repository, settings.branch, settings.folder, settings.data_directory / "mirror.git")
         rule = CommitRule(settings.keys_directory)
-        watcher = SourceWatcher(mirror, settings.poll_interval, self._mailbox.put, self._random, self._in_force, rule)
+        in_force = partial(revision_in_force, self._mailbox)
+        watcher = SourceWatcher(mirror, settings.poll_interval, self._mailbox.put, self._random, in_force, rule)
         while not self._stop.is_set():
             watcher.wait(watcher.step(), self._stop)
-
-    def _in_force(self) -> str | None:
-        """The revision in force, by the deciding thread's word; None as well if it does not answer yet."""
-        answer: Future[str | None] = Future()
-        self._mailbox.put(Ask(lambda deciding: deciding.revision.id if deciding.revision else None, answer))
-        try:
-            return answer.result(timeout=_PATIENCE)
-        except TimeoutError:
-            answer.cancel()
-            return None
 
 
 def _listen(address: str) -> socket.socket:

@@ -36,7 +36,11 @@ class RingWatcher:
             return
         # Of two changes in one tick of the file system's clock the second shows only at a second look.
         self._whole_at = now + WHOLE_EVERY if self._version == before else now
-        if changed := [node for node in self._ring.nodes() if self._has_changed(node)]:
+        try:
+            nodes = self._ring.nodes()
+        except BadKey:
+            return  # it cannot be listed, and says nothing; whoever joins or reports is told
+        if changed := [node for node in nodes if self._has_changed(node)]:
             self._put(RingChanged(changed))
 
     def _has_changed(self, node: str) -> bool:

@@ -6,6 +6,7 @@ from bus.amqp_definitions import CONTROLLER_USER, MANAGEMENT_USER
 from bus.amqp_url import Account
 from bus.keyring import KeyRing
 from bus.keys import BUS_PASSWORD_FILE, MANAGEMENT_PASSWORD_FILE, BadKey
+from bus.listing import is_absent
 from controller.broker.accounts import BrokerAccounts
 from controller.broker.management import Management, parse_management_url
 
@@ -34,7 +35,7 @@ def _account(folder: Path, user: str, password_file: str, command: str) -> Accou
     return Account.of(
         user,
         folder / password_file,
-        ca if ca.exists() else None,
+        None if is_absent(ca) else ca,
         folder / CERTIFICATE_FILE,
         folder / CERTIFICATE_KEY_FILE,
     )

@@ -46,7 +46,10 @@ class Signer:
 
 
 def signer_of(commit: bytes, signers: Sequence[Signer]) -> Signer:
-    """Who signed a commit, given as ``git cat-file commit`` prints it. Raises NotSigned."""
+    """Who signed a commit, given as ``git cat-file commit`` prints it. Raises NotSigned.
+
+    Raises OSError if that cannot be found out now: the disk is full, or a program does not end.
+    """
     payload, signature, form = _split(commit)
     known = [signer for signer in signers if signer.form == form]
     if not known:
@@ -139,12 +142,12 @@ def _status(said: bytes, word: str) -> list[list[str]]:
 
 
 def _run(command: Sequence[str], given: bytes) -> bytes | None:
-    """What it prints; None if it says no. Raises NotSigned if it could not be asked."""
+    """What it prints; None if it says no. Raises NotSigned if it is missing, OSError if it could not be asked."""
     try:
         done = subprocess.run(command, input=given, capture_output=True, timeout=DEADLINE, check=False)
     except FileNotFoundError as error:
         package = {"gpg": "gpg", "ssh-keygen": "openssh-client"}[command[0]]
         raise NotSigned(f"{command[0]} is missing on the controller; install it: apt-get install {package}") from error
     except subprocess.TimeoutExpired as error:
-        raise NotSigned(f"{command[0]} did not end within {DEADLINE:g} seconds") from error
+        raise TimeoutError(f"{command[0]} did not end within {DEADLINE:g} seconds") from error
     return done.stdout if done.returncode == 0 else None

@@ -38,7 +38,8 @@ class SourceWatcher:
     ) -> None:
         """``poll_interval`` in seconds; ``hand_over`` gets each new revision once, and every failure.
 
-        ``in_force`` names the revision that was in force before this start.
+        ``in_force`` names the revision that was in force before this start; None where there was none. It raises
+        SourceError as long as nobody knows.
         """
         self._mirror, self._interval, self._hand_over, self._random = mirror, poll_interval, hand_over, random
         self._in_force, self._rule = in_force, rule
@@ -51,19 +52,16 @@ class SourceWatcher:
 
     def step(self) -> float:
         """Look once; seconds to wait before the next look. Never raises for what git, network or files do."""
+        self._rule.look()
         try:
             last = self._read.revision if self._read else None
             fetched = self._mirror.fetch(last)
             if fetched.revision != last:
                 self._take(self._revision(fetched))
-            elif self._failures and self._read:
-                # Says that the source can be read again.
-                self._hand_over(self._read)
+            elif self._read:
+                self._look_again(self._read)
         except SourceError as error:
-            self._failures += 1
-            self._resume()
-            self._hand_over(SourceFailed(str(error)))
-            return self._retry_in()
+            return self._failed(error)
         self._failures = 0
         return self._interval * self._random.uniform(0.9, 1.1)
 
@@ -95,8 +93,29 @@ class SourceWatcher:
         self._read = read
         self._hand_over(read)
 
+    def _look_again(self, before: RevisionRead) -> None:
+        """The branch has not moved; but what the rule has refused it may admit now."""
+        read = before if before.admitted else self._revision(Fetched(before.revision, before.forced))
+        if read != before:
+            self._take(read)
+        elif self._failures:
+            # Says that the source can be read again.
+            self._hand_over(before)
+
+    def _failed(self, error: SourceError) -> float:
+        self._failures += 1
+        try:
+            self._resume()
+        except SourceError as another:
+            self._log.warning("source.not_resumed", error=str(another))
+        self._hand_over(SourceFailed(str(error)))
+        return self._retry_in()
+
     def _resume(self) -> None:
-        """After a start: what was in force stays so while the newest is refused or cannot be had."""
+        """After a start: what was in force stays so while the newest is refused or cannot be had.
+
+        Raises SourceError as long as nobody knows what was in force.
+        """
         before = None if self._good else self._in_force()
         if before is None:
             return
@@ -118,7 +137,9 @@ class SourceWatcher:
         try:
             signer = self._rule.admit(self._mirror, fetched.revision, lambda: self._good or self._in_force())
         except NotAdmitted as refusal:
-            return RevisionRead(fetched.revision, None, [str(refusal)], targets_warned={}, forced=fetched.forced)
+            return RevisionRead(
+                fetched.revision, None, [str(refusal)], targets_warned={}, admitted=False, forced=fetched.forced
+            )
         return replace(self._read_revision(fetched), signer=signer)
 
     def _read_revision(self, fetched: Fetched) -> RevisionRead:

@@ -208,6 +208,10 @@ def test_check_says_whether_releases_must_be_signed(tmp_path: Path) -> None:
     roots.write_text("fleet: prod\n")
     said = check(tmp_path, "http://127.0.0.1:1")
     assert (said.returncode, f"{roots}: roots: Field required" in said.stderr) == (1, True)
+    roots.unlink()
+    roots.symlink_to("nowhere")
+    said = check(tmp_path, "http://127.0.0.1:1")
+    assert (said.returncode, f"{roots}: cannot be read" in said.stderr) == (1, True)
 
 
 def test_check_says_what_is_wrong(tmp_path: Path) -> None:

@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from controller.source.commit_rule import FOLDER, CommitRule, NotAdmitted
 from controller.source.mirror import Mirror
+from tests.support.denied import denied, reachable
 from tests.support.git import ENVIRONMENT, git, repository
 
 
@@ -21,7 +23,7 @@ class Site:
         self.origin = repository(folder / "origin")
         self.mirror = Mirror(str(self.origin), "main", ".", folder / "mirror.git")
         self.pinned = folder / "keys" / FOLDER
-        self.pinned.mkdir(parents=True)
+        self.pinned.parent.mkdir()
         self.in_force: str | None = None
         self.signer = ""
         self.gnupg = folder / "gnupg"
@@ -33,6 +35,7 @@ class Site:
         return path
 
     def pin_ssh(self, name: str, key: Path) -> None:
+        self.pinned.mkdir(exist_ok=True)
         (self.pinned / f"{name}.pub").write_text(Path(f"{key}.pub").read_text())
 
     def gpg(self, *words: str) -> str:
@@ -47,6 +50,7 @@ class Site:
         return found[1]
 
     def pin_gpg(self, name: str, fingerprint: str) -> None:
+        self.pinned.mkdir(exist_ok=True)
         (self.pinned / f"{name}.asc").write_text(self.gpg("--export", "--armor", fingerprint))
 
     def commit(self, key: Path | str | None = None, *more: str) -> str:
@@ -93,9 +97,87 @@ def site(tmp_path: Path) -> Iterator[Site]:
     subprocess.run(["gpgconf", "--homedir", made.gnupg, "--kill", "all"], check=False, capture_output=True)
 
 
-def test_without_pinned_keys_no_signature_is_asked_for(site: Site) -> None:
+def test_without_the_folder_no_signature_is_asked_for(site: Site) -> None:
     site.commit()
     assert (site.refusal(), site.signer) == ("", "")
+
+
+def test_a_folder_without_keys_lets_nobody_in(site: Site) -> None:
+    """Whoever takes the last key away does not mean everybody."""
+    site.pinned.mkdir()
+    site.commit()
+    assert f"{site.pinned} holds no key" in site.refusal()
+
+
+def test_a_folder_that_may_not_be_listed_is_no_missing_rule(site: Site) -> None:
+    site.commit()
+    revision = site.mirror.fetch().revision
+    with reachable() as keys:
+        (keys / FOLDER).mkdir()
+        rule = CommitRule(keys)
+        with denied(keys / FOLDER), pytest.raises(NotAdmitted, match=f"{keys / FOLDER} cannot be read: Permission"):
+            rule.admit(site.mirror, revision, lambda: None)
+
+
+@pytest.mark.parametrize(
+    ("pointing", "words"),
+    [(FOLDER, "Too many levels"), ("away", "No such file"), ("a file", "Not a directory")],
+    ids=["to itself", "to nothing", "to a file"],
+)
+def test_a_link_that_leads_to_no_folder_is_no_missing_rule(site: Site, pointing: str, words: str) -> None:
+    """Such as one into a file system that is not mounted."""
+    (site.pinned.parent / "a file").touch()
+    site.pinned.symlink_to(pointing)
+    site.commit()
+    assert f"{site.pinned} cannot be read: {words}" in site.refusal()
+
+
+def test_a_folder_of_keys_that_is_away_is_no_missing_rule(site: Site) -> None:
+    site.pinned.parent.rmdir()
+    site.commit()
+    assert f"{site.pinned.parent} cannot be read: it is not there" in site.refusal()
+
+
+@pytest.mark.parametrize("name", ["bob.gpg", "ann.PUB", "ann.pub~", ".ann.pub.swp", ".gitkeep", ".pub", "._ann.pub"])
+def test_a_file_that_would_not_count_is_refused(site: Site, name: str) -> None:
+    """Whoever put it there believes that it counts."""
+    ann = site.ssh_key("ann")
+    site.pin_ssh("ann", ann)
+    (site.pinned / name).write_text(Path(f"{ann}.pub").read_text())
+    site.commit(ann)
+    assert f"{site.pinned / name} is neither NAME.pub" in site.refusal()
+    (site.pinned / name).unlink()
+    assert site.refusal() == ""
+
+
+@pytest.mark.parametrize("name", ["bob.pub", "old"])
+def test_what_is_no_file_is_refused(site: Site, name: str) -> None:
+    ann = site.ssh_key("ann")
+    site.pin_ssh("ann", ann)
+    (site.pinned / name).mkdir()
+    site.commit(ann)
+    assert f"{site.pinned / name} " in site.refusal()
+
+
+def test_whose_signatures_count_is_logged_at_the_start_and_when_it_changes(site: Site) -> None:
+    rule = CommitRule(site.folder / "keys")
+    with capture_logs() as logged:
+        rule.look()
+        for name in ("ann", "bob"):
+            site.pin_ssh(name, site.ssh_key(name))
+            rule.look()
+            rule.look()
+        site.pinned.rename(site.folder / "away")
+        rule.look()
+        site.pinned.mkdir()
+        rule.look()
+    assert [(each["log_level"], each.get("signers", each.get("error", ""))) for each in logged] == [
+        ("info", []),
+        ("info", ["ann (ssh)"]),
+        ("info", ["ann (ssh)", "bob (ssh)"]),
+        ("warning", []),
+        ("error", f"{site.pinned} holds no key; put one there, or remove the folder if nobody need sign"),
+    ]
 
 
 def test_a_pinned_ssh_key_signs_and_nobody_else(site: Site) -> None:
@@ -221,6 +303,7 @@ def test_a_rewritten_past_is_refused_even_where_the_mirror_is_new(site: Site) ->
 
 def test_a_key_in_the_wrong_file_is_said_so(site: Site) -> None:
     ann = site.ssh_key("ann")
+    site.pinned.mkdir()
     (site.pinned / "ann.asc").write_text(Path(f"{ann}.pub").read_text())
     site.commit(ann)
     assert ".pub is for SSH" in site.refusal()

@@ -86,6 +86,16 @@ def test_a_damaged_journal_is_reported_and_never_overwritten(tmp_path: Path, dam
     assert path.read_bytes() == damaged
 
 
+@pytest.mark.parametrize("pointing", ["journal", "away", "."], ids=["to itself", "to nothing", "to a folder"])
+def test_a_journal_that_cannot_be_read_is_no_new_one(tmp_path: Path, pointing: str) -> None:
+    """With it would go the newest trust document, and what fences former leaders."""
+    path = tmp_path / "journal"
+    path.symlink_to(pointing)
+    with pytest.raises(JournalProblem, match=str(path)):
+        open_journal(path)
+    assert path.is_symlink()
+
+
 def test_a_full_disk_takes_nothing_and_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "journal"
     journal = open_journal(path)

@@ -130,6 +130,17 @@ def test_a_revision_that_is_resumed_is_in_force_and_the_newer_one_stays_refused(
     assert len(decided.store.recent_events(100)) == events
 
 
+def test_a_refusal_for_another_reason_is_another_one(decided: Decided) -> None:
+    """The same commit is judged again when the keys of its signers have changed."""
+    for reason in ("a key cannot be read", "it is not signed", "it is not signed"):
+        decided.deciding.step([RevisionRead("newer", None, [reason], {}, admitted=False)])
+
+    assert decided.deciding.refused is not None
+    assert decided.deciding.refused.problems == ["it is not signed"]
+    said = [event.message for event in decided.store.recent_events(100) if event.verb == "RevisionRefused"]
+    assert sorted(said) == ["a key cannot be read", "it is not signed"]
+
+
 def test_a_lost_store_starts_above_what_any_agent_has_taken(decided: Decided) -> None:
     """Agents refuse what is older than their journal, and so would refuse everything for ever."""
     decided.deciding.step([RevisionRead("r1", state("1"), [], {})])

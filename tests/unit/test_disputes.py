@@ -10,7 +10,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from bus.keyring import ALL_ROLES, KeyRing, NodeEntry
-from bus.keys import generate_key, public_text
+from bus.keys import BadKey, generate_key, public_text
 from bus.port import Received
 from controller.deciding import Deciding
 from controller.mailbox import NodeJoined, ReportArrived, RingChanged
@@ -155,6 +155,31 @@ def test_nothing_is_asked_of_a_disputed_node_until_it_is_trusted(site: Site) -> 
     site.ring.trust("vm1")
     site.hear("original", 500)
     assert site.bus.to == ["vm1"], "it says that it has not taken the newest"
+
+
+def test_an_entry_that_cannot_be_read_decides_nothing(site: Site) -> None:
+    site.clone()
+    path = site.ring._nodes / "vm1.json"
+    moved = path.rename(path.with_suffix(".away"))
+    path.symlink_to("nowhere")
+    site.hear("original", 500)
+    assert site.headline()[0] == "Disputed"
+    path.unlink()
+    moved.rename(path)
+    site.hear("original", 501)
+    assert site.headline()[0] == "Disputed"
+
+
+def test_a_start_without_a_ring_that_can_be_read_believes_nobody(site: Site) -> None:
+    site.clone()
+    away = site.ring._nodes.rename(site.ring._nodes.with_name("away"))
+    site.ring._nodes.symlink_to("nowhere")
+    with pytest.raises(BadKey, match="cannot be read"):
+        site.start()
+    site.ring._nodes.unlink()
+    away.rename(site.ring._nodes)
+    site.start()
+    assert site.headline()[0] == "Disputed"
 
 
 def test_a_ring_that_cannot_be_written_does_not_make_the_node_trusted(site: Site) -> None:

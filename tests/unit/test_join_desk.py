@@ -18,6 +18,7 @@ from bus.joining import JOIN_PATH, MAX_JOIN, PROOF_HEADER, JoinAnswer, prove_ans
 from bus.keyring import KeyRing
 from bus.keys import BadKey, generate_key, public_text
 from tests.support.controller import Serving
+from tests.support.denied import denied, reachable
 from tests.support.logs import capture_logs
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
@@ -232,6 +233,30 @@ def test_an_unusable_folder_of_keys_is_said_in_the_log(office: Office) -> None:
     path.write_text("{")
     assert office.ask(token).status_code == 503
     assert str(path) in office.refused()[0]
+
+
+@pytest.mark.parametrize("pointing", ["web-01.json", "away"], ids=["to itself", "to nothing"])
+def test_an_entry_that_cannot_be_read_is_not_replaced(office: Office, pointing: str) -> None:
+    """It may say that this very key was revoked; a damaged one is mended by joining anew, as the person said."""
+    key = new_key()
+    office.ask(office.invite(), key)
+    office.ring.revoke("web-01")
+    path = office.folder / "nodes" / "web-01.json"
+    away = path.rename(office.folder / "kept.json")
+    path.symlink_to(pointing)
+    assert office.ask(office.invite(), key).status_code == 503
+    assert f"{path}: cannot be read" in office.refused()[0]
+    path.unlink()
+    away.rename(path)
+    assert office.ring.public_key("web-01") is None
+
+
+def test_earlier_invitations_that_cannot_be_listed_do_not_stay() -> None:
+    with reachable() as folder:
+        invitations = Invitations(folder)
+        invitations.invite("web-01", ["host"], timedelta(hours=1), NOW)
+        with denied(folder / "invitations", 0o311), pytest.raises(PermissionError):
+            invitations.withdraw("web-01")
 
 
 def test_a_node_has_one_invitation_at_a_time_and_its_file_is_private(office: Office) -> None:

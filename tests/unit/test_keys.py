@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bus.envelope import open_envelope, seal
-from bus.keyring import KeyRing, NodeEntry, write_node_keys
+from bus.keyring import DamagedEntry, KeyRing, NodeEntry, write_node_keys
 from bus.keys import (
     BadKey,
     NodeKeys,
@@ -25,6 +25,7 @@ from bus.keys import (
     token_matches,
     write_secret,
 )
+from tests.support.denied import denied, reachable
 
 CONTROLLER = generate_key().public_key
 
@@ -208,6 +209,40 @@ def test_a_damaged_entry_is_refused_until_it_is_mended(tmp_path: Path) -> None:
     path.write_text(good)
     os.utime(path, ns=(1, 1))
     assert ring.token_matches("host-1", keys.token)
+
+
+def test_an_entry_that_cannot_be_read_is_no_unknown_node(tmp_path: Path) -> None:
+    """It may say that the node was revoked."""
+    ring = KeyRing(tmp_path / "ring")
+    keys = write_node_keys(tmp_path / "host-1", "host-1", ring, [CONTROLLER])
+    path = tmp_path / "ring" / "nodes" / "host-1.json"
+    path.unlink()
+    for pointing in ("host-1.json", "away", "."):
+        path.symlink_to(pointing)
+        for reading in (ring.entry, ring.public_key, lambda node: ring.token_matches(node, keys.token)):
+            with pytest.raises(BadKey, match=f"{path}: cannot be read") as caught:
+                reading("host-1")
+            assert not isinstance(caught.value, DamagedEntry)
+        path.unlink()
+
+
+@pytest.mark.parametrize("mode", [0, 0o311])
+def test_nodes_that_cannot_be_listed_are_not_none(mode: int) -> None:
+    """Or disputes would be over, and every account at a broker be one too many."""
+    with reachable() as folder:
+        ring = KeyRing(folder)
+        assert ring.nodes() == []
+        write_node_keys(folder / "host-1", "host-1", ring, [CONTROLLER])
+        with denied(folder / "nodes", mode):
+            for reading in (ring.nodes, ring.disputed):
+                with pytest.raises(BadKey, match=f"{folder / 'nodes'}: cannot be read: Permission denied"):
+                    reading()
+
+
+def test_a_folder_of_nodes_that_leads_nowhere_is_not_an_empty_one(tmp_path: Path) -> None:
+    (tmp_path / "nodes").symlink_to("away")
+    with pytest.raises(BadKey, match="cannot be read: No such file"):
+        KeyRing(tmp_path).nodes()
 
 
 def test_a_token_is_kept_as_rabbitmq_keeps_passwords() -> None:

@@ -4,6 +4,8 @@ import pytest
 
 from bus.keys import generate_key, public_text
 from bus.trust import MAX_SIGNED
+from controller.source.decoding import MAX_BYTES
+from controller.source.entries import FileEntry
 from controller.source.reader import ReadResult
 from crds.desired import DesiredState
 from reconcilers.target import targets_of
@@ -172,6 +174,36 @@ def test_what_is_wrong_in_a_policy(signing: Signing, spoil: tuple[str, str], wor
     result = read({P: text.replace(*spoil, 1)})
     assert result.state is None
     assert any(words in str(problem) for problem in result.problems), result.problems
+
+
+@pytest.mark.parametrize(
+    ("path", "entry"),
+    [
+        (P, FileEntry("symlink")),
+        (P, FileEntry("submodule")),
+        ("policies", FileEntry("symlink")),
+        ("policies", FileEntry("submodule")),
+        (P, ""),
+        (P, "# everything is a comment"),
+        (P, b"\xff\xfe"),
+        (P, "x" * (MAX_BYTES + 1)),
+        ("policies/prod.yml", None),
+        ("policies/prod.YAML", None),
+        ("policies/Prod.yaml", None),
+        ("Policies/prod.yaml", None),
+        ("policies/.prod.yaml", None),
+        ("policies/prod/api.yaml", None),
+        ("policies.yaml", None),
+        ("policy/prod.yaml", None),
+        (TRUST, FileEntry("symlink")),
+    ],
+    ids=lambda each: repr(each)[:40],
+)
+def test_a_policy_that_is_there_and_cannot_be_read_refuses_the_commit(
+    signing: Signing, path: str, entry: str | bytes | FileEntry | None
+) -> None:
+    """Rather than hold for nobody."""
+    assert read({path: policy(signing) if entry is None else entry}).state is None
 
 
 def test_a_key_that_is_half_copied(signing: Signing) -> None:

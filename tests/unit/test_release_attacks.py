@@ -275,6 +275,16 @@ def test_replaced_roots_forget_what_former_roots_signed(host: SignedHost, signin
     assert host.give(TWO, signing.statement(TWO), fresh.trust(1)).state == "running"
 
 
+@pytest.mark.parametrize("kept", [{"document": "{"}, {"document": 7}, {"document": ["x"]}, {}], ids=str)
+def test_a_journaled_trust_document_that_cannot_be_read(
+    host: SignedHost, signing: Signing, kept: dict[str, object]
+) -> None:
+    """It leaves a node that believes nobody, not one that believes everybody."""
+    host.journal.steps("trust").save(kept)
+    host.restart()
+    refused(host, TWO, signing.statement(TWO), None, "no_trust", "no trust document has come")
+
+
 # --- thresholds
 
 

@@ -93,3 +93,14 @@ def test_a_ring_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> None:
     Site(tmp_path / "keys").operator.revoke("vm1")
     watcher.look()
     assert [each.nodes for each in said] == [["vm1"]]
+
+
+def test_a_ring_that_cannot_be_listed_ends_nothing(site: Site) -> None:
+    away = site.folder / "nodes-away"
+    (site.folder / "nodes").rename(away)
+    (site.folder / "nodes").write_text("no folder")
+    assert site.looks() == []
+    (site.folder / "nodes").unlink()
+    away.rename(site.folder / "nodes")
+    site.operator.revoke("vm1")
+    assert site.looks() == ["vm1"]

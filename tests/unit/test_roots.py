@@ -6,6 +6,7 @@ import pytest
 
 from bus.keys import BadKey, public_text
 from bus.roots import read_roots
+from tests.support.denied import denied, reachable
 
 KEY = "ed25519:d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a"  # of RFC 8032, section 7.1
 
@@ -52,6 +53,30 @@ def test_a_mistake_is_named(tmp_path: Path, text: str, words: str) -> None:
         read_roots(path)
     assert words in str(caught.value)
     assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("pointing", ["trust.yaml", "away", "a file/trust.yaml"], ids=["loop", "nothing", "no folder"])
+def test_a_link_that_leads_to_no_file_is_no_missing_file(tmp_path: Path, pointing: str) -> None:
+    (tmp_path / "a file").touch()
+    path = tmp_path / "trust.yaml"
+    path.symlink_to(pointing)
+    with pytest.raises(BadKey, match=f"{path}: cannot be read"):
+        read_roots(path)
+
+
+@pytest.mark.parametrize("which", ["the file", "its folder"])
+def test_a_file_that_may_not_be_read_is_no_missing_file(which: str) -> None:
+    with reachable() as folder:
+        path = written(folder, f'fleet: prod\nroots: ["{KEY}"]\n')
+        with denied(path if which == "the file" else folder), pytest.raises(BadKey, match="cannot be read: Permission"):
+            read_roots(path)
+
+
+@pytest.mark.parametrize("name", ["trust.yml", "Trust.yaml", "trust.YAML"])
+def test_a_file_of_almost_that_name_is_no_missing_file(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text(f'fleet: prod\nroots: ["{KEY}"]\n')
+    with pytest.raises(BadKey, match=f"{tmp_path / name}: is not read under this name; rename it to trust.yaml"):
+        read_roots(tmp_path / "trust.yaml")
 
 
 def test_a_file_that_others_may_change_pins_nothing(tmp_path: Path) -> None:
