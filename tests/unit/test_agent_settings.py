@@ -1,0 +1,32 @@
+"""agent.yaml: every mistake in it is named before anything runs by it."""
+
+from pathlib import Path
+
+import pytest
+
+from agent.settings import BadSettings, read_settings
+
+GOOD = "node: h1\nbus: https://drumbeat.example.com\ncredentials: keys\nstate: state\nhost: {}\n"
+
+
+def complaint(folder: Path, text: str) -> str:
+    path = folder / "agent.yaml"
+    path.write_text(text)
+    with pytest.raises(BadSettings) as caught:
+        read_settings(path)
+    assert str(caught.value).startswith(f"{path}: ")
+    return str(caught.value).removeprefix(f"{path}: ")
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ("node: h2\n", ["'node' is written twice, first in line 1; remove one of them", "line 6, column 1"]),
+        ("secrets:\n  db: {file: a}\n  db: {file: b}\n", ["'db' is written twice, first in line 7", "line 8"]),
+        ("runner: {scripts: a, scripts: b}\n", ["'scripts' is written twice, first in line 6", "line 6"]),
+    ],
+)
+def test_a_setting_that_is_written_twice(tmp_path: Path, more: str, words: list[str]) -> None:
+    """Whoever reads the file believes the first, and the last would count."""
+    said = complaint(tmp_path, GOOD + more)
+    assert all(each in said for each in words), said
