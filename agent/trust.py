@@ -33,8 +33,9 @@ from crds.trust import SignedCommand, TrustDocument, probe_commands
 
 _KEPT = 256
 """Verdicts that are remembered; a node has a few services, a runner some operations."""
-_PLAIN = re.compile(r"[0-9A-Za-z.:_\[\]-]*")
-"""What may be put into a signed command by who did not sign it: a host's name, an address."""
+_PLAIN = re.compile(r"(?!-)[0-9A-Za-z.:_\[\]-]*")
+"""What may be put into a signed command by who did not sign it: a host's name, an address. Neither begins with a dash,
+as an option does."""
 _NO_TRUST = (
     "no trust document has come that says whose signatures count; run: drumbeat release trust POLICY --root FILE, "
     "and commit what it writes"
@@ -238,7 +239,7 @@ def _keep(memory: dict[bytes, T], key: bytes, value: T) -> None:
 
 
 def _check_value(target: str, value: str) -> None:
-    """Values that are put into signed commands are not signed themselves: none may become a command of its own."""
+    """Values that are put into signed commands are not signed themselves: none may become a command, or an option."""
     if not _PLAIN.fullmatch(value):
         words = f"{value[:100]!r} cannot be put into a command of {target}: it is neither a name nor an address"
         raise NotTrusted("wrong_value", words)
