@@ -4,7 +4,6 @@ Nothing secret leaves the machine: not the private key, not the bearer token, no
 complete once it holds the controller's keys, which are written last; until then the command can be given again.
 """
 
-import re
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 from urllib3 import Timeout
 
+from agent.settings import is_http_url
 from bus.http_client import FAILURES, Client
 from bus.invitations import split_token
 from bus.joining import (
@@ -85,7 +85,7 @@ def join(asked: Joining) -> JoinAnswer:
 
 
 def _check(asked: Joining) -> None:
-    if not re.match(r"https?://\S+$", asked.controller):
+    if not is_http_url(asked.controller):
         raise JoinFailed(f"--controller {asked.controller!r} is no URL; write https://HOST, as in bus: of agent.yaml")
     try:
         TypeAdapter(HostName).validate_python(asked.name)

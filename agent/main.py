@@ -9,11 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from agent.build import agent_version, broker_account, check_drivers
+from agent.build import agent_version, check_drivers, check_files
 from agent.redaction import Redactor
 from agent.run import Pulse, run
 from agent.settings import BadSettings, Settings, read_settings
-from bus.amqp_url import is_broker_url
 from bus.clock import SystemClock
 from bus.keys import BadKey, NodeKeys
 from bus.logs import configure_logging
@@ -54,8 +53,7 @@ def command(arguments: Sequence[str]) -> int:
 def _check(settings: Settings) -> int:
     NodeKeys.load(settings.credentials)
     check_drivers(settings)
-    if is_broker_url(settings.bus):
-        broker_account(settings)
+    check_files(settings)
     roots = read_roots(settings.credentials / ROOTS_FILE)
     sys.stdout.write(f"{settings.node}: settings and credentials are in order\n")
     sys.stdout.write(

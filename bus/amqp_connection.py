@@ -20,7 +20,7 @@ from pika.exceptions import AMQPError, ConnectionClosedByClient
 from pika.frame import Frame, Header
 from pika.spec import FRAME_MAX_SIZE
 
-from bus.amqp_url import Account, BrokerUrl, tls_context
+from bus.amqp_url import Account, BrokerUrl, broker_tls
 from bus.clock import Clock, SystemClock
 
 HEARTBEAT = 60
@@ -305,7 +305,7 @@ class _Services(SelectorIOServicesAdapter):  # type: ignore[misc]
             found: Any
             try:
                 found = socket.getaddrinfo(host, port, family, socktype, proto, flags)
-            except OSError as error:
+            except (OSError, UnicodeError) as error:  # the latter for a name that cannot be one
                 found = error
             on_done(found)
 
@@ -352,7 +352,7 @@ def connection_parameters(
     url: BrokerUrl, account: Account, name: str, heartbeat: int
 ) -> list[pika.ConnectionParameters]:
     """How to connect to each of the brokers; ``name`` is what their owner sees. Raises BadBrokerUrl."""
-    context = tls_context(account) if url.tls else None
+    context = broker_tls(account) if url.tls else None
     return [
         pika.ConnectionParameters(
             host=host,

@@ -1,7 +1,6 @@
 """HTTP as an agent speaks it: urllib3 alone, because each agent would hold 5 MiB more with requests on top of it."""
 
 import socket
-import ssl
 import threading
 import weakref
 from functools import cached_property
@@ -13,6 +12,8 @@ import urllib3
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager, ProxyManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError
+
+from bus.tls import tls_context
 
 FAILURES = (HTTPError, OSError)
 """What a request raises that got no answer."""
@@ -67,7 +68,7 @@ class Client:
     def _pools(self) -> PoolManager:
         said: dict[str, Any] = {"maxsize": 1, "retries": False}
         if self._url.startswith("https:"):
-            said["ssl_context"] = _trust(*self._files)
+            said["ssl_context"] = tls_context(*self._files)
         pools = _through_proxy(self._url, said)
         pools.pool_classes_by_scheme = _pool_classes(self._sockets)
         return pools
@@ -77,7 +78,7 @@ class Client:
     ) -> urllib3.BaseHTTPResponse:
         """Send it; the answer's body is still to be read.
 
-        Raises HTTPError where no answer comes, OSError where the files cannot be used, and ValueError for no URL.
+        Raises HTTPError where no answer comes, BadTlsFiles where the files cannot be used, and ValueError for no URL.
         """
         return self._pools.urlopen(
             method,
@@ -102,13 +103,6 @@ def _end(sock: socket.socket) -> None:
         socket.socket.shutdown(sock, socket.SHUT_RDWR)
     except OSError:
         return  # the other side, or its own thread, was faster
-
-
-def _trust(ca: str | None, certificate: str | None, key: str | None) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=ca)
-    if certificate:
-        context.load_cert_chain(certificate, key)
-    return context
 
 
 def _through_proxy(url: str, said: dict[str, Any]) -> PoolManager:

@@ -230,6 +230,22 @@ def test_check_looks_at_what_a_broker_needs(tmp_path: Path) -> None:
     assert "PEM files are needed" in said.stderr
 
 
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ("ca: nope.pem", "ca: {folder}/nope.pem: cannot be used for TLS: No such file or directory"),
+        ("ca: agent.yaml", "ca: {folder}/agent.yaml: cannot be used for TLS: "),
+        ("artifacts: [{prefix: https://a/, ca: nope.pem}]", "artifacts.0: {folder}/nope.pem: cannot be used for TLS"),
+        ("artifacts: [{prefix: https://a/, certificate: c, key: k}]", "artifacts.0: {folder}/c, {folder}/k: cannot be"),
+    ],
+)
+def test_check_opens_every_certificate(tmp_path: Path, settings: str, words: str) -> None:
+    write_node_keys(tmp_path / "keys", "h1", KeyRing(tmp_path / "ring"), [generate_key().public_key])
+    said = check(tmp_path, "https://127.0.0.1:1", f"host: {{}}\n{settings}")
+    assert said.returncode == 1
+    assert words.format(folder=tmp_path) in said.stderr
+
+
 def test_an_agent_over_http_loads_no_broker_s_library() -> None:
     """It would cost each agent memory for nothing."""
     code = "import sys, agent.main, bus.http_node; print('pika' in sys.modules)"

@@ -123,3 +123,18 @@ def test_somebody_between_cannot_plant_a_key(tmp_path: Path) -> None:
             join(Joining(f"http://127.0.0.1:{port}", "vm1", token, tmp_path / "credentials"))
         thread.join()
     assert not (tmp_path / "credentials/controller.pub").exists()
+
+
+TOKEN = f"{'0' * 16}.{'x' * 43}"
+
+
+@pytest.mark.parametrize("url", ["drumbeat.example.com", "https://[::1", "https://host:99999", "https://"])
+def test_a_controller_that_cannot_be_there(tmp_path: Path, url: str) -> None:
+    with pytest.raises(JoinFailed, match="is no URL; write https://HOST"):
+        join(Joining(url, "vm1", TOKEN, tmp_path / "credentials"))
+
+
+def test_certificates_that_are_not_there(tmp_path: Path) -> None:
+    missing = tmp_path / "missing.pem"
+    with pytest.raises(JoinFailed, match=f"{missing}: cannot be used for TLS: No such file or directory"):
+        join(Joining("https://127.0.0.1:1", "vm1", TOKEN, tmp_path / "credentials", ca=missing))

@@ -30,3 +30,20 @@ def test_a_setting_that_is_written_twice(tmp_path: Path, more: str, words: list[
     """Whoever reads the file believes the first, and the last would count."""
     said = complaint(tmp_path, GOOD + more)
     assert all(each in said for each in words), said
+
+
+@pytest.mark.parametrize(
+    "bus",
+    [
+        "drumbeat.example.com",
+        "https://",
+        "https://:443",
+        "https://[::1",
+        "https://host:99999",
+        "https://host:x",
+        "ftp://a",
+    ],
+)
+def test_a_bus_that_cannot_be_is_named_at_once(tmp_path: Path, bus: str) -> None:
+    said = complaint(tmp_path, GOOD.replace("https://drumbeat.example.com", bus))
+    assert said.startswith("bus: write https://HOST for a controller, or amqps://HOST:PORT,HOST:PORT/VHOST for brokers")

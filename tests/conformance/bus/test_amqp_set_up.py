@@ -4,7 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from bus.amqp_node import AmqpNodeBus
 from bus.amqp_topology import controller_permissions
+from bus.amqp_url import Account, parse_broker_url
 from bus.port import Received
 from tests.conformance.bus.transports import Amqp, eventually
 from tests.support.logs import capture_logs
@@ -43,6 +45,17 @@ def test_a_broker_that_ends_each_connection_once_it_is_set_up_is_asked_less_and_
         assert ends[0] <= (controller._connection._away_since or 0.0) <= ends[1]
     assert [line["event"] for line in logs] == ["the broker cannot be used; trying again until it can"]
     assert "ACCESS_REFUSED" in logs[0]["why"]
+
+
+@pytest.mark.parametrize("name", ["rabbit..example", f"{'a' * 64}.example"])
+def test_a_name_that_cannot_be_one_is_a_broker_that_is_away(amqp: Amqp, name: str) -> None:
+    """It is said once, and is no defect."""
+    node = AmqpNodeBus(parse_broker_url(f"amqp://{name}"), "h1", Account("h1", "p"), interval=1.0)
+    with capture_logs("bus") as logs:
+        node.start(lambda _: None, lambda: b"beat")
+        eventually(amqp, lambda: any("label" in line["why"] for line in logs if "why" in line))
+        node.stop()
+    assert {line["log_level"] for line in logs} == {"warning"}, logs
 
 
 def test_a_broker_that_is_back_for_a_while_is_said_to_be_back(amqp: Amqp) -> None:
