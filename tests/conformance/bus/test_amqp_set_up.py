@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from bus.amqp_node import AmqpNodeBus
-from bus.amqp_topology import controller_permissions
+from bus.amqp_topology import EXCHANGE, REPORT_QUEUE_ARGUMENTS, SHARDS, controller_permissions, report_queue, shard_of
 from bus.amqp_url import Account, parse_broker_url
 from bus.port import Received
 from tests.conformance.bus.transports import Amqp, eventually
@@ -45,6 +45,34 @@ def test_a_broker_that_ends_each_connection_once_it_is_set_up_is_asked_less_and_
         assert ends[0] <= (controller._connection._away_since or 0.0) <= ends[1]
     assert [line["event"] for line in logs] == ["the broker cannot be used; trying again until it can"]
     assert "ACCESS_REFUSED" in logs[0]["why"]
+
+
+def test_a_controller_that_starts_makes_bindings_that_were_lost(amqp: Amqp) -> None:
+    controller, reports = amqp.start_controller(lambda received: None), list[Received]()
+    eventually(amqp, lambda: controller._ready)
+    amqp.stop_controller()
+    shard = shard_of("host-1")
+    binding = f"bindings/{amqp.vhost.name}/e/{EXCHANGE}/q/{report_queue(shard)}/{shard}"
+    amqp.vhost.rabbitmq.ask("DELETE", binding)
+    amqp.start_controller(reports.append)
+    amqp.node("host-1").start(lambda _: None, lambda: b"beat")
+    eventually(amqp, lambda: bool(reports), "a report of the shard that had lost its binding")
+
+
+def test_queues_of_an_older_version_are_named_and_used(amqp: Amqp) -> None:
+    older = REPORT_QUEUE_ARGUMENTS | {"x-max-length": 1000}
+    rabbitmq, name = amqp.vhost.rabbitmq, amqp.vhost.name
+    rabbitmq.ask("PUT", f"exchanges/{name}/{EXCHANGE}", {"type": "direct", "durable": True})
+    for shard in range(SHARDS):
+        rabbitmq.ask("PUT", f"queues/{name}/{report_queue(shard)}", {"durable": True, "arguments": older})
+        bind = f"bindings/{name}/e/{EXCHANGE}/q/{report_queue(shard)}"
+        rabbitmq.ask("POST", bind, {"routing_key": str(shard)})
+    reports = list[Received]()
+    with capture_logs("bus") as logs:
+        amqp.start_controller(reports.append)
+        amqp.node("host-1").start(lambda _: None, lambda: b"beat")
+        eventually(amqp, lambda: bool(reports), "a report through a queue of an older version")
+    assert any("PRECONDITION_FAILED - inequivalent arg" in line.get("why", "") for line in logs), logs
 
 
 @pytest.mark.parametrize("name", ["rabbit..example", f"{'a' * 64}.example"])
