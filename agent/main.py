@@ -22,8 +22,15 @@ _JOIN = "become a node, with the token that 'drumbeat nodes invite' printed on t
 
 
 def main() -> None:
-    """Console script. Does not wait for downloads and probes that are under way: a kill is as good."""
-    status = command(sys.argv[1:])
+    """Console script. Does not wait for downloads and probes that are under way: a kill is as good.
+
+    Neither after a defect: the process must end then, so that whoever watches over it starts another.
+    """
+    try:
+        status = command(sys.argv[1:])
+    except Exception:
+        logging.getLogger("agent").exception("a defect ended the agent")
+        status = 1
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)
@@ -40,7 +47,7 @@ def command(arguments: Sequence[str]) -> int:
             return _check(settings)
         redactor = Redactor()
         configure_logging(sys.stderr, settings.log_level, hide=redactor.hide)
-        _log_what_escapes()
+        _log_what_ends_threads()
         pulse = Pulse()
         pulse.stop_on_signals()
         run(settings, SystemClock(), pulse, redactor)
@@ -84,14 +91,14 @@ def _token(path: Path) -> str:
         raise BadSettings(f"{path}: cannot be read: {error}") from error
 
 
-def _log_what_escapes() -> None:
+def _log_what_ends_threads() -> None:
     """A defect's traceback goes through the log, where secrets are hidden, and not as it is to standard error."""
 
-    def log(kind: Any, error: Any, trace: Any) -> None:
-        logging.getLogger("agent").error("a defect ended a thread", exc_info=(kind, error, trace))
+    def log(said: Any) -> None:
+        trace = (said.exc_type, said.exc_value, said.exc_traceback)
+        logging.getLogger("agent").error("a defect ended a thread", exc_info=trace)
 
-    sys.excepthook = log
-    threading.excepthook = lambda said: log(said.exc_type, said.exc_value, said.exc_traceback)
+    threading.excepthook = log
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -1,5 +1,6 @@
 """The whole agent as a process, over the embedded bus, with real archives and real services."""
 
+import json
 import os
 import signal
 import socket
@@ -189,6 +190,34 @@ def test_a_damaged_journal_is_reported_and_stops_nothing(world: World) -> None:
     world.assign(None)
     assert world.answers() == "1.0"
     assert journal.read_bytes() == b"damaged"
+
+
+DEFECT = """
+import sys, threading
+from concurrent.futures import ThreadPoolExecutor
+import agent.main, agent.run
+
+def step(*_):
+    began = threading.Event()
+    ThreadPoolExecutor(1).submit(lambda: (began.set(), threading.Event().wait()))
+    began.wait()
+    raise LookupError("of all things")
+
+agent.run._loop = step
+sys.argv[1:] = ["run", "--config", {config!r}]
+agent.main.main()
+"""
+"""An agent whose loop has a defect, while a download hangs."""
+
+
+def test_a_defect_in_the_loop_ends_the_process(world: World) -> None:
+    world.end(signal.SIGTERM)
+    code = DEFECT.format(config=str(world.config))
+    said = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert said.returncode == 1
+    [line] = [line for line in map(json.loads, said.stderr.splitlines()) if line["level"] == "error"]
+    assert line["message"] == "a defect ended the agent"
+    assert "LookupError: of all things" in line["exception"]
 
 
 def check(folder: Path, bus: str, role: str = "host: {}") -> "subprocess.CompletedProcess[str]":
