@@ -54,7 +54,8 @@ class NodeTrust:
     def __init__(self, roots: Roots | None, steps: Steps, clock: Clock) -> None:
         self._roots, self._steps, self._clock = roots, steps, clock
         self._document: TrustDocument | None = None
-        self._text = ""
+        self._in_force: dict[bytes, None] = {}
+        """Envelopes that hold this document; their signatures may differ."""
         self._not_taken: dict[bytes, str] = {}
         """Documents that were not taken, and why."""
         self._verdicts: dict[bytes, NotTrusted | None] = {}
@@ -79,10 +80,10 @@ class NodeTrust:
         """
         came = {text: _key(text) for text in texts if text and self._roots is not None}
         for text, key in came.items():
-            if text != self._text and key not in self._not_taken:
+            if key not in self._in_force and key not in self._not_taken:
                 self._take(text, key)
         refused = [self._not_taken[key] for key in came.values() if key in self._not_taken]
-        self.trouble = refused[0] if refused and self._text not in came else ""
+        self.trouble = refused[0] if refused and self._in_force.keys().isdisjoint(came.values()) else ""
 
     def _take(self, text: str, key: bytes) -> None:
         assert self._roots is not None
@@ -92,8 +93,11 @@ class NodeTrust:
         except NotTrusted as wrong:
             _keep(self._not_taken, key, self._refuse(key, wrong))
             return
+        if document == self._document:
+            _keep(self._in_force, key, None)
+            return
         self._steps.save({"document": text})
-        self._document, self._text = document, text
+        self._document, self._in_force = document, {key: None}
         self._verdicts.clear()
         self._log.info("took a trust document", extra={"version": document.version})
 
@@ -159,7 +163,8 @@ class NodeTrust:
         """
         text = str(self._steps.load().get("document", ""))
         try:
-            self._document, self._text = (open_trust(text, roots), text) if text else (None, "")
+            if text:
+                self._document, self._in_force = open_trust(text, roots), {_key(text): None}
         except NotTrusted as wrong:
             self._log.warning("the journaled trust document is not believed any more", extra={"detail": wrong.detail})
 
