@@ -143,7 +143,7 @@ def broker_account(settings: Settings) -> Account:
     url, folder = parse_broker_url(settings.bus), settings.credentials
     files = (folder / CERTIFICATE_FILE, folder / CERTIFICATE_KEY_FILE)
     try:
-        account = Account.of(url.user or settings.node, folder / TOKEN_FILE, settings.ca, *files)
+        account = Account.of(settings.node, folder / TOKEN_FILE, settings.ca, *files)
         if url.tls:
             broker_tls(account)
     except BadBrokerUrl as error:

@@ -24,7 +24,10 @@ class BadSettings(Exception):
 
 def _bus(text: str) -> str:
     if is_broker_url(text):
-        parse_broker_url(text)
+        if parse_broker_url(text).user is not None:
+            raise ValueError(
+                "a node's account at the broker has the node's name; leave out what is written before the @"
+            )
     elif not is_http_url(text):
         raise ValueError("write https://HOST for a controller, or amqps://HOST:PORT,HOST:PORT/VHOST for brokers")
     return text

@@ -32,6 +32,13 @@ def test_a_setting_that_is_written_twice(tmp_path: Path, more: str, words: list[
     assert all(each in said for each in words), said
 
 
+def test_another_account_at_the_broker(tmp_path: Path) -> None:
+    """The broker vouches for who reports, and lets an account speak for itself alone."""
+    said = complaint(tmp_path, GOOD.replace("https://drumbeat", "amqps://somebody@mq"))
+    assert said.startswith("bus: a node's account at the broker has the node's name; leave out what is written before")
+    assert "password" in complaint(tmp_path, GOOD.replace("https://drumbeat", "amqps://h1:secret@mq"))
+
+
 @pytest.mark.parametrize(
     "bus",
     [
