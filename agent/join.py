@@ -69,7 +69,7 @@ def join(asked: Joining) -> JoinAnswer:
         asked.credentials.mkdir(parents=True, exist_ok=True, mode=0o700)
         key, token = _own_key(asked.credentials / NODE_KEY_FILE), _own_token(asked.credentials / TOKEN_FILE)
     except OSError as error:
-        raise JoinFailed(f"{asked.credentials}: cannot be written: {error.strerror}") from error
+        raise _unwritable(asked, error) from error
     request = JoinRequest(
         invitation=invitation,
         node=asked.name,
@@ -80,8 +80,17 @@ def join(asked: Joining) -> JoinAnswer:
     if answer.node != asked.name:
         raise JoinFailed(f"the controller answered for node {answer.node!r}; ask for an invitation of {asked.name!r}")
     pinned = "".join(f"{public_text(parse_public(text))}\n" for text in answer.controller_keys)
-    replace_secret(asked.credentials / CONTROLLER_KEYS_FILE, pinned.encode())
+    try:
+        replace_secret(asked.credentials / CONTROLLER_KEYS_FILE, pinned.encode())
+    except OSError as error:
+        raise _unwritable(asked, error) from error
     return answer
+
+
+def _unwritable(asked: Joining, error: OSError) -> JoinFailed:
+    return JoinFailed(
+        f"{asked.credentials}: cannot be written: {error.strerror}; mend that, the same command tries again"
+    )
 
 
 def _check(asked: Joining) -> None:
