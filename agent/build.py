@@ -223,7 +223,7 @@ def _runner(parts: Parts, settings: RunnerSettings, steps: Steps, trust: NodeTru
     secrets = _secrets(parts, processes)
     drivers = {
         "exec": find_driver("operations", "exec").Driver(processes, settings.scripts, inherited(), secrets, hide),
-        "http": find_driver("operations", "http").Driver(parts.clock.monotonic),
+        "http": find_driver("operations", "http").Driver(parts.clock.monotonic, hide),
     }
     threads = _threads(parts, settings.concurrency, "operation")
     return RunnerRole(RunnerPorts(drivers, threads, settings.concurrency, steps, parts.clock, parts.wake, trust))
