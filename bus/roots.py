@@ -25,13 +25,18 @@ class RootsFile(FileModel):
 
 
 def read_roots(path: Path) -> Roots | None:
-    """The pinned roots; None where the file is absent: then releases need no signature. Raises BadKey."""
+    """The pinned roots; None where the file is absent: then releases need no signature. Raises BadKey.
+
+    A link that leads nowhere is no absent file: somebody meant to pin roots.
+    """
     try:
         with path.open("rb") as file:
             _check_mode(path, stat.S_IMODE(os.fstat(file.fileno()).st_mode))
             said = RootsFile.model_validate(read_plain(file))
         keys = {key_id(key): key for key in map(parse_public, said.roots)}
-    except FileNotFoundError:
+    except FileNotFoundError as error:
+        if path.is_symlink():
+            raise BadKey(f"{path}: leads to no file; mend the link, or remove it to pin no roots") from error
         return None
     except OSError as error:
         raise BadKey(f"{path}: cannot be read: {error.strerror}") from error

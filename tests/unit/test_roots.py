@@ -55,6 +55,13 @@ def test_a_mistake_is_named(tmp_path: Path, text: str, words: str) -> None:
     assert str(path) in str(caught.value)
 
 
+def test_a_link_that_leads_nowhere_does_not_mean_that_nothing_is_pinned(tmp_path: Path) -> None:
+    path = tmp_path / "trust.yaml"
+    path.symlink_to(tmp_path / "moved.yaml")
+    with pytest.raises(BadKey, match=f"{path}: leads to no file; mend the link, or remove it"):
+        read_roots(path)
+
+
 def test_a_file_that_others_may_change_pins_nothing(tmp_path: Path) -> None:
     path = written(tmp_path, f'fleet: prod\nroots: ["{KEY}"]\n', 0o664)
     with pytest.raises(BadKey, match="chmod go-w"):
