@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from random import Random
 from types import ModuleType
 from typing import Any
@@ -29,12 +30,13 @@ from agent.roles.host import HostPorts, HostRole
 from agent.secrets import Secrets
 from agent.settings import BadSettings, RunnerSettings, Settings, driver_config
 from agent.trust import NodeTrust
-from bus.amqp_url import Account, BadBrokerUrl, is_broker_url, parse_broker_url, tls_context
+from bus.amqp_url import Account, BadBrokerUrl, broker_tls, is_broker_url, parse_broker_url
 from bus.clock import Clock
 from bus.envelope import open_assignment, seal_report
 from bus.keys import CERTIFICATE_FILE, CERTIFICATE_KEY_FILE, TOKEN_FILE, NodeKeys
 from bus.port import NodeBus
 from bus.roots import ROOTS_FILE, read_roots
+from bus.tls import BadTlsFiles, tls_context
 from crds.messages import Report
 
 RUNNER_FOLDER = "runner"
@@ -88,6 +90,25 @@ def build_roles(parts: Parts, steps: Callable[[str], Steps]) -> list[Role]:
     return roles
 
 
+def who_signs(settings: Settings) -> str:
+    """Whether releases must be signed on this node, in words. Raises BadKey."""
+    path = settings.credentials / ROOTS_FILE
+    roots = read_roots(path)
+    if roots is None:
+        return f"releases need no signature here: {path} is not there"
+    return f"releases must be signed by whom {roots.threshold} of {len(roots.keys)} roots name for fleet {roots.fleet}"
+
+
+def check_files(settings: Settings) -> None:
+    """Whether certificates that the settings name can be used. Raises BadSettings."""
+    if is_broker_url(settings.bus):
+        broker_account(settings)
+    else:
+        _check_tls("ca", settings.ca, None, None)
+    for number, store in enumerate(settings.artifacts):
+        _check_tls(f"artifacts.{number}", store.ca, store.certificate, store.key)
+
+
 def check_drivers(settings: Settings) -> None:
     """Whether what the settings say of drivers can be used. Raises BadSettings."""
     if settings.balancer is not None:
@@ -131,12 +152,19 @@ def broker_account(settings: Settings) -> Account:
     url, folder = parse_broker_url(settings.bus), settings.credentials
     files = (folder / CERTIFICATE_FILE, folder / CERTIFICATE_KEY_FILE)
     try:
-        account = Account.of(url.user or settings.node, folder / TOKEN_FILE, settings.ca, *files)
+        account = Account.of(settings.node, folder / TOKEN_FILE, settings.ca, *files)
         if url.tls:
-            tls_context(account)
+            broker_tls(account)
     except BadBrokerUrl as error:
         raise BadSettings(f"ca, credentials: {error}") from error
     return account
+
+
+def _check_tls(setting: str, ca: Path | None, certificate: Path | None, key: Path | None) -> None:
+    try:
+        tls_context(ca, certificate, key)
+    except BadTlsFiles as error:
+        raise BadSettings(f"{setting}: {error}") from error
 
 
 def agent_version() -> str:
@@ -204,7 +232,7 @@ def _runner(parts: Parts, settings: RunnerSettings, steps: Steps, trust: NodeTru
     secrets = _secrets(parts, processes)
     drivers = {
         "exec": find_driver("operations", "exec").Driver(processes, settings.scripts, inherited(), secrets, hide),
-        "http": find_driver("operations", "http").Driver(parts.clock.monotonic),
+        "http": find_driver("operations", "http").Driver(parts.clock.monotonic, hide),
     }
     threads = _threads(parts, settings.concurrency, "operation")
     return RunnerRole(RunnerPorts(drivers, threads, settings.concurrency, steps, parts.clock, parts.wake, trust))

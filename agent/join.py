@@ -4,7 +4,6 @@ Nothing secret leaves the machine: not the private key, not the bearer token, no
 complete once it holds the controller's keys, which are written last; until then the command can be given again.
 """
 
-import re
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 from urllib3 import Timeout
 
+from agent.settings import is_http_url
 from bus.http_client import FAILURES, Client
 from bus.in_time import Deadline
 from bus.invitations import split_token
@@ -72,7 +72,7 @@ def join(asked: Joining) -> JoinAnswer:
         asked.credentials.mkdir(parents=True, exist_ok=True, mode=0o700)
         key, token = _own_key(asked.credentials / NODE_KEY_FILE), _own_token(asked.credentials / TOKEN_FILE)
     except OSError as error:
-        raise JoinFailed(f"{asked.credentials}: cannot be written: {error.strerror}") from error
+        raise _unwritable(asked, error) from error
     request = JoinRequest(
         invitation=invitation,
         node=asked.name,
@@ -83,12 +83,21 @@ def join(asked: Joining) -> JoinAnswer:
     if answer.node != asked.name:
         raise JoinFailed(f"the controller answered for node {answer.node!r}; ask for an invitation of {asked.name!r}")
     pinned = "".join(f"{public_text(parse_public(text))}\n" for text in answer.controller_keys)
-    replace_secret(asked.credentials / CONTROLLER_KEYS_FILE, pinned.encode())
+    try:
+        replace_secret(asked.credentials / CONTROLLER_KEYS_FILE, pinned.encode())
+    except OSError as error:
+        raise _unwritable(asked, error) from error
     return answer
 
 
+def _unwritable(asked: Joining, error: OSError) -> JoinFailed:
+    return JoinFailed(
+        f"{asked.credentials}: cannot be written: {error.strerror}; mend that, the same command tries again"
+    )
+
+
 def _check(asked: Joining) -> None:
-    if not re.match(r"https?://\S+$", asked.controller):
+    if not is_http_url(asked.controller):
         raise JoinFailed(f"--controller {asked.controller!r} is no URL; write https://HOST, as in bus: of agent.yaml")
     try:
         TypeAdapter(HostName).validate_python(asked.name)

@@ -9,22 +9,27 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from agent.build import agent_version, broker_account, check_drivers
+from agent.build import agent_version, check_drivers, check_files, who_signs
 from agent.redaction import Redactor
 from agent.run import Pulse, run
 from agent.settings import BadSettings, Settings, read_settings
-from bus.amqp_url import is_broker_url
 from bus.clock import SystemClock
 from bus.keys import BadKey, NodeKeys
 from bus.logs import configure_logging
-from bus.roots import ROOTS_FILE, read_roots
 
 _JOIN = "become a node, with the token that 'drumbeat nodes invite' printed on the controller"
 
 
 def main() -> None:
-    """Console script. Does not wait for downloads and probes that are under way: a kill is as good."""
-    status = command(sys.argv[1:])
+    """Console script. Does not wait for downloads and probes that are under way: a kill is as good.
+
+    Neither after a defect: the process must end then, so that whoever watches over it starts another.
+    """
+    try:
+        status = command(sys.argv[1:])
+    except Exception:
+        logging.getLogger("agent").exception("a defect ended the agent")
+        status = 1
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)
@@ -41,7 +46,7 @@ def command(arguments: Sequence[str]) -> int:
             return _check(settings)
         redactor = Redactor()
         configure_logging(sys.stderr, settings.log_level, hide=redactor.hide)
-        _log_what_escapes()
+        _log_what_ends_threads()
         pulse = Pulse()
         pulse.stop_on_signals()
         run(settings, SystemClock(), pulse, redactor)
@@ -54,15 +59,9 @@ def command(arguments: Sequence[str]) -> int:
 def _check(settings: Settings) -> int:
     NodeKeys.load(settings.credentials)
     check_drivers(settings)
-    if is_broker_url(settings.bus):
-        broker_account(settings)
-    roots = read_roots(settings.credentials / ROOTS_FILE)
-    sys.stdout.write(f"{settings.node}: settings and credentials are in order\n")
-    sys.stdout.write(
-        f"releases must be signed by whom {roots.threshold} of {len(roots.keys)} roots name for fleet {roots.fleet}\n"
-        if roots
-        else f"releases need no signature here: {settings.credentials / ROOTS_FILE} is not there\n"
-    )
+    check_files(settings)
+    signing = who_signs(settings)
+    sys.stdout.write(f"{settings.node}: settings and credentials are in order\n{signing}\n")
     return 0
 
 
@@ -86,14 +85,14 @@ def _token(path: Path) -> str:
         raise BadSettings(f"{path}: cannot be read: {error}") from error
 
 
-def _log_what_escapes() -> None:
+def _log_what_ends_threads() -> None:
     """A defect's traceback goes through the log, where secrets are hidden, and not as it is to standard error."""
 
-    def log(kind: Any, error: Any, trace: Any) -> None:
-        logging.getLogger("agent").error("a defect ended a thread", exc_info=(kind, error, trace))
+    def log(said: Any) -> None:
+        trace = (said.exc_type, said.exc_value, said.exc_traceback)
+        logging.getLogger("agent").error("a defect ended a thread", exc_info=trace)
 
-    sys.excepthook = log
-    threading.excepthook = lambda said: log(said.exc_type, said.exc_value, said.exc_traceback)
+    threading.excepthook = log
 
 
 def _parser() -> argparse.ArgumentParser:

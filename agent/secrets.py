@@ -14,6 +14,8 @@ from crds.base import FileModel, Name, Seconds
 
 LONGEST = 16 * 1024
 """Bytes of a value."""
+_MOST_READ = LONGEST + len("\r\n") + 1
+"""Bytes; of what has more than a line end behind the longest value it need not be known how long it is."""
 
 Word = Annotated[str, Field(min_length=1)]
 
@@ -112,7 +114,7 @@ class Secrets:
             return _content(name, source.file)
         assert source.command is not None
         try:
-            return self._ask(source.command, self._environment, source.timeout, LONGEST + 2)
+            return self._ask(source.command, self._environment, source.timeout, _MOST_READ)
         except (Retry, Terminal) as error:
             raise Retry(
                 f"secret {name!r}: its command {error}. Run {source.command[0]!r} as the agent's account to see why; "
@@ -132,7 +134,7 @@ def _check_may_have(service: str, name: str, source: Source) -> None:
 def _content(name: str, file: Path) -> bytes:
     try:
         with file.open("rb") as content:
-            return content.read(LONGEST + 3)
+            return content.read(_MOST_READ)
     except OSError as error:
         raise Retry(
             f"secret {name!r}: cannot read {file}: {error.strerror}; put the value there, readable by the agent's "
@@ -143,14 +145,14 @@ def _content(name: str, file: Path) -> bytes:
 def _checked(name: str, raw: bytes) -> str:
     """The value as text. Raises Retry: whoever keeps the secret may mend it at any time."""
     again = "Mend the value; it is tried again"
+    if len(raw) >= _MOST_READ or len(raw.rstrip(b"\r\n")) > LONGEST:
+        raise Retry(f"secret {name!r} is longer than {LONGEST} bytes. {again}")
     try:
         value = raw.decode().rstrip("\r\n")
     except UnicodeDecodeError:
         raise Retry(f"secret {name!r} is not text in UTF-8; encode it, in base64 perhaps. {again}") from None
     if "\0" in value:
         raise Retry(f"secret {name!r} has a zero byte, which no environment can hold. {again}")
-    if len(raw) > LONGEST:
-        raise Retry(f"secret {name!r} is longer than {LONGEST} bytes. {again}")
     if len(value.strip()) < SHORTEST:
         raise Retry(
             f"secret {name!r} has fewer than {SHORTEST} characters, too few to be kept out of logs: every word like "

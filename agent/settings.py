@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
@@ -23,10 +24,22 @@ class BadSettings(Exception):
 
 def _bus(text: str) -> str:
     if is_broker_url(text):
-        parse_broker_url(text)
-    elif not re.fullmatch(r"https?://\S+", text):
+        if parse_broker_url(text).user is not None:
+            raise ValueError(
+                "a node's account at the broker has the node's name; leave out what is written before the @"
+            )
+    elif not is_http_url(text):
         raise ValueError("write https://HOST for a controller, or amqps://HOST:PORT,HOST:PORT/VHOST for brokers")
     return text
+
+
+def is_http_url(text: str) -> bool:
+    """Whether a controller can be at that URL: it names a host, and no port that cannot be."""
+    try:
+        place = urlsplit(text)
+        return bool(re.fullmatch(r"https?://\S+", text) and place.hostname and place.port != 0)
+    except ValueError:
+        return False
 
 
 class HostSettings(FileModel):

@@ -33,8 +33,9 @@ from crds.trust import SignedCommand, TrustDocument, probe_commands
 
 _KEPT = 256
 """Verdicts that are remembered; a node has a few services, a runner some operations."""
-_PLAIN = re.compile(r"[0-9A-Za-z.:_\[\]-]*")
-"""What may be put into a signed command by who did not sign it: a host's name, an address."""
+_PLAIN = re.compile(r"(?!-)[0-9A-Za-z.:_\[\]-]*")
+"""What may be put into a signed command by who did not sign it: a host's name, an address. Neither begins with a dash,
+as an option does."""
 _NO_TRUST = (
     "no trust document has come that says whose signatures count; run: drumbeat release trust POLICY --root FILE, "
     "and commit what it writes"
@@ -53,7 +54,8 @@ class NodeTrust:
     def __init__(self, roots: Roots | None, steps: Steps, clock: Clock) -> None:
         self._roots, self._steps, self._clock = roots, steps, clock
         self._document: TrustDocument | None = None
-        self._text = ""
+        self._in_force: dict[bytes, None] = {}
+        """Envelopes that hold this document; their signatures may differ."""
         self._not_taken: dict[bytes, str] = {}
         """Documents that were not taken, and why."""
         self._verdicts: dict[bytes, NotTrusted | None] = {}
@@ -78,10 +80,10 @@ class NodeTrust:
         """
         came = {text: _key(text) for text in texts if text and self._roots is not None}
         for text, key in came.items():
-            if text != self._text and key not in self._not_taken:
+            if key not in self._in_force and key not in self._not_taken:
                 self._take(text, key)
         refused = [self._not_taken[key] for key in came.values() if key in self._not_taken]
-        self.trouble = refused[0] if refused and self._text not in came else ""
+        self.trouble = refused[0] if refused and self._in_force.keys().isdisjoint(came.values()) else ""
 
     def _take(self, text: str, key: bytes) -> None:
         assert self._roots is not None
@@ -91,8 +93,11 @@ class NodeTrust:
         except NotTrusted as wrong:
             _keep(self._not_taken, key, self._refuse(key, wrong))
             return
+        if document == self._document:
+            _keep(self._in_force, key, None)
+            return
         self._steps.save({"document": text})
-        self._document, self._text = document, text
+        self._document, self._in_force = document, {key: None}
         self._verdicts.clear()
         self._log.info("took a trust document", extra={"version": document.version})
 
@@ -158,7 +163,8 @@ class NodeTrust:
         """
         text = str(self._steps.load().get("document", ""))
         try:
-            self._document, self._text = (open_trust(text, roots), text) if text else (None, "")
+            if text:
+                self._document, self._in_force = open_trust(text, roots), {_key(text): None}
         except NotTrusted as wrong:
             self._log.warning("the journaled trust document is not believed any more", extra={"detail": wrong.detail})
 
@@ -238,7 +244,7 @@ def _keep(memory: dict[bytes, T], key: bytes, value: T) -> None:
 
 
 def _check_value(target: str, value: str) -> None:
-    """Values that are put into signed commands are not signed themselves: none may become a command of its own."""
+    """Values that are put into signed commands are not signed themselves: none may become a command, or an option."""
     if not _PLAIN.fullmatch(value):
         words = f"{value[:100]!r} cannot be put into a command of {target}: it is neither a name nor an address"
         raise NotTrusted("wrong_value", words)

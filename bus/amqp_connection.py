@@ -20,7 +20,7 @@ from pika.exceptions import AMQPError, ConnectionClosedByClient
 from pika.frame import Frame, Header
 from pika.spec import FRAME_MAX_SIZE
 
-from bus.amqp_url import Account, BrokerUrl, tls_context
+from bus.amqp_url import Account, BrokerUrl, broker_tls
 from bus.clock import Clock, SystemClock
 
 HEARTBEAT = 60
@@ -34,6 +34,9 @@ CLOSE_TIMEOUT = 2.0
 """Seconds for goodbye; a broker that blocks the connection does not hear it."""
 FIRST_RETRY = 0.1
 RETRY_CAP = 5.0
+PROVEN = 3.0
+"""Seconds that a connection must have worked before it counts: one that a broker ends again and again, right after it
+was set up, must not be tried without a pause."""
 MOST_GATHERED = 16 * 1024 * 1024
 """Bytes of one message that are gathered at all. What is larger than an envelope may be is refused by whoever receives;
 this is for a broker that lies, since one that is set up as it should be takes no message above 1 MiB."""
@@ -83,6 +86,8 @@ class AmqpConnection:
         self._why: BaseException | None = None
         self._away_since: float | None = None
         self._away_kind = ""
+        self._proof: object = None
+        """Runs out when the connection has worked for long enough."""
 
     # -- for everybody
 
@@ -122,12 +127,11 @@ class AmqpConnection:
         self._loop.remove_timeout(timer)
 
     def found(self) -> None:
-        """It works: the next pause is a short one again."""
-        if self._away_since is None:
+        """It works: if it goes on so for a while, the next pause is a short one again."""
+        if self._away_since is None or self._proof is not None:
             return
         seconds = self._clock.monotonic() - self._away_since
-        self._away_since, self._away_kind = None, ""
-        self._logger.info("the broker is back", extra={"after_seconds": round(seconds, 1)})
+        self._proof = self.later(PROVEN, lambda: self._proven(seconds))
 
     def fail(self, why: BaseException) -> None:
         """Give this connection up, and make another."""
@@ -206,7 +210,15 @@ class AmqpConnection:
             self._logger.info("the broker takes messages again")
             self._guard(self._end.unblocked)
 
+    def _proven(self, after: float) -> None:
+        self._proof = self._away_since = None
+        self._away_kind = ""
+        self._logger.info("the broker is back", extra={"after_seconds": round(after, 1)})
+
     def _take_down(self) -> None:
+        if self._proof is not None:
+            self.cancel(self._proof)
+            self._proof = None
         if self._up:
             self._up = False
             self._end.down()
@@ -295,7 +307,7 @@ class _Services(SelectorIOServicesAdapter):  # type: ignore[misc]
             found: Any
             try:
                 found = socket.getaddrinfo(host, port, family, socktype, proto, flags)
-            except OSError as error:
+            except (OSError, UnicodeError) as error:  # the latter for a name that cannot be one
                 found = error
             on_done(found)
 
@@ -351,7 +363,7 @@ def connection_parameters(
     url: BrokerUrl, account: Account, name: str, heartbeat: int
 ) -> list[pika.ConnectionParameters]:
     """How to connect to each of the brokers; ``name`` is what their owner sees. Raises BadBrokerUrl."""
-    context = tls_context(account) if url.tls else None
+    context = broker_tls(account) if url.tls else None
     return [
         pika.ConnectionParameters(
             host=host,

@@ -73,7 +73,8 @@ class AmqpControllerBus:
         )
         self._receive: Callable[[Received], None] | None = None
         self._channel: Channel | None = None
-        self._must_declare = False
+        self._must_declare = True
+        """At first, as nothing else tells of a queue that has lost its binding, and when something is missing."""
         self._consuming = 0
         self._deliveries = Deliveries()
         self._publications: Publications[str] = Publications()

@@ -7,6 +7,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from bus.keys import BadKey, read_secret
+from bus.tls import BadTlsFiles, tls_context
 
 PORT, TLS_PORT = 5672, 5671
 
@@ -80,13 +81,9 @@ def _address(text: str, default: int) -> tuple[str, int]:
     return match["name"].strip("[]"), port
 
 
-def tls_context(account: Account) -> ssl.SSLContext:
+def broker_tls(account: Account) -> ssl.SSLContext:
     """What a connection trusts and shows. Raises BadBrokerUrl for files that cannot be used."""
     try:
-        context = ssl.create_default_context(cafile=str(account.ca) if account.ca else None)
-        if account.certificate:
-            context.load_cert_chain(account.certificate, account.key)
-    except (OSError, ssl.SSLError) as error:
-        files = ", ".join(str(file) for file in (account.ca, account.certificate, account.key) if file)
-        raise BadBrokerUrl(f"{files}: cannot be used for TLS: {error}; PEM files are needed") from error
-    return context
+        return tls_context(account.ca, account.certificate, account.key)
+    except BadTlsFiles as error:
+        raise BadBrokerUrl(str(error)) from error

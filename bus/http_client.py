@@ -2,7 +2,6 @@
 
 import re
 import socket
-import ssl
 import threading
 import weakref
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError
 
 from bus.in_time import Deadline, answers_by
+from bus.tls import tls_context
 
 FAILURES = (HTTPError, OSError)
 """What a request raises that got no answer."""
@@ -77,7 +77,7 @@ class Client:
     def _pools(self) -> PoolManager:
         said: dict[str, Any] = {"maxsize": 1, "retries": False}
         if self._url.startswith("https:"):
-            said["ssl_context"] = _trust(*self._files)
+            said["ssl_context"] = tls_context(*self._files)
         pools = _through_proxy(self._url, said)
         pools.pool_classes_by_scheme = _pool_classes(self._sockets, self._left)
         return pools
@@ -96,7 +96,7 @@ class Client:
 
         ``timeout`` is for the connection, and for the next bytes of the answer; ``deadline`` for its last.
 
-        Raises HTTPError where no answer comes, OSError where the files cannot be used, and ValueError for no URL.
+        Raises HTTPError where no answer comes, BadTlsFiles where the files cannot be used, and ValueError for no URL.
         """
         self._deadline = deadline
         return self._pools.urlopen(
@@ -125,13 +125,6 @@ def _end(sock: socket.socket) -> None:
         socket.socket.shutdown(sock, socket.SHUT_RDWR)
     except OSError:
         return  # the other side, or its own thread, was faster
-
-
-def _trust(ca: str | None, certificate: str | None, key: str | None) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=ca)
-    if certificate:
-        context.load_cert_chain(certificate, key)
-    return context
 
 
 def _through_proxy(url: str, said: dict[str, Any]) -> PoolManager:

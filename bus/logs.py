@@ -17,7 +17,7 @@ LogLevel = Literal["debug", "info", "warning", "error"]
 Hide = Callable[[str], str]
 
 _OURS = ("agent", "bus", "controller", "reconcilers")
-_PASSWORD = re.compile(r"(?<=://)[^/@\s]+@")
+_PASSWORD = re.compile(r"(?<=://)[^/\s]+@")
 _OF_EVERY_RECORD = {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"}
 _COLORS = {"debug": "32", "info": "32", "warning": "33", "error": "31", "critical": "31"}
 

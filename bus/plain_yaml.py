@@ -1,4 +1,5 @@
-"""YAML that operators write on nodes: bounded in size, without tags, and without aliases, which may outgrow memory."""
+"""YAML that operators write on nodes: bounded in size, every key once, without tags, and without aliases, which may
+outgrow memory."""
 
 from typing import Any, BinaryIO
 
@@ -20,6 +21,18 @@ class _Loader(yaml.SafeLoader):
             wrong = "aliases are not read; write it out" if alias else f"the tag {event.tag} is not read; remove it"
             raise yaml.MarkedYAMLError(problem=wrong, problem_mark=event.start_mark)
         return super().compose_node(parent, index)
+
+    def compose_mapping_node(self, anchor: Any) -> Any:
+        node: Any = super().compose_mapping_node(anchor)
+        first: dict[str, int] = {}
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                continue  # no settings have such a name
+            if key.value in first:
+                wrong = f"{key.value[:100]!r} is written twice, first in line {first[key.value]}; remove one of them"
+                raise yaml.MarkedYAMLError(problem=wrong, problem_mark=key.start_mark)
+            first[key.value] = key.start_mark.line + 1
+        return node
 
 
 def read_plain(file: BinaryIO) -> Any:

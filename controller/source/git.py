@@ -41,7 +41,7 @@ _OF_ANOTHER_REPOSITORY = (
     "GIT_PREFIX",
 )
 """Set while git runs a hook: they would lead every command to the hook's repository."""
-_SECRETS = re.compile(r"(?<=://)[^/@\s]+(?=@)")
+_SECRETS = re.compile(r"(?<=://)[^/\s]+(?=@)")
 
 
 MOST = 128 * 1024 * 1024

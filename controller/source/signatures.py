@@ -6,8 +6,9 @@ holds its own target alone: the commit is taken, and everybody else's deployment
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 
-from bus.keys import BadKey, parse_public
+from bus.keys import BadKey, key_id, parse_public
 from bus.trust import (
     MAX_SIGNED,
     NotTrusted,
@@ -158,16 +159,23 @@ def _strays(files: Mapping[str, FileEntry], collection: Collection) -> Iterator[
 
 
 def _bad_keys(loaded: Loaded) -> Iterator[Problem]:
+    """Keys that cannot be read, that would count twice, or both count and not count: one key has several forms."""
     if not isinstance(loaded.model, Policy):
         return
-    releases = loaded.model.spec.releases
+    releases, listed = loaded.model.spec.releases, dict[str, int]()
     for name, keys in (("keys", releases.keys), ("revoked", releases.revoked)):
         for number, each in enumerate(keys):
+            problem = partial(loaded.document.problem, ("spec", "releases", name, number, "key"))
             try:
-                parse_public(each.key)
+                same = key_id(parse_public(each.key))
             except BadKey as error:
-                path = ("spec", "releases", name, number, "key")
-                yield loaded.document.problem(path, str(error), "copy the line of the .pub file again")
+                yield problem(str(error), "copy the line of the .pub file again")
+                continue
+            if name == "revoked" and same in listed:
+                yield problem("a key is both listed and revoked", "remove it from one of the lists")
+            elif name == "keys" and listed.setdefault(same, number) != number:
+                first = keys[listed[same]].name
+                yield problem(f"a key is listed twice, for {first} before", "it counts once, so list each once")
 
 
 def _split(why: str) -> tuple[str, str]:

@@ -1,5 +1,6 @@
 """The whole agent as a process, over the embedded bus, with real archives and real services."""
 
+import json
 import os
 import signal
 import socket
@@ -191,6 +192,47 @@ def test_a_damaged_journal_is_reported_and_stops_nothing(world: World) -> None:
     assert journal.read_bytes() == b"damaged"
 
 
+def test_the_log_says_at_the_start_whether_releases_must_be_signed(world: World) -> None:
+    def said() -> list[str]:
+        lines = [json.loads(line) for line in (world.folder / "agent.log").read_text().splitlines() if line[-1:] == "}"]
+        return [line["signing"] for line in lines if line["message"] == "the agent runs"]
+
+    roots = world.folder / "keys/trust.yaml"
+    assert eventually(said) == [f"releases need no signature here: {roots} is not there"]
+    world.end(signal.SIGTERM)
+    roots.write_text(f'fleet: prod\nroots: ["{public_text(generate_key().public_key)}"]\n')
+    world.start()
+    assert eventually(lambda: said()[1:]) == ["releases must be signed by whom 1 of 1 roots name for fleet prod"]
+
+
+DEFECT = """
+import sys, threading
+from concurrent.futures import ThreadPoolExecutor
+import agent.main, agent.run
+
+def step(*_):
+    began = threading.Event()
+    ThreadPoolExecutor(1).submit(lambda: (began.set(), threading.Event().wait()))
+    began.wait()
+    raise LookupError("of all things")
+
+agent.run._loop = step
+sys.argv[1:] = ["run", "--config", {config!r}]
+agent.main.main()
+"""
+"""An agent whose loop has a defect, while a download hangs."""
+
+
+def test_a_defect_in_the_loop_ends_the_process(world: World) -> None:
+    world.end(signal.SIGTERM)
+    code = DEFECT.format(config=str(world.config))
+    said = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert said.returncode == 1
+    [line] = [line for line in map(json.loads, said.stderr.splitlines()) if line["level"] == "error"]
+    assert line["message"] == "a defect ended the agent"
+    assert "LookupError: of all things" in line["exception"]
+
+
 def check(folder: Path, bus: str, role: str = "host: {}") -> "subprocess.CompletedProcess[str]":
     config = folder / "agent.yaml"
     config.write_text(f"node: h1\nbus: {bus}\ncredentials: keys\nstate: state\n{role}\n")
@@ -232,6 +274,22 @@ def test_check_looks_at_what_a_broker_needs(tmp_path: Path) -> None:
     said = check(tmp_path, bus)
     assert said.returncode == 1
     assert "PEM files are needed" in said.stderr
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ("ca: nope.pem", "ca: {folder}/nope.pem: cannot be used for TLS: No such file or directory"),
+        ("ca: agent.yaml", "ca: {folder}/agent.yaml: cannot be used for TLS: "),
+        ("artifacts: [{prefix: https://a/, ca: nope.pem}]", "artifacts.0: {folder}/nope.pem: cannot be used for TLS"),
+        ("artifacts: [{prefix: https://a/, certificate: c, key: k}]", "artifacts.0: {folder}/c, {folder}/k: cannot be"),
+    ],
+)
+def test_check_opens_every_certificate(tmp_path: Path, settings: str, words: str) -> None:
+    write_node_keys(tmp_path / "keys", "h1", KeyRing(tmp_path / "ring"), [generate_key().public_key])
+    said = check(tmp_path, "https://127.0.0.1:1", f"host: {{}}\n{settings}")
+    assert said.returncode == 1
+    assert words.format(folder=tmp_path) in said.stderr
 
 
 def test_an_agent_over_http_loads_no_broker_s_library() -> None:

@@ -1,6 +1,8 @@
 """From nothing to a node, with the commands that operators give and the processes that they start."""
 
+import errno
 import json
+import os
 import socket
 import threading
 from collections.abc import Iterator
@@ -9,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from agent.join import JoinFailed, Joining, join
-from bus.keys import NodeKeys
+from bus.keys import CONTROLLER_KEYS_FILE, NodeKeys, replace_secret
 from tests.support.enrolled import Machine, machine
 from tests.support.waiting import eventually
 
@@ -126,3 +128,35 @@ def test_somebody_between_cannot_plant_a_key(tmp_path: Path) -> None:
             join(Joining(f"http://127.0.0.1:{port}", "vm1", token, tmp_path / "credentials"))
         thread.join()
     assert not (tmp_path / "credentials/controller.pub").exists()
+
+
+TOKEN = f"{'0' * 16}.{'x' * 43}"
+
+
+@pytest.mark.parametrize("url", ["drumbeat.example.com", "https://[::1", "https://host:99999", "https://"])
+def test_a_controller_that_cannot_be_there(tmp_path: Path, url: str) -> None:
+    with pytest.raises(JoinFailed, match="is no URL; write https://HOST"):
+        join(Joining(url, "vm1", TOKEN, tmp_path / "credentials"))
+
+
+def test_a_disk_that_is_full_at_the_end(site: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The controller has let the node in by then: the same command again finishes it."""
+    token = site.drumbeat("nodes", "invite", "vm8", "--role", "host").strip()
+    asked = Joining(site.url, "vm8", token, tmp_path / "credentials")
+
+    def full(path: Path, content: bytes) -> None:
+        if path.name == CONTROLLER_KEYS_FILE:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        replace_secret(path, content)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("agent.join.replace_secret", full)
+        with pytest.raises(JoinFailed, match="credentials: cannot be written: No space left on device; mend that"):
+            join(asked)
+    assert join(asked).node == "vm8"
+
+
+def test_certificates_that_are_not_there(tmp_path: Path) -> None:
+    missing = tmp_path / "missing.pem"
+    with pytest.raises(JoinFailed, match=f"{missing}: cannot be used for TLS: No such file or directory"):
+        join(Joining("https://127.0.0.1:1", "vm1", TOKEN, tmp_path / "credentials", ca=missing))

@@ -220,6 +220,7 @@ def test_an_option_is_not_a_repository(tmp_path: Path) -> None:
 def test_no_password_is_ever_said(tmp_path: Path) -> None:
     assert "hunter2" not in why(mirror("https://ann:hunter2@127.0.0.1:1/x.git", tmp_path))
     assert without_secrets("at https://ann:hunter2@host/x") == "at https://***@host/x"
+    assert without_secrets("at https://ann:hunt@er2@host/x, ssh://host/y@z") == "at https://***@host/x, ssh://host/y@z"
 
 
 def test_a_server_that_does_not_answer_is_given_up(tmp_path: Path) -> None:

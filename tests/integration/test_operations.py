@@ -169,10 +169,10 @@ class Behind(BaseHTTPRequestHandler):
         if self.server.chunked:
             self.send_header("Transfer-Encoding", "chunked")
         else:
-            self.send_header("Content-Length", "5")
+            self.send_header("Content-Length", str(len(self.server.body)))
         self.end_headers()
         if self.command != "HEAD":
-            self.wfile.write(b"2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n" if self.server.chunked else b"hello")
+            self.wfile.write(b"2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n" if self.server.chunked else self.server.body)
 
     do_POST = do_PUT = do_HEAD = do_FROB = do_GET  # noqa: N815  the base class wants these names
 
@@ -182,7 +182,7 @@ class Pool(ThreadingHTTPServer):
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Behind)
-        self.proof = ["vm1"]
+        self.proof, self.body = ["vm1"], b"hello"
         self.chunked = False
         self.seen: list[tuple[str, str, str | None, int]] = []
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
@@ -273,3 +273,12 @@ def test_a_command_gets_its_secrets_and_what_it_says_of_them_is_hidden(tmp_path:
     foreign = driver.run(OperationSpec.model_validate({**said, "secrets": {"TOKEN": "of-web"}}), {})
     assert foreign.outcome == "inconclusive"
     assert "secret 'of-web' is not for api: this node keeps it for web" in foreign.message
+
+
+def test_what_is_quoted_of_an_answer_is_hidden_before_it_is_cut(pool: Pool) -> None:
+    """Half of a secret would not be found any more, and would leave the node with the report."""
+    redactor, pool.body = Redactor(), b"\n" + b"0" * 290 + b"planted-secret\n\n1\n2\n3\n4\n5"
+    redactor.learn("planted-secret")
+    driver = http_driver.Driver(time.monotonic, redactor.hide)
+    for wrong in ({"status": [204]}, {"contains": "no such text"}):
+        assert run_operation(driver, spec(pool.url, path="/", **wrong)).log_tail == ["0" * 290 + "***", *"1234"]

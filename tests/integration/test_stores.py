@@ -101,7 +101,7 @@ def test_a_redirect_to_another_host_is_told_nothing(tmp_path: Path, server: Arti
 def test_an_authority_that_is_none_is_named(tmp_path: Path, server: ArtifactServer) -> None:
     (tmp_path / "ca.pem").write_text("not a certificate")
     url = server.url("api.tar.gz").replace("http:", "https:")
-    with pytest.raises(Retry, match=r"cannot use .*/ca\.pem: .*; see 'artifacts' in agent\.yaml"):
+    with pytest.raises(Retry, match=r"/ca\.pem: cannot be used for TLS: .*; see 'artifacts' in agent\.yaml"):
         fetch(
             tmp_path, url, {"prefix": url.removesuffix("api.tar.gz"), "ca": str(tmp_path / "ca.pem"), "bearer": "store"}
         )

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from bus.amqp_url import BadBrokerUrl, tls_context
+from bus.amqp_url import BadBrokerUrl, broker_tls
 from bus.keys import BUS_PASSWORD_FILE, write_secret
 from controller.broker.files import CA_FILE, bus_account
 
@@ -23,4 +23,4 @@ def test_without_a_ca_the_systems_are_trusted(keys: Path) -> None:
 def test_a_ca_that_cannot_be_read_does_not_widen_trust_to_the_systems(keys: Path, pointing: str) -> None:
     (keys / CA_FILE).symlink_to(pointing)
     with pytest.raises(BadBrokerUrl, match=f"{keys / CA_FILE}: cannot be used for TLS"):
-        tls_context(bus_account(keys))
+        broker_tls(bus_account(keys))

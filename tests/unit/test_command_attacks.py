@@ -74,7 +74,7 @@ def test_a_forged_statement_does_not_let_a_probe_run(host: SignedHost, signing: 
     assert host.asked == []
 
 
-@pytest.mark.parametrize("address", ["127.0.0.1; evil", "$(evil)", "`evil`", "a b", "127.0.0.1\n"])
+@pytest.mark.parametrize("address", ["127.0.0.1; evil", "$(evil)", "`evil`", "a b", "127.0.0.1\n", "-V", "--help"])
 def test_an_address_that_is_a_command(host: SignedHost, signing: Signing, address: str) -> None:
     """It is put into the signed command, and is not signed itself."""
     for what in (ONE, TWO):
@@ -129,6 +129,9 @@ def test_a_gate_of_http_needs_no_signature(runner: SignedRunner) -> None:
         ({"version": "1; evil"}, "was signed as '1'"),
         ({"host": "$(evil)"}, "cannot be put into a command"),
         ({"address": "10.0.0.1/$(evil)"}, "cannot be put into a command"),
+        ({"host": "--version"}, "cannot be put into a command"),
+        ({"host": "-oevil"}, "cannot be put into a command"),
+        ({"address": "-oevil:80"}, "cannot be put into a command"),
         ({"statement": None}, "is not signed"),
         ({"trust": None}, "no trust document has come"),
     ],

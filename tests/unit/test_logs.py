@@ -138,6 +138,13 @@ def test_no_password_of_a_url_is_written(form: LogFormat) -> None:
     assert "amqps://***@rabbit/prod" in stream.getvalue()
 
 
+def test_a_password_with_the_sign_that_ends_it_is_hidden_as_a_whole() -> None:
+    stream = io.StringIO()
+    configure_standard_logging(stream)
+    logging.getLogger("agent").warning("cannot reach amqps://drumbeat:hunt@er2@rabbit/prod, nor https://git/a@b")
+    assert json.loads(stream.getvalue())["message"] == "cannot reach amqps://***@rabbit/prod, nor https://git/a@b"
+
+
 def test_configuring_again_does_not_write_twice() -> None:
     first, second = io.StringIO(), io.StringIO()
     configure_logging(first)

@@ -1,6 +1,10 @@
 """Policies and what is signed beside them, as a commit has them: which file is wrong, and which target is held."""
 
+from collections.abc import Callable
+
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from bus.keys import generate_key, public_text
 from bus.trust import MAX_SIGNED
@@ -214,12 +218,22 @@ def test_a_key_that_is_half_copied(signing: Signing) -> None:
     assert "copy the line" in str(problem)
 
 
-def test_a_key_that_is_listed_twice_or_revoked(signing: Signing) -> None:
+def openssh(key: str) -> str:
+    """The same key as ssh-keygen writes it."""
+    public = Ed25519PublicKey.from_public_bytes(bytes.fromhex(key.removeprefix("ed25519:")))
+    return f"{public.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()} ci@build"
+
+
+@pytest.mark.parametrize("form", [str, openssh])
+def test_a_key_that_is_listed_twice_or_revoked(signing: Signing, form: Callable[[str], str]) -> None:
+    """Whatever form it is written in: a threshold of two would be met by nobody, a revoked key would seem to count."""
     ci, qa = signing.named("ci")[0].key, signing.named("qa")[0].key
-    twice = read({P: policy(signing).replace(qa, ci)})
-    assert "a key is listed twice" in str(twice.problems[0])
-    revoked = read({P: policy(signing, more=f'    revoked: [{{name: ci, key: "{ci}"}}]\n')})
-    assert "a key is both listed and revoked" in str(revoked.problems[0])
+    twice = read({P: policy(signing, threshold=2).replace(qa, form(ci))})
+    assert twice.state is None
+    assert "spec.releases.keys[1].key: a key is listed twice, for ci before" in str(twice.problems[0])
+    revoked = read({P: policy(signing, more=f'    revoked: [{{name: gone, key: "{form(ci)}"}}]\n')})
+    assert revoked.state is None
+    assert "spec.releases.revoked[0].key: a key is both listed and revoked" in str(revoked.problems[0])
 
 
 def test_two_policies_for_one_fleet(signing: Signing) -> None:
@@ -230,12 +244,8 @@ def test_two_policies_for_one_fleet(signing: Signing) -> None:
 
 def test_keys_of_other_forms_are_one_key(signing: Signing) -> None:
     """A key in OpenSSH's form verifies what was signed with the same key."""
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-
-    raw = bytes.fromhex(signing.named("ci")[0].key.removeprefix("ed25519:"))
-    line = Ed25519PublicKey.from_public_bytes(raw).public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
-    text = policy(signing).replace(signing.named("ci")[0].key, f"{line} ci@build")
+    key = signing.named("ci")[0].key
+    text = policy(signing).replace(key, openssh(key))
     assert read({P: text, SIG: good(signing)}).unsigned == []
 
 

@@ -17,6 +17,8 @@ from crds.messages import ASSIGNMENT_TYPE, ServiceAssignment
 from crds.probe import ExecCheck, Probe
 from crds.release import Release
 from crds.trust import RELEASE_TYPE, TRUST_TYPE
+from tests.simulation.drivers import SimClock
+from tests.support.roles import MemorySteps
 from tests.support.signed_nodes import SignedHost
 from tests.support.signing import TARGET, Signing, release, signed
 
@@ -155,6 +157,18 @@ def test_a_document_of_before_beside_the_newest_is_no_trouble(host: SignedHost, 
     host.assignment = host.assignment.model_copy(update={"services": services})
     said = host.role.converge(host.assignment, host.clock.now()).services[TARGET]
     assert (said.state, said.message, host.trust.version) == ("running", "", 2)
+
+
+def test_two_envelopes_of_one_document_are_one(signing: Signing) -> None:
+    """One pass brings both while a further root's signature is on its way; neither may be journaled in each pass."""
+    third, steps = generate_key(), MemorySteps()
+    both = [signing.trust(), signing.trust(by=[*signing.roots, third])]
+    node = signing.node(SimClock(), steps)
+    for _ in range(10):
+        node.take(both)
+    assert (steps.saves, node.version, node.trouble) == (1, 1, "")
+    node.take([both[1], signing.trust(2, by=[])])
+    assert node.trouble == ""
 
 
 # --- freeze

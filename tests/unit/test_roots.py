@@ -37,6 +37,7 @@ def test_without_the_file_nothing_is_pinned(tmp_path: Path) -> None:
         ("fleet: prod\nthreshold: !!int ''", "the tag tag:yaml.org,2002:int is not read"),
         ("fleet: prod\nthreshold: " + "9" * 5000, "is not YAML"),
         ("[" * 5000, "is not YAML"),
+        (f'fleet: prod\nthreshold: 2\nroots: ["{KEY}"]\nthreshold: 1', "'threshold' is written twice, first in line 2"),
         ("#" * 65537, "is larger than 65536 bytes"),
         (f'roots: ["{KEY}"]', "fleet: Field required; write fleet, threshold and roots"),
         ("fleet: prod\nroots: []", "roots: List should have at least 1 item"),

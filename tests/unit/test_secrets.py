@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from agent.drivers.contracts import Retry, Terminal
 from agent.posix import PosixProcesses
 from agent.redaction import Redactor
-from agent.secrets import Secrets, Source
+from agent.secrets import LONGEST, Secrets, Source
 from bus.envelope import seal_report
 from bus.keys import generate_key
 from crds.messages import OperationReport, Report, ServiceReport, Stamp
@@ -53,6 +53,19 @@ def test_a_changed_file_is_read_anew(tmp_path: Path) -> None:
     assert node.value("db") == "first-value"
     (tmp_path / "db").write_text("second-value")
     assert node.value("db") == "second-value"
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\r\n"])
+def test_the_longest_value_may_have_a_line_end(tmp_path: Path, end: str) -> None:
+    for more in ("", "x"):
+        (tmp_path / "db").write_text("é" * (LONGEST // 2) + more + end, encoding="utf-8", newline="")
+        node = secrets(file={"file": str(tmp_path / "db")}, asked={"command": ["cat", str(tmp_path / "db")]})
+        for name in ("file", "asked"):
+            if not more:
+                assert len(node.value(name).encode()) == LONGEST
+                continue
+            with pytest.raises(Retry, match="is longer than 16384 bytes"):
+                node.value(name)
 
 
 TROUBLE: dict[str, tuple[dict[str, Any], type[Exception], str]] = {

@@ -11,6 +11,8 @@ from crds.messages import OperationSpec
 
 _LARGEST = 1024 * 1024
 """Bytes of a body in which the text is looked for."""
+_LINES, _WIDTH = 5, 300
+"""What is quoted of an answer that does not pass."""
 
 
 class Config(FileModel):
@@ -20,8 +22,9 @@ class Config(FileModel):
 class Driver:
     """Implements agent.drivers.contracts.OperationDriver. Redirects are not followed."""
 
-    def __init__(self, monotonic: Callable[[], float]) -> None:
-        self._monotonic = monotonic
+    def __init__(self, monotonic: Callable[[], float], hide: Callable[[str], str] = str) -> None:
+        """``hide`` takes secrets out of what is quoted of an answer."""
+        self._monotonic, self._hide = monotonic, hide
 
     def run(self, spec: OperationSpec, values: dict[str, str]) -> Outcome:
         path = spec.path or "/"
@@ -33,9 +36,11 @@ class Driver:
             return Outcome("failed", f"GET {path}: {getattr(error, 'strerror', None) or error}")
         if status not in spec.status:
             expected = ", ".join(map(str, spec.status))
-            return Outcome("failed", f"GET {path}: HTTP {status}, expected {expected}", _excerpt(body))
+            return Outcome("failed", f"GET {path}: HTTP {status}, expected {expected}", self._excerpt(body))
         if spec.contains is not None and spec.contains not in body:
-            return Outcome("failed", f"GET {path}: HTTP {status}, without the text {spec.contains!r}", _excerpt(body))
+            return Outcome(
+                "failed", f"GET {path}: HTTP {status}, without the text {spec.contains!r}", self._excerpt(body)
+            )
         return Outcome("passed", f"GET {path}: HTTP {status}")
 
     def _get(self, url: str, path: str, timeout: float) -> tuple[int, str]:
@@ -52,6 +57,6 @@ class Driver:
         finally:
             connection.close()
 
-
-def _excerpt(body: str) -> list[str]:
-    return [line[:300] for line in body.splitlines() if line.strip()][:5]
+    def _excerpt(self, body: str) -> list[str]:
+        lines = [line for line in body.splitlines() if line.strip()][:_LINES]
+        return [line[:_WIDTH] for line in self._hide("\n".join(lines)).splitlines()]

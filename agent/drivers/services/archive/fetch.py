@@ -172,8 +172,7 @@ def _ask(client: Client, url: str, access: Access, deadline: Deadline) -> BaseHT
     try:
         return client.request("GET", url, access.headers, timeout, deadline=deadline)
     except OSError as error:
-        files = ", ".join(name for name in (access.ca, access.certificate, access.key) if name)
-        raise Retry(f"cannot use {files or 'our certificates'}: {error}; see 'artifacts' in agent.yaml") from error
+        raise Retry(f"{error}; see 'artifacts' in agent.yaml") from error
 
 
 def _refused(url: str, status: int) -> Retry | Terminal:
