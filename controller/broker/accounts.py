@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import chain
 from typing import Any
 
 from bus.amqp_definitions import CONTROLLER_USER, definitions, mark, node_definitions
@@ -12,6 +13,8 @@ from controller.broker.management import Management, ManagementError
 
 _AT_ONCE = 500
 """Accounts in one request; RabbitMQ 3.10 refuses bodies of some megabytes."""
+_LONGEST_NAME = 255
+"""Characters; AMQP has no longer names."""
 _ACCOUNT_KINDS = ("users", "permissions")
 
 
@@ -24,11 +27,12 @@ class BrokerAccounts:
 
     def plan(self) -> Plan:
         """Compare everything. Raises ManagementError."""
-        found = self._management.everything()
         nodes, damaged = self._trusted(self._ring.nodes())
         with _understood():
+            found = self._management.everything()
             wanted = definitions(self._vhost, self._controller_hash(found), nodes)
             plan = compare(wanted, found, self._vhost, mark(self._vhost), keep=damaged)
+            _check_names(plan)
         plan.problems += damaged.values()
         if plan.delete and not self._ring.nodes():
             _delete_none(plan)
@@ -37,11 +41,12 @@ class BrokerAccounts:
     def plan_of(self, nodes: Collection[str]) -> Plan:
         """Compare the accounts of these nodes alone, for a broker that has the rest. Raises ManagementError."""
         trusted, damaged = self._trusted(nodes)
-        accounts = [self._management.account(node) for node in nodes]
         with _understood():
+            accounts = [self._management.account(node) for node in nodes]
             found = {kind: [each for account in accounts for each in account[kind]] for kind in _ACCOUNT_KINDS}
             wanted = node_definitions(self._vhost, trusted)
             plan = compare(wanted, found, self._vhost, mark(self._vhost), keep={CONTROLLER_USER, *damaged})
+            _check_names(plan)
         plan.problems += damaged.values()
         return plan
 
@@ -82,8 +87,15 @@ def _understood() -> Iterator[None]:
     """A broker is not trusted, nor are its answers; whatever they are, they end no thread."""
     try:
         yield
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
         raise ManagementError(f"the broker's answer has not the form of RabbitMQ's definitions: {error!r}") from error
+
+
+def _check_names(plan: Plan) -> None:
+    """The broker's own words get no further than here, unless they can stand in a URL, a log and on a terminal."""
+    for name in chain(plan.delete, *plan.forbid):
+        if len(name) > _LONGEST_NAME or not name.isprintable():
+            raise ValueError(f"{name[:_LONGEST_NAME]!r} is no name")
 
 
 def _delete_none(plan: Plan) -> None:

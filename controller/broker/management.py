@@ -6,14 +6,16 @@ import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote, unquote
 
 import requests
 from urllib3.exceptions import HTTPError
 
 from bus.amqp_url import Account
+from controller.source.characters import visible
 
+Form = TypeVar("Form", dict[str, Any], list[Any])
 TLS_PORT, PORT = 15671, 15672
 _TIMEOUT = (5.0, 120.0)
 """Seconds for a connection, and for an answer: all accounts of a large fleet are some megabytes."""
@@ -75,8 +77,8 @@ class _Answer:
 
     @property
     def text(self) -> str:
-        """As much as fits into a message."""
-        return self.content[:300].decode("utf-8", errors="replace")
+        """As much as fits into a message, on one line."""
+        return visible(self.content[:300].decode("utf-8", errors="replace"))
 
 
 class Management:
@@ -87,21 +89,22 @@ class Management:
         self._session = requests.Session()
         # Neither a proxy's nor .netrc's business: the account is ours.
         self._session.trust_env = False
-        self._session.auth = (account.user, account.password)
+        # As bytes: requests knows no text beyond Latin-1.
+        self._session.auth = (account.user.encode(), account.password.encode())  # type: ignore[assignment]
         self._session.verify = str(account.ca) if account.ca else True
         if account.certificate and account.key:
             self._session.cert = (str(account.certificate), str(account.key))
 
     def everything(self) -> dict[str, Any]:
         """All definitions of the broker. Raises ManagementError."""
-        return dict(self._get("definitions"))
+        return self._get("definitions", dict)
 
     def account(self, name: str) -> dict[str, Any]:
         """The definitions of one account: empty lists if there is none. Raises ManagementError."""
         path = f"users/{quote(name, safe='')}"
-        found = self._get(path)
-        permissions = self._get(f"{path}/permissions") if found else None
-        return {"users": [found] if found else [], "permissions": permissions or []}
+        found = self._get_if_there(path, dict)
+        permissions = self._get_if_there(f"{path}/permissions", list) if found is not None else None
+        return {"users": [] if found is None else [found], "permissions": permissions or []}
 
     def load(self, definitions: Mapping[str, Any]) -> None:
         """Make or change all of these. Raises ManagementError."""
@@ -123,13 +126,24 @@ class Management:
         """Close every connection of an account. Raises ManagementError."""
         self._ask("DELETE", f"connections/username/{quote(name, safe='')}", missing_ok=True)
 
-    def _get(self, path: str) -> Any:
-        """What is there; None if nothing is."""
+    def _get(self, path: str, form: type[Form]) -> Form:
+        """What is there, if it has this form. Raises ManagementError."""
+        return self._read(self._ask("GET", path), form)
+
+    def _get_if_there(self, path: str, form: type[Form]) -> Form | None:
         answer = self._ask("GET", path, missing_ok=True)
+        return None if answer.status == requests.codes.not_found else self._read(answer, form)
+
+    def _read(self, answer: "_Answer", form: type[Form]) -> Form:
+        if answer.status != requests.codes.ok:
+            raise ManagementError(f"{answer.url}: {self._complaint(answer)}")
         try:
-            return json.loads(answer.content) if answer.status == requests.codes.ok else None
-        except ValueError as error:
-            raise ManagementError(f"{answer.url}: is not JSON: {error}") from error
+            found = json.loads(answer.content)
+        except (ValueError, RecursionError) as error:
+            raise ManagementError(f"{answer.url}: is not JSON that can be read: {error}") from error
+        if not isinstance(found, form):
+            raise ManagementError(f"{answer.url}: is not what RabbitMQ's management says there: {answer.text}")
+        return found
 
     def _ask(
         self, method: str, path: str, body: Mapping[str, Any] | None = None, missing_ok: bool = False

@@ -122,7 +122,7 @@ def show_definitions(
 def _hash(path: Path) -> str:
     if not path.exists():
         raise BadKey(f"{path}: is not there; make it with 'drumbeat bus password'")
-    return hash_token(read_secret(path).decode("ascii", errors="replace").strip())
+    return hash_token(read_secret(path).decode("utf-8", errors="replace").strip())
 
 
 def _token_hashes(ring: KeyRing) -> dict[str, str]:
