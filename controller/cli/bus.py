@@ -64,19 +64,23 @@ def apply(
     vhost: Vhost = VHOST,
     directory: KeysDirectory = DEFAULT_KEYS,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
+    allow_delete: Annotated[
+        bool, typer.Option("--allow-delete", help="Delete accounts however many nodes have left the ring at once.")
+    ] = False,
 ) -> None:
     """Make a broker's virtual host, queues and accounts be what the ring of nodes says.
 
-    Accounts of nodes that were revoked, disputed or forgotten are deleted, and their connections closed. Accounts that
-    are not Drumbeat's are left alone; ours have the tag drumbeat:VHOST. The password of the account drumbeat_management
-    is read from bus.management.password in the folder of keys. A controller with the setting busManagement does all
-    this by itself.
+    Accounts of nodes that were revoked, disputed or forgotten are deleted, and their connections closed; but where the
+    ring is empty, or lacks more than five nodes and more than a fifth of all, nobody is deleted for that without
+    --allow-delete. Accounts that are not Drumbeat's are left alone; ours have the tag drumbeat:VHOST. The password of
+    the account drumbeat_management is read from bus.management.password in the folder of keys. A controller with the
+    setting busManagement does all this by itself.
 
     Exit codes: 0 all is as it should be; 1 something could not be done; 2 something would be done (--dry-run).
     """
     try:
         accounts = broker_accounts(directory, management, vhost, KeyRing(directory))
-        plan = accounts.plan()
+        plan = accounts.plan(allow_delete)
         if not dry_run:
             accounts.apply(plan)
     except (BadKey, BadBrokerUrl, BadManagementUrl, ManagementError, OSError) as error:
