@@ -25,6 +25,7 @@ class LyingManagement(ThreadingHTTPServer):
         """By path, without ``/api/``."""
         self.asked: list[str] = []
         """Method and path of each request."""
+        self.stopped = threading.Event()
         self.credentials: set[str] = set()
         """What was said in ``Authorization``."""
 
@@ -81,6 +82,7 @@ def lying_management() -> Iterator[LyingManagement]:
         try:
             yield server
         finally:
+            server.stopped.set()
             server.shutdown()
             thread.join()
 

@@ -2,24 +2,30 @@
 
 import base64
 import json
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from random import Random
 
 import pytest
 from prometheus_client import CollectorRegistry
+from structlog.testing import capture_logs
 
 from bus.amqp_definitions import MANAGEMENT_USER
+from bus.amqp_url import Account
 from bus.clock import SystemClock
 from bus.keyring import KeyRing, write_node_keys
 from bus.keys import BUS_PASSWORD_FILE, MANAGEMENT_PASSWORD_FILE, generate_key, token_matches, write_secret
 from controller.broker.accounts import BrokerAccounts
+from controller.broker.connection import MOST
 from controller.broker.files import broker_accounts
 from controller.broker.follower import AccountFollower
-from controller.broker.management import ManagementError
+from controller.broker.management import Management, ManagementError, parse_management_url
 from controller.metrics import Metrics
 from tests.support.cli import run
-from tests.support.management import VHOST, Answer, LyingManagement, lying_management, ours, said
+from tests.support.management import VHOST, Answer, Handler, LyingManagement, lying_management, ours, said
 
 DEEP = 200_000
 
@@ -119,6 +125,85 @@ def test_what_a_broker_says_is_shown_on_one_line(keys: Path, management: LyingMa
     with pytest.raises(ManagementError) as refused:
         accounts_of(management, keys).plan()
     assert str(refused.value).isprintable()
+
+
+def promise(handler: Handler, size: int) -> None:
+    handler.send_response(200)
+    handler.send_header("Content-Length", str(size))
+    handler.end_headers()
+    handler.wfile.flush()
+
+
+def trickle(handler: Handler, start: Callable[[Handler], None]) -> None:
+    """A byte now and then, until the other end hangs up."""
+    start(handler)
+    with suppress(OSError):
+        while not handler.server.stopped.wait(0.05):
+            handler.connection.sendall(b"x")
+
+
+SLOW: dict[str, Callable[[Handler], None]] = {
+    "head": lambda handler: handler.connection.sendall(b"HTTP/1.1 200 O"),
+    "body": lambda handler: promise(handler, 1_000_000),
+    "body without end": lambda handler: handler.connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n"),
+}
+
+
+@pytest.mark.parametrize("where", SLOW)
+def test_slow_retrieval_of_an_answer(management: LyingManagement, where: str) -> None:
+    """It ends in its time, and the next question is asked as if nothing had been."""
+    management.answers["definitions"] = partial(trickle, start=SLOW[where])
+    asking = Management(parse_management_url(management.url), Account("me", "secret"), deadline=0.5)
+    ended = list[str]()
+
+    def ask() -> None:
+        try:
+            asking.everything()
+        except ManagementError as error:
+            ended.append(str(error))
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(20)
+    assert not thread.is_alive()
+    assert "the answer took longer than 0.5 s" in ended[0]
+    management.answers["definitions"] = said()
+    assert asking.everything() == {"users": [], "permissions": []}
+
+
+def test_endless_data_is_not_gathered(management: LyingManagement) -> None:
+    sent = list[int]()
+
+    def flood(handler: Handler) -> None:
+        promise(handler, 100 * MOST)
+        with suppress(OSError):
+            while len(sent) < 100:
+                handler.connection.sendall(bytes(MOST // 16))
+                sent.append(MOST // 16)
+
+    management.answers["definitions"] = flood
+    asking = Management(parse_management_url(management.url), Account("me", "secret"))
+    with pytest.raises(ManagementError, match=f"the answer is larger than {MOST} bytes"):
+        asking.everything()
+    assert sum(sent) <= 2 * MOST
+
+
+def test_endless_data_is_counted_and_not_logged(keys: Path, management: LyingManagement) -> None:
+    """Each of these is mended; of the first hundred that is said."""
+    granted = [{"vhost": f"invented-{number}", "user": "host-1"} for number in range(300)]
+    management.answers["definitions"] = said(users=[ours("host-1")], permissions=granted)
+    follower = AccountFollower(
+        accounts_of(management, keys), keys, SystemClock(), Random(1), Metrics(CollectorRegistry())
+    )
+    with capture_logs() as logs:
+        follower.step()
+    assert sum(asked.startswith("DELETE permissions/invented-") for asked in management.asked) == 300
+    lines = [line for line in logs if line["event"] == "accounts.changed"]
+    assert len(lines) == 100
+    (more,) = [line for line in logs if line["event"] == "accounts.more"]
+    assert more["changes"] > 200
+    assert more["problems"] == 0
+    assert len(logs) == 101
 
 
 def test_a_password_may_have_any_characters(keys: Path, management: LyingManagement) -> None:
