@@ -1,16 +1,14 @@
 """The management API of RabbitMQ, as far as accounts need it. It blocks: for commands, and for a thread of its own."""
 
-import ipaddress
 import json
 import re
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, TypeVar
 from urllib.parse import quote, unquote
 
-from bus.amqp_url import Account
+from bus.amqp_url import Account, is_loopback
 from bus.http_client import FAILURES
 from controller.broker.connection import DEADLINE, Answer, Connection
 
@@ -51,17 +49,11 @@ def _base(scheme: str, text: str) -> str:
     port = int(match["port"] or (TLS_PORT if scheme == "https" else PORT)) if match else 0
     if match is None or not 0 < port < 65536:
         raise BadManagementUrl(f"{text!r} is not HOST:PORT; write HOST:PORT,HOST:PORT for several brokers")
-    if scheme == "http" and not _is_loopback(match["name"].strip("[]")):
+    if scheme == "http" and not is_loopback(match["name"].strip("[]")):
         raise BadManagementUrl(
             f"http://{text} would show an administrator's password on the way; write https://, or a loopback address"
         )
     return f"{scheme}://{match['name']}:{port}/api"
-
-
-def _is_loopback(name: str) -> bool:
-    with suppress(ValueError):
-        return ipaddress.ip_address(name).is_loopback
-    return name == "localhost"
 
 
 class Management:

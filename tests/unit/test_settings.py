@@ -158,6 +158,7 @@ def test_an_address_says_both_halves(address: str) -> None:
         ("https://mq", "write http for the bus in the controller itself, or amqps://HOST:PORT,HOST:PORT/VHOST"),
         ("amqps://me:secret@mq", "a password does not belong here"),
         ("amqp://mq:amqp/drumbeat", "'mq:amqp' is not HOST:PORT"),
+        ("amqp://mq/drumbeat", "amqp:// would show passwords and messages on the way; write amqps://"),
     ],
 )
 def test_a_bus_that_cannot_be_used_is_explained(bus: str, advice: str) -> None:
