@@ -185,6 +185,14 @@ def test_a_management_that_cannot_be_used_is_explained(management: str, advice: 
     assert "secret" not in said
 
 
+def test_an_account_of_one_s_own_is_not_managed() -> None:
+    given = {**REPOSITORY, "bus_management": "https://mq"}
+    said = complaint({**given, "bus": "amqps://mine@mq/drumbeat"})
+    assert said.startswith("settings: bus names the account 'mine', and busManagement looks after drumbeat_controller")
+    for user in ("", "drumbeat_controller@"):
+        assert load_settings({**given, "bus": f"amqps://{user}mq/drumbeat"})
+
+
 def test_one_lost_report_may_not_make_a_node_unknown() -> None:
     said = complaint({**REPOSITORY, "node_timeout": "40s"})
     assert "node timeout 40s must be at least twice the heartbeat interval 30s" in said
