@@ -12,10 +12,10 @@ FUZZ_EXAMPLES ?= 20000
 export PATH := $(PATH):/usr/sbin:/sbin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test fuzz lint bench schemas reference clean
+.PHONY: help setup demo test fuzz lint bench bench-fleet schemas reference clean
 
 help: ## say what can be made
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
 setup: ## set up .venv, as uv.lock says
 	@$(SETUP)
@@ -42,6 +42,10 @@ lint: ## check style, types and the direction of imports
 bench: ## measure the figures in the README
 	@$(SETUP) haproxy
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+bench-fleet: ## measure a controller under a thousand simulated nodes
+	@$(SETUP) rabbitmq-server
+	@$(BIN)/python -m benchmarks.fleet_load $(ARGS)
 
 schemas: ## write the JSON schemas of the state files anew
 	@$(SETUP)

@@ -13,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from urllib3 import Timeout
 
 from bus.http_client import FAILURES, Client
+from bus.in_time import Deadline
 from bus.invitations import split_token
 from bus.joining import (
     JOIN_PATH,
@@ -41,6 +42,8 @@ from bus.keys import (
 from crds.base import HostName
 
 _PATIENCE = Timeout(connect=5.0, read=30.0)
+_WHOLE = 60.0
+"""Seconds for the whole answer."""
 
 
 class JoinFailed(Exception):
@@ -134,7 +137,10 @@ def _post(asked: Joining, body: bytes, proof: str) -> tuple[int, bytes, str]:
     headers = {PROOF_HEADER: proof, "Content-Type": "application/json"}
     try:
         client = Client(url, ca=str(asked.ca) if asked.ca else None)
-        with closing(client), client.request("POST", url, headers, _PATIENCE, body) as answer:
+        with (
+            closing(client),
+            client.request("POST", url, headers, _PATIENCE, body, deadline=Deadline(_WHOLE)) as answer,
+        ):
             return answer.status, answer.read(MAX_JOIN + 1), answer.headers.get(PROOF_HEADER, "")
     except FAILURES as error:
         raise JoinFailed(f"{asked.controller} cannot be reached: {error}") from error

@@ -11,6 +11,7 @@ from typing import TypeVar
 from agent.drivers.contracts import Retry, Terminal
 from agent.environment import fill
 from agent.processes import Processes, Start
+from bus.in_time import Deadline, answers_by
 from crds.probe import ExecCheck, HttpCheck, Probe, TcpCheck
 
 T = TypeVar("T")
@@ -71,6 +72,7 @@ def _ask_http(check: HttpCheck, asked: Asked, timeout: float) -> str:
     connection = http.client.HTTPConnection(asked.address, check.port, timeout=timeout)
     try:
         _connected(connection.connect, asked.patience)
+        connection.response_class = answers_by(Deadline(timeout).left)
         connection.request("GET", check.path, headers={"User-Agent": "drumbeat-agent", "Connection": "close"})
         status = connection.getresponse().status
     except (OSError, http.client.HTTPException) as error:

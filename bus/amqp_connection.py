@@ -148,6 +148,8 @@ class AmqpConnection:
                 self._loop.start()
                 break
             except Exception as error:
+                if self._stopping and self._connection is None:
+                    break  # pika stumbles over what is closed while it is being opened, once it is closed
                 # What the broker sent cannot be read, or worse; another connection is the remedy for that too.
                 self._logger.exception("the connection to the broker failed; the bus goes on")
                 self.fail(error)
@@ -307,10 +309,19 @@ class _Services(SelectorIOServicesAdapter):  # type: ignore[misc]
         ssl_context: Any = None,
         server_hostname: Any = None,
     ) -> AbstractIOReference:
-        """As pika does, with a second handle to the same socket."""
+        """As pika does, with a second handle to the same socket.
+
+        Where a dying broker resets a connection as it is made, pika raises, which nobody there awaits: it would have
+        gone on only after HANDSHAKE_TIMEOUT.
+        """
         self.forget()
         self._socket = sock.dup()
-        return super().create_streaming_connection(protocol_factory, sock, on_done, ssl_context, server_hostname)
+        try:
+            return super().create_streaming_connection(protocol_factory, sock, on_done, ssl_context, server_hostname)
+        except ValueError as error:
+            why = error.__context__ or error
+            sock.close()
+            return _Timer(self.call_later(0, lambda: on_done(why)))
 
     def cut(self) -> None:
         """End the connection without goodbye; pika sees its end."""

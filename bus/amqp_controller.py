@@ -1,7 +1,7 @@
 """The controller's end of the bus on RabbitMQ: consumes all shards, publishes to the queue that each node named."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from random import Random
 
@@ -150,13 +150,16 @@ class AmqpControllerBus:
     def _publish(self, node: str, envelope: bytes) -> None:
         self._newest[node] = envelope
         self._due[node] = None
-        self._publish_due()
+        self._publish_due([node])
 
-    def _publish_due(self) -> None:
-        """What cannot be published yet stays due: the node has not been heard, or the broker is away."""
+    def _publish_due(self, nodes: Iterable[str] | None = None) -> None:
+        """Of these nodes, or of all. What cannot be published yet stays due: a node that was not heard, a broker away.
+
+        Thousands may be due that are away, so they are not all looked at for the sake of one.
+        """
         if self._channel is None or not self._ready or self._connection.blocked:
             return
-        for node in [node for node in self._due if node in self._queues]:
+        for node in [node for node in (self._due if nodes is None else nodes) if node in self._queues]:
             del self._due[node]
             self._publish_now(self._channel, node)
 
@@ -214,7 +217,7 @@ class AmqpControllerBus:
             del self._queues[next(iter(self._queues))]  # a real node's comes again with its next report
         if node in self._newest:
             self._due[node] = None
-            self._publish_due()
+            self._publish_due([node])
 
     def _hand_over(self, received: Received) -> None:
         if self._receive is None:

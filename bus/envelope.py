@@ -70,6 +70,11 @@ def signers(envelope: bytes, payload_type: str, keys: Sequence[PublicKey], max_b
     return [key for key in {key_id(key): key for key in keys}.values() if _signed(parsed, key)]
 
 
+def signed_by(envelope: bytes) -> list[str]:
+    """The names of the keys that seem to have signed it; nothing is verified. Raises Refused for what is none."""
+    return list(_parse(envelope, MAX_ENVELOPE).signatures)
+
+
 def unverified(envelope: bytes, payload_type: str, max_bytes: int) -> bytes:
     """The payload, whoever signed it: to be shown, or judged by other means. Raises Refused."""
     parsed = _parse(envelope, max_bytes)

@@ -1,10 +1,13 @@
-"""HTTP where another thread can end it: urllib3 alone, because each agent would hold 5 MiB more with requests on it."""
+"""HTTP with answers in time: urllib3 alone, because each agent would hold 5 MiB more with requests on top of it."""
 
+import re
 import socket
 import ssl
 import threading
 import weakref
+from collections.abc import Callable
 from functools import cached_property
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Any
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -14,8 +17,14 @@ from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager, ProxyM
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError
 
+from bus.in_time import Deadline, answers_by
+
 FAILURES = (HTTPError, OSError)
 """What a request raises that got no answer."""
+
+
+class UnusableProxy(HTTPError):
+    """The environment names a proxy that cannot be used; the text says what to do."""
 
 
 class Sockets:
@@ -64,6 +73,7 @@ class Client:
         self._files = ca, certificate, key
         self._sockets = sockets or Sockets()
         self._proxies = proxies
+        self._deadline = Deadline(0.0)
 
     @cached_property
     def _pools(self) -> PoolManager:
@@ -71,16 +81,26 @@ class Client:
         if self._url.startswith("https:"):
             said["ssl_context"] = _trust(*self._files)
         pools = _through_proxy(self._url, said) if self._proxies else PoolManager(1, **said)
-        pools.pool_classes_by_scheme = _pool_classes(self._sockets)
+        pools.pool_classes_by_scheme = _pool_classes(self._sockets, self._left)
         return pools
 
     def request(
-        self, method: str, url: str, headers: dict[str, str], timeout: urllib3.Timeout, body: bytes | None = None
+        self,
+        method: str,
+        url: str,
+        headers: dict[str, str],
+        timeout: urllib3.Timeout,
+        body: bytes | None = None,
+        *,
+        deadline: Deadline,
     ) -> urllib3.BaseHTTPResponse:
-        """Send it; the answer's body is still to be read.
+        """Send it; the answer's body is still to be read, by the deadline.
+
+        ``timeout`` is for the connection, and for the next bytes of the answer; ``deadline`` for its last.
 
         Raises HTTPError where no answer comes, OSError where the files cannot be used, and ValueError for no URL.
         """
+        self._deadline = deadline
         return self._pools.urlopen(
             method,
             url,
@@ -91,6 +111,9 @@ class Client:
             preload_content=False,
             decode_content=False,
         )
+
+    def _left(self) -> float:
+        return self._deadline.left()
 
     def close(self) -> None:
         """End the connection."""
@@ -114,24 +137,55 @@ def _trust(ca: str | None, certificate: str | None, key: str | None) -> ssl.SSLC
 
 
 def _through_proxy(url: str, said: dict[str, Any]) -> PoolManager:
-    """A way to a URL as the environment says (http_proxy, https_proxy, all_proxy, no_proxy)."""
+    """A way to a URL as the environment says (http_proxy, https_proxy, all_proxy, no_proxy). Raises UnusableProxy."""
     place, proxies = urlsplit(url), getproxies()
     proxy = proxies.get(place.scheme) or proxies.get("all")
-    if not proxy or proxy_bypass(place.hostname or ""):
+    host = place.hostname or ""
+    if not proxy or proxy_bypass(host) or _in_networks(host, proxies.get("no", "")):
         return PoolManager(1, **said)
-    address = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
-    account = f"{unquote(address.username)}:{unquote(address.password or '')}" if address.username else None
-    plain = address._replace(netloc=address.netloc.rpartition("@")[2]).geturl()
-    return ProxyManager(plain, 1, proxy_headers=urllib3.make_headers(proxy_basic_auth=account), **said)
+    try:
+        address = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+        account = f"{unquote(address.username)}:{unquote(address.password or '')}" if address.username else None
+        plain = address._replace(netloc=address.netloc.rpartition("@")[2]).geturl()
+        return ProxyManager(plain, 1, proxy_headers=urllib3.make_headers(proxy_basic_auth=account), **said)
+    except ValueError:  # the library's own for a scheme that it does not know, and for what is no URL
+        shown = re.sub("//.*@", "//", proxy)
+        raise UnusableProxy(
+            f"the proxy {shown} of the environment cannot be used, only one of http:// or https:// can: mend "
+            f"{place.scheme}_proxy or all_proxy, or add {host} to no_proxy"
+        ) from None
 
 
-def _pool_classes(sockets: Sockets) -> dict[str, type[HTTPConnectionPool]]:
+def _in_networks(host: str, no_proxy: str) -> bool:
+    """Whether ``no_proxy`` has a network that the address is in, such as 10.0.0.0/8.
+
+    The standard library looks for names and single addresses alone; curl and Go take networks too.
+    """
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return False
+    return any(address in network for item in no_proxy.split(",") for network in _networks(item.strip()))
+
+
+def _networks(item: str) -> list[IPv4Network | IPv6Network]:
+    try:
+        return [ip_network(item, strict=False)]
+    except ValueError:
+        return []
+
+
+def _pool_classes(sockets: Sockets, left: Callable[[], float]) -> dict[str, type[HTTPConnectionPool]]:
     class Plain(HTTPConnection):
+        response_class = answers_by(left)
+
         def connect(self) -> None:
             super().connect()
             sockets.add(self.sock)
 
     class Tls(HTTPSConnection):
+        response_class = answers_by(left)
+
         def connect(self) -> None:
             super().connect()
             sockets.add(self.sock)

@@ -4,6 +4,7 @@ Whoever is refused learns that the invitation is not valid, and nothing more; th
 once: its file stays until it expires, so that a node whose answer was lost can ask again with the same key.
 """
 
+import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -72,7 +73,7 @@ class JoinDesk:
             asked = _parse(body)
             try:
                 invitation = self._proven(asked, body, proof)
-                answer = self._admit(asked, invitation)
+                answer = await asyncio.to_thread(self._admit, asked)
             except _Refusal as refusal:
                 self._log(asked, str(refusal))
                 raise
@@ -100,7 +101,18 @@ class JoinDesk:
         guesses = self._guesses.get(name, deque())
         return len(guesses) == _GUESSES and self._clock.monotonic() - guesses[0] < _SPAN
 
-    def _admit(self, asked: JoinRequest, invitation: Invitation) -> JoinAnswer:
+    def _admit(self, asked: JoinRequest) -> JoinAnswer:
+        """Let the node in, while nobody else changes the ring. It waits for that, so a thread of its own does it.
+
+        Raises _Refusal, BadKey and OSError.
+        """
+        with self._ring.changing():
+            invitation = self._invitations.find(asked.invitation)
+            if invitation is None:
+                raise _Refusal("the invitation was withdrawn a moment ago")
+            return self._admit_by(invitation, asked)
+
+    def _admit_by(self, invitation: Invitation, asked: JoinRequest) -> JoinAnswer:
         """Let the node in, once. Raises _Refusal, BadKey and OSError."""
         answer = JoinAnswer(node=invitation.node, roles=invitation.roles, controller_keys=self._controller_keys)
         now = self._clock.now()

@@ -12,10 +12,13 @@ from urllib3 import BaseHTTPResponse, Timeout
 from bus.clock import Clock, SystemClock
 from bus.envelope import MAX_ENVELOPE
 from bus.http_client import FAILURES, Client, Sockets
+from bus.in_time import Deadline
 
 CONNECT_TIMEOUT = 5.0
 ANSWER_TIMEOUT = 10.0
 """Seconds for an answer, beyond those that a poll asks the controller to wait."""
+WHOLE_TIMEOUT = 30.0
+"""Seconds more for all of it: it may be as large as an envelope, and come over a slow line."""
 FIRST_RETRY = 0.1
 
 _TAG_HEADER = "Drumbeat-Tag"
@@ -209,7 +212,8 @@ class _Door:
     def post(self, body: bytes, query: str, timeout: float) -> BaseHTTPResponse:
         """Send it; the answer's body is still to be read. Raises one of FAILURES."""
         patience = Timeout(connect=CONNECT_TIMEOUT, read=timeout)
-        return self._client.request("POST", f"{self._url}{query}", self._headers, patience, body)
+        deadline = Deadline(timeout + WHOLE_TIMEOUT)
+        return self._client.request("POST", f"{self._url}{query}", self._headers, patience, body, deadline=deadline)
 
     def close(self) -> None:
         """End the connection."""

@@ -1,10 +1,11 @@
 """The controller's ring of nodes: whose reports it believes, and who may connect."""
 
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from errno import ENAMETOOLONG, ENOENT
 from pathlib import Path
+from threading import RLock
 from typing import Literal, get_args
 
 from pydantic import Field, TypeAdapter, ValidationError
@@ -29,6 +30,8 @@ from bus.keys import (
 )
 from crds.base import FileModel, HostName
 
+_PATIENCE = 5.0
+"""Seconds to wait for whoever is changing the folder of keys; a change takes milliseconds."""
 _NOBODYS = hash_token("")
 """Compared with the tokens of unknown nodes, so that they take as long."""
 
@@ -62,10 +65,14 @@ class _Known:
 
 
 class KeyRing:
-    """The nodes of a directory, one file each. A file that changed is read again; threads may share the ring."""
+    """The nodes of a directory, one file each. A file that changed is read again; threads may share the ring.
+
+    Several processes may change it: each change waits for the one before.
+    """
 
     def __init__(self, directory: Path) -> None:
-        self._nodes = directory / "nodes"
+        self._nodes, self._lock_file = directory / "nodes", directory / "lock"
+        self._turn, self._has_lock = RLock(), False
         self._known: dict[str, _Known] = {}
         self._host_name: TypeAdapter[str] = TypeAdapter(HostName)
 
@@ -91,14 +98,43 @@ class KeyRing:
         """The names of all known nodes, sorted."""
         return sorted(path.stem for path in self._nodes.glob("*.json"))
 
+    def version(self) -> tuple[int, int] | None:
+        """Another one whenever an entry was put in place or removed; None if the folder cannot be looked at."""
+        try:
+            info = self._nodes.stat()
+        except OSError:
+            return None
+        return info.st_mtime_ns, info.st_ino
+
+    @contextlib.contextmanager
+    def changing(self) -> Iterator[None]:
+        """Have the folder of keys to oneself, to look and to change what was seen; may be nested.
+
+        No other thread or process changes it meanwhile. Raises TimeoutError if somebody else does not go on, OSError.
+        """
+        from bus.posix import locked  # noqa: PLC0415  agents import this module as well, and change no ring
+
+        with self._turn:
+            if self._has_lock:
+                yield
+                return
+            self._lock_file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with locked(self._lock_file, _PATIENCE):
+                self._has_lock = True
+                try:
+                    yield
+                finally:
+                    self._has_lock = False
+
     def register(self, node: str, entry: NodeEntry) -> None:
-        """Keep a node, in place of what was there of it. Raises BadKey for a bad name or key."""
+        """Keep a node, in place of what was there of it. Raises BadKey for a bad name or key, OSError."""
         parse_public(entry.public_key)
         path = self._path(node)
         if path is None:
             raise BadKey(f"{node!r} is not a node's name: lower-case letters, digits, dashes and dots")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        replace_secret(path, entry.model_dump_json(by_alias=True, indent=2).encode() + b"\n")
+        with self.changing():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            replace_secret(path, entry.model_dump_json(by_alias=True, indent=2).encode() + b"\n")
 
     def revoke(self, node: str) -> None:
         """Believe nothing of this node any more. Raises BadKey if it is not known."""
@@ -127,10 +163,11 @@ class KeyRing:
         return found
 
     def _change(self, node: str, **changes: object) -> None:
-        entry = self.entry(node)
-        if entry is None:
-            raise BadKey(f"no node {node!r} is known in {self._nodes}")
-        self.register(node, entry.model_copy(update=changes))
+        with self.changing():
+            entry = self.entry(node)
+            if entry is None:
+                raise BadKey(f"no node {node!r} is known in {self._nodes}")
+            self.register(node, entry.model_copy(update=changes))
 
     def _path(self, node: str) -> Path | None:
         try:

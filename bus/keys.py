@@ -166,22 +166,29 @@ def _parse_private(content: bytes, passphrase: bytes | None) -> object:
 
 
 def write_secret(path: Path, content: bytes) -> None:
-    """Create a file that only its owner may read. Raises BadKey if it is there already."""
+    """Create a file that only its owner may read, whole or not at all. Raises OSError, and BadKey if it is there."""
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError as error:
         raise BadKey(f"{path}: is there already and is not overwritten; remove it to have a new one") from error
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
 
 
 def replace_secret(path: Path, content: bytes) -> None:
     """Write a file that only its owner may read, whole or not at all, in place of what was there. Raises OSError."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     write_secret(temporary, content)
-    temporary.replace(path)
+    try:
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def read_secret(path: Path) -> bytes:

@@ -88,7 +88,7 @@ def check_expiry(document: TrustDocument, now: datetime) -> None:
         raise NotTrusted(
             "trust_expired",
             f"version {document.version} of the trust document has expired at {document.expires:%Y-%m-%d %H:%M} UTC; "
-            "run: drumbeat release trust POLICY --root FILE --valid 90d, and commit what it writes",
+            "run, with each root's key: drumbeat release trust POLICY --root FILE --valid 90d, and commit the result",
         )
 
 

@@ -13,7 +13,7 @@ import structlog
 from bus.clock import Clock
 from bus.port import ControllerBus
 from controller.disputes import Disputes, Ring
-from controller.mailbox import Ask, Message, NodeJoined, ReportArrived, RevisionRead, SourceFailed
+from controller.mailbox import Ask, Message, NodeJoined, ReportArrived, RevisionRead, RingChanged, SourceFailed
 from controller.metrics import Metrics
 from controller.queue import Queue
 from controller.store import Fenced, Revision, Store, StoreError, Transaction
@@ -37,8 +37,8 @@ from reconcilers.writes import (
 )
 
 ACTOR = "drumbeat"
-HIGHEST_TERM = 2**48
-"""No controller was started so often: a node that names such a term must not drive ours to where agents refuse it."""
+HIGHEST = Stamp(2**48, 2**48)
+"""No controller was started, and no node asked, so often: who names such numbers must not drive ours to their end."""
 VALIDITY = timedelta(hours=1)
 """How long a node may start installations and operations under an assignment."""
 _MAX_PASSES = 8
@@ -77,7 +77,8 @@ class Deciding:
         self.source_error = ""
         self.resource_version = loaded.resource_version
         self._published: dict[str, datetime] = {}
-        self._restamp: set[str] = self._in_flight()
+        self._restamp: set[str] = self.world.in_flight()
+        """At a start: a former leader must not reach them any more."""
         self._forgotten: set[str] = set()
         """Nodes that took an assignment which the store knows nothing of."""
         self._term_above = 0
@@ -85,20 +86,10 @@ class Deciding:
         self._repeated: set[str] = set()
         self._transaction: Transaction | None = None
         self._stack = ExitStack()
+        self._silence_changed = True
         for status in loaded.statuses.values():
             metrics.show(status)
         self._log.info("controller.started", term=self.term, targets=len(loaded.statuses))
-
-    def _in_flight(self) -> set[str]:
-        """Nodes that are asked something about a host under way: a former leader must not reach them any more."""
-        world = self.world
-        moving = {host for hosts in world.journeys.values() for host in hosts}
-        return {
-            node
-            for node, fragments in world.entries.items()
-            if node in moving
-            or any(key.startswith(("server/", "operation/")) for keys in fragments.values() for key in keys)
-        }
 
     # --- one step
 
@@ -126,18 +117,22 @@ class Deciding:
                     case SourceFailed(text):
                         self._source_failed(text)
                     case NodeJoined(name, joined):
-                        self._event("NodeJoined", name, "Invited", joined, now)
+                        self._joined(name, joined, now)
+                    case RingChanged(nodes):
+                        for node in nodes:
+                            self._heed(node, now)
                     case Ask():
                         questions.append(message)
-            for node in self.world.expire(now):
-                self._log.warning("node.silent", node=node.name, last_seen=node.seen)
-                self._event("NodeSilent", node.name, "NoReport", "has not reported in time", now)
-                self._show_silent()
+            for silent in self.world.expire(now):
+                self._log.warning("node.silent", node=silent.name, last_seen=silent.seen)
+                self._event("NodeSilent", silent.name, "NoReport", "has not reported in time", now)
+                self._silence_changed = True
             self._restamp_nodes(now)
             self._plan_all(now)
         if self._transaction is not None:
             self.resource_version = self._transaction.resource_version
         self._publish(now)
+        self._show_silent()
         self.bus.settle(settled)
         self._answer(questions)
         return self._next_step()
@@ -176,22 +171,25 @@ class Deciding:
     # --- observing
 
     def _show_silent(self) -> None:
-        self.metrics.nodes_silent.set(sum(node.silent for node in self.world.nodes.nodes.values()))
+        """Once a step: thousands of nodes may come back in one."""
+        if self._silence_changed:
+            self._silence_changed = False
+            self.metrics.nodes_silent.set(sum(node.silent for node in self.world.nodes.nodes.values()))
 
     def _report(self, report: Report, now: datetime) -> None:
+        if not self.world.nodes.get(report.node).trusted:
+            self._heed(report.node, now)
         known = self.world.nodes.get(report.node)
-        silent, disputed = known.silent, self._disputes.stands(report.node)
-        if known.disputed and not disputed:
-            self._event("NodeTrusted", report.node, "Decided", "a person has decided which machine it is", now)
+        silent, trusted = known.silent, known.trusted
         news, operations, incomplete = self.world.fold(report, now)
-        if self.world.nodes.get(report.node).disputed and not disputed:
+        if trusted and self.world.nodes.get(report.node).disputed:
             self._dispute(report.node, now)
         if not news:
             self.metrics.reports_total.labels("stale").inc()
             return
         self.metrics.reports_total.labels("full" if report.full else "short").inc()
         if silent:
-            self._show_silent()
+            self._silence_changed = True
             self._log.info("node.reports", node=report.node)
         if report.full:
             self._tx().put_report(report.node, report)
@@ -205,14 +203,29 @@ class Deciding:
             self._repeat(node, now)
         elif (incomplete or expired) and self._may_repeat(node, now):
             self._restamp.add(node)
-        if report.taken.term < HIGHEST_TERM and report.taken > Stamp(self.term, max(ours, report.taken.serial - 1)):
+        believable = report.taken.term < HIGHEST.term and report.taken.serial < HIGHEST.serial
+        if believable and report.taken > Stamp(self.term, max(ours, report.taken.serial - 1)):
             self._ask_again(node, report.taken)
+
+    def _joined(self, node: str, message: str, now: datetime) -> None:
+        """What was said with a former key is forgotten: whoever had it may have said the highest numbers there are."""
+        self._event("NodeJoined", node, "Invited", message, now)
+        self._disputes.renew(node)
+        self._tx().delete_report(node)
+        self._silence_changed = True
+        self._heed(node, now)
+
+    def _heed(self, node: str, now: datetime) -> None:
+        """Follow what people have decided about a node."""
+        for verb, message in self._disputes.heed(node):
+            self._event(verb, node, "Decided", message, now)
+            self._silence_changed = True
 
     def _dispute(self, node: str, now: datetime) -> None:
         """What it said last is forgotten: once a person has decided, the node begins anew, whatever its numbers are."""
         self._event("NodeDisputed", node, "Cloned", self._disputes.write_down(node), now)
         self._tx().delete_report(node)
-        self._show_silent()
+        self._silence_changed = True
 
     def _ask_again(self, node: str, taken: Stamp) -> None:
         """The node took an assignment that this store knows nothing of: the store was lost, or restored.
@@ -348,16 +361,9 @@ class Deciding:
                 tx.delete_operation(identity)
             case AddEvent(verb, object_, reason, message, cause):
                 self._event(verb, object_, reason, message, now, cause)
-                self._count(verb, reason)
+                self.metrics.count(verb, reason)
                 self._log.info("event", verb=verb, object=object_, reason=reason, text=message)
         return stamp
-
-    def _count(self, verb: str, reason: str) -> None:
-        ended = {"RolloutSucceeded": "succeeded", "RolloutHeld": "held"}.get(verb)
-        if ended:
-            self.metrics.rollouts_total.labels(ended).inc()
-        if verb == "HostConverged" or reason == "Failed":
-            self.metrics.journeys_total.labels("succeeded" if verb == "HostConverged" else "failed").inc()
 
     def _stamp(self, node: str) -> Stamp:
         """The assignment that the node gets out of this step: one more serial, however many targets change it."""
@@ -381,8 +387,8 @@ class Deciding:
     # --- publishing
 
     def _publish(self, now: datetime) -> None:
-        disputed = {node for node in self._stamped | self._repeated if self.world.nodes.get(node).disputed}
-        for node in sorted((self._stamped | self._repeated) - disputed):
+        trusted = {node for node in self._stamped | self._repeated if self.world.nodes.get(node).trusted}
+        for node in sorted(trusted):
             stamp = Stamp(self.term, self.world.serials.get(node, 0))
             fragments = self.world.entries.get(node, {})
             self.bus.publish(node, self._seal(merge(node, stamp, now + VALIDITY, fragments)))

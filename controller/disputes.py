@@ -1,9 +1,11 @@
-"""Disputed nodes: where it is written down, and whether a person has decided since."""
+"""Nodes that are not believed: disputed ones, where that is written down, and what people decide about any of them."""
 
+from contextlib import suppress
 from typing import Protocol
 
 import structlog
 
+from bus.keyring import NodeEntry
 from bus.keys import BadKey
 from controller.world import World
 
@@ -11,8 +13,10 @@ from controller.world import World
 class Ring(Protocol):
     """What is asked of the key ring (bus.keyring.KeyRing)."""
 
-    def disputed(self) -> dict[str, str]: ...
+    def nodes(self) -> list[str]: ...
+    def entry(self, node: str) -> NodeEntry | None: ...
     def dispute(self, node: str, why: str) -> None: ...
+    def trust(self, node: str) -> None: ...
 
 
 class Disputes:
@@ -22,21 +26,37 @@ class Disputes:
         self._ring, self._world = ring, world
         self._unsaved: set[str] = set()
         self._log = structlog.get_logger("controller.disputes")
-        for node, why in ring.disputed().items():
-            world.dispute(node, why)
+        for node in ring.nodes():
+            self._load(node)
 
-    def stands(self, node: str) -> bool:
-        """Whether the node is disputed; if a person has decided since, the world learns of it now."""
-        if not self._world.nodes.get(node).disputed:
-            return False
+    def _load(self, node: str) -> None:
+        entry = self._entry(node)
+        if entry is not None and entry.disputed:
+            self._world.dispute(node, entry.disputed)
+        if entry is not None and entry.revoked:
+            self._world.revoke(node)
+
+    def heed(self, node: str) -> list[tuple[str, str]]:
+        """Have the world follow what people have decided about the node since; what that was, as verbs of events and
+        their messages."""
+        entry, known, decided = self._entry(node), self._world.nodes.get(node), []
+        if entry is None:
+            return []
         if node in self._unsaved:
             self._save(node)
-            return True
-        if node in self._ring.disputed():
-            return True
-        self._log.info("node.trusted", node=node)
-        self._world.settle(node)
-        return False
+        elif known.disputed and not entry.disputed:
+            self._log.info("node.trusted", node=node)
+            self._world.settle(node)
+            decided.append(("NodeTrusted", "a person has decided which machine it is"))
+        if entry.revoked and not known.revoked:
+            self._log.warning("node.revoked", node=node)
+            self._world.revoke(node)
+            decided.append(("NodeRevoked", "a person has revoked its key"))
+        elif known.revoked and not entry.revoked:
+            self._log.info("node.restored", node=node)
+            self._world.restore(node)
+            decided.append(("NodeRestored", "a person has taken the revocation of its key back"))
+        return decided
 
     def write_down(self, node: str) -> str:
         """Have the ring remember why a node is disputed, so that a restart does not forget it; returns why."""
@@ -44,6 +64,24 @@ class Disputes:
         self._log.error("node.disputed", node=node, why=why)
         self._save(node)
         return why
+
+    def renew(self, node: str) -> None:
+        """A person has let the node join with a new key: whatever was said with the former one is forgotten."""
+        self._unsaved.discard(node)
+        entry = self._entry(node)
+        if entry is not None and entry.disputed:  # by reports that were verified before, and heard since
+            try:
+                self._ring.trust(node)
+            except (BadKey, OSError) as error:
+                self._log.error("node.trust_not_saved", node=node, error=str(error))
+        self._world.settle(node)
+        self._world.restore(node)
+
+    def _entry(self, node: str) -> NodeEntry | None:
+        """None as well for a damaged file: it says nothing, so that nobody has decided anything with it."""
+        with suppress(BadKey):
+            return self._ring.entry(node)
+        return None
 
     def _save(self, node: str) -> None:
         try:

@@ -56,6 +56,13 @@ class NodeJoined:
 
 
 @dataclass(frozen=True)
+class RingChanged:
+    """People may have decided about these nodes: the key ring has what is true of them now."""
+
+    nodes: list[str]
+
+
+@dataclass(frozen=True)
 class Ask:
     """A question that only the deciding thread may answer; the answer goes into the future."""
 
@@ -68,7 +75,7 @@ class Stop:
     """End after this."""
 
 
-Message = ReportArrived | RevisionRead | SourceFailed | NodeJoined | Ask | Stop
+Message = ReportArrived | RevisionRead | SourceFailed | NodeJoined | RingChanged | Ask | Stop
 
 
 class Mailbox:

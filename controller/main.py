@@ -29,6 +29,7 @@ from controller.http.api import create_app
 from controller.intake import Intake, Refusals
 from controller.mailbox import Ask, Mailbox, NodeJoined, Stop
 from controller.metrics import Metrics
+from controller.ring_watcher import RingWatcher
 from controller.settings import Settings
 from controller.source.commit_rule import CommitRule
 from controller.source.mirror import Mirror
@@ -85,6 +86,7 @@ class Controller:
         threads = [
             self._thread("deciding", self._decide),
             self._thread("source", self._watch),
+            self._thread("ring", partial(RingWatcher(self._ring, self._mailbox.put, self._clock).run, self._stop)),
             self._thread("http", lambda: self._server.run(sockets=[self._socket])),
         ]
         if self._follower:

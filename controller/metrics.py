@@ -63,6 +63,14 @@ class Metrics:
         for part in ("accounts", "plan", "publish", "source", "store"):
             self.failures_total.labels(part)
 
+    def count(self, verb: str, reason: str) -> None:
+        """Count an event that ends a rollout or a host's journey."""
+        ended = {"RolloutSucceeded": "succeeded", "RolloutHeld": "held"}.get(verb)
+        if ended:
+            self.rollouts_total.labels(ended).inc()
+        if verb == "HostConverged" or reason == "Failed":
+            self.journeys_total.labels("succeeded" if verb == "HostConverged" else "failed").inc()
+
     def show(self, status: RolloutStatus) -> None:
         """Count a target's hosts and conditions as they are now, in place of what was shown of it before."""
         self._count(status.target, status.conditions)

@@ -13,6 +13,11 @@ DECIDE = (
     "do not know where copies of its key are, 'drumbeat nodes rekey {node}'"
 )
 """What a person can do about a disputed node."""
+TAKE_BACK = (
+    "nothing it says counts until you say 'drumbeat nodes restore {node}', or 'drumbeat nodes rekey {node}' and have "
+    "its machine join again"
+)
+"""What a person can do about a revoked node."""
 _FORMER = 16
 """Incarnations of a node that are remembered beside the present one."""
 
@@ -36,6 +41,14 @@ class Node:
     disputed: str = ""
     """Why it is not known which machine it is; nothing that is said in its name counts until a person has decided."""
 
+    revoked: bool = False
+    """A person has said that nothing counts that is said in its name."""
+
+    @property
+    def trusted(self) -> bool:
+        """Whether anything counts that is said in its name."""
+        return not self.revoked and not self.disputed
+
     @property
     def problem(self) -> str:
         """Why its agent does nothing, in its own words; what it says beside that may be old."""
@@ -44,6 +57,8 @@ class Node:
     @property
     def distrust(self) -> str:
         """In words, why what it says does not count, where that is not for silence alone."""
+        if self.revoked:
+            return f"it is revoked: {TAKE_BACK.format(node=self.name)}"
         if self.disputed:
             return f"it is disputed: {self.disputed}; {DECIDE.format(node=self.name)}"
         return f"its agent cannot work: {self.problem}" if self.problem else ""
@@ -94,12 +109,27 @@ class Nodes:
         """Count a node as silent, whatever is said in its name, until ``settle``."""
         node = self.nodes.setdefault(name, Node(name))
         node.disputed, node.silent = why, True
-        self._expiries = [each for each in self._expiries if each[1] != name]
-        heapq.heapify(self._expiries)
+        self._expects_nothing_of(name)
 
     def settle(self, name: str) -> None:
         """A person has decided which machine the node is: it begins anew, whatever its numbers were."""
-        self.nodes[name] = Node(name)
+        if name in self.nodes:
+            self.nodes[name] = Node(name, revoked=self.nodes[name].revoked)
+            self._expects_nothing_of(name)
+
+    def revoke(self, name: str) -> None:
+        """Count a node as silent, whatever is said in its name, until ``restore``."""
+        node = self.nodes.setdefault(name, Node(name))
+        node.revoked = node.silent = True
+        self._expects_nothing_of(name)
+
+    def restore(self, name: str) -> None:
+        """Take a revocation back: the node goes on from the numbers that it had."""
+        self.get(name).revoked = False
+
+    def _expects_nothing_of(self, name: str) -> None:
+        self._expiries = [each for each in self._expiries if each[1] != name]
+        heapq.heapify(self._expiries)
 
     def hear(self, report: Report, now: datetime) -> Heard:
         """Take in a report; one that is not newer than the last of its incarnation is dropped.
@@ -110,7 +140,7 @@ class Nodes:
         """
         node = self.nodes.setdefault(report.node, Node(report.node))
         woke, before = node.silent, node.report
-        if node.disputed:
+        if not node.trusted:
             return Heard()
         if why := node.lives.hear(report, now):
             self.dispute(report.node, why)

@@ -162,8 +162,18 @@ class World:
         self._touch_node(name)
 
     def settle(self, name: str) -> None:
-        """A person has decided on a disputed node: its next report counts."""
+        """A person has decided which machine the node is: what it said before is forgotten, its next report counts."""
         self.nodes.settle(name)
+        self._touch_node(name)
+
+    def revoke(self, name: str) -> None:
+        """Count a node as silent, whatever is said in its name, since a person says so."""
+        self.nodes.revoke(name)
+        self._touch_node(name)
+
+    def restore(self, name: str) -> None:
+        """Take a revocation back: the node's next report counts."""
+        self.nodes.restore(name)
         self._touch_node(name)
 
     def expire(self, now: datetime) -> list[Node]:
@@ -282,7 +292,7 @@ class World:
     def _obstacle(self, name: str) -> str:
         """In words, why nothing may be disrupted on a balancer node; empty if it may."""
         node = self.nodes.get(name)
-        if node.disputed:
+        if not node.trusted:
             return f"balancer node {name} does not count: {node.distrust}"
         if node.silent:
             since = f"since {node.seen:%H:%M:%S} UTC" if node.seen else "yet"
@@ -304,6 +314,16 @@ class World:
         return sorted(gone + pools)
 
     # --- what was decided
+
+    def in_flight(self) -> set[str]:
+        """Nodes that are asked something about a host under way."""
+        moving = {host for hosts in self.journeys.values() for host in hosts}
+        return {
+            node
+            for node, fragments in self.entries.items()
+            if node in moving
+            or any(key.startswith(("server/", "operation/")) for keys in fragments.values() for key in keys)
+        }
 
     def apply(self, target: str, write: Write, stamp: Stamp) -> None:
         """Carry out a write of the target's plan; entries get the stamp of the assignment that will carry them."""

@@ -1,5 +1,6 @@
 """How tests are spread over workers, and what they share."""
 
+import os
 from collections.abc import Iterator
 
 import hypothesis
@@ -19,7 +20,12 @@ class Spread(LoadScopeScheduling):
 
 
 def pytest_configure() -> None:
-    """Called by pytest. How long an example takes says nothing on a busy machine."""
+    """Called by pytest. How long an example takes says nothing on a busy machine.
+
+    Under a hook or ``git rebase --exec`` git names its repository in the environment: tests would commit to that one.
+    """
+    for name in [name for name in os.environ if name.startswith("GIT_")]:
+        del os.environ[name]
     hypothesis.settings.register_profile("drumbeat", deadline=None)
     hypothesis.settings.load_profile("drumbeat")
 

@@ -23,7 +23,7 @@ _ACCOUNT_KINDS = ("users", "permissions")
 
 
 @dataclass
-class _Nodes:
+class RingNodes:
     """What the ring says of some nodes, each of them read once."""
 
     trusted: dict[str, str] = field(default_factory=dict)
@@ -44,7 +44,7 @@ class BrokerAccounts:
     def plan(self, allow_delete: bool = False) -> Plan:
         """Compare everything; ``allow_delete``: believe the ring, however many nodes have left it. Raises
         ManagementError."""
-        ring = self._read(self._ring.nodes())
+        ring = nodes_of(self._ring, self._ring.nodes())
         with _understood():
             found = self._management.everything()
             wanted = definitions(self._vhost, self._controller_hash(found), ring.trusted)
@@ -61,7 +61,7 @@ class BrokerAccounts:
 
         If one of them has left the ring, everything is compared: how many have tells whether that can be meant.
         """
-        ring = self._read(nodes)
+        ring = nodes_of(self._ring, nodes)
         if not ring.known.issuperset(nodes):
             return self.plan()
         with _understood():
@@ -86,25 +86,27 @@ class BrokerAccounts:
         for name in plan.close:
             self._management.close_connections(name)
 
-    def _read(self, nodes: Collection[str]) -> _Nodes:
-        found = _Nodes()
-        for node in nodes:
-            try:
-                entry = self._ring.entry(node)
-            except BadKey as error:
-                found.damaged[node] = f"account/{node} is left as it is: {error}"
-            else:
-                if entry is None:
-                    continue
-                if entry.trusted:
-                    found.trusted[node] = entry.token_hash
-            found.known.add(node)
-        return found
-
     def _controller_hash(self, found: Definitions) -> str:
         """What the broker has, if it is of this password: each hash has a salt of its own."""
         kept = (str(each["password_hash"]) for each in found["users"] if each["name"] == CONTROLLER_USER)
         return next((each for each in kept if token_matches(self._password, each)), hash_token(self._password))
+
+
+def nodes_of(ring: KeyRing, names: Collection[str]) -> RingNodes:
+    """What the ring says of these nodes."""
+    found = RingNodes()
+    for node in names:
+        try:
+            entry = ring.entry(node)
+        except BadKey as error:
+            found.damaged[node] = f"account/{node} is left as it is: {error}"
+        else:
+            if entry is None:
+                continue
+            if entry.trusted:
+                found.trusted[node] = entry.token_hash
+        found.known.add(node)
+    return found
 
 
 @contextmanager

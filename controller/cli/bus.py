@@ -1,6 +1,7 @@
 """``drumbeat bus``: what a RabbitMQ broker is given, so that it can be the bus."""
 
 import json
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated
 
@@ -18,10 +19,11 @@ from bus.keys import (
     read_secret,
     write_secret,
 )
+from controller.broker.accounts import RingNodes, nodes_of
 from controller.broker.files import broker_accounts
 from controller.broker.management import BadManagementUrl, ManagementError
 from controller.cli.diff import DIFFERS
-from controller.cli.keys import DEFAULT_KEYS, KeysDirectory
+from controller.cli.keys import DEFAULT_KEYS, KeysDirectory, make_directory
 from controller.cli.options import FAILED
 from controller.cli.tables import show, talk
 
@@ -40,13 +42,13 @@ def password(
 ) -> None:
     """Make the password of the controller's account on the broker, where the controller reads it.
 
-    Exit codes: 0 made; 1 there is one already, or the folder cannot be written.
+    Exit codes: 0 made; 1 there is one already, or the folder cannot be written or belongs to another account.
     """
     path, user = directory / BUS_PASSWORD_FILE, CONTROLLER_USER
     if management:
         path, user = directory / MANAGEMENT_PASSWORD_FILE, MANAGEMENT_USER
     try:
-        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_directory(directory)
         write_secret(path, generate_token().encode() + b"\n")
     except (BadKey, OSError) as error:
         raise _failure(error) from error
@@ -87,11 +89,10 @@ def apply(
         raise _failure(error) from error
     if plan.changes:
         show([f"{change}{' (dry run)' if dry_run else ''}" for change in plan.changes])
-    for problem in plan.problems:
-        talk(f"error: {problem}")
-    if not plan.changes and not plan.problems:
+    _end(plan.problems)
+    if not plan.changes:
         talk("no difference")
-    raise typer.Exit(FAILED if plan.problems else DIFFERS if dry_run and plan.changes else 0)
+    raise typer.Exit(DIFFERS if dry_run and plan.changes else 0)
 
 
 @bus.command("definitions")
@@ -108,30 +109,29 @@ def show_definitions(
     After 'drumbeat bus password --management' that account is among them, and 'drumbeat bus apply' can do the rest.
     An import removes nothing: a revoked node's account goes with 'rabbitmqctl delete_user NODE'.
 
-    Exit codes: 0 printed; 1 the node is unknown, revoked or disputed, or the controller has no password yet.
+    Exit codes: 0 printed; 1 the node is unknown, revoked or disputed, the controller has no password yet, or an entry
+    of the ring cannot be read: everybody else is printed then.
     """
     ring = KeyRing(directory)
+    nodes = RingNodes()
     try:
         if node is not None:
             found = node_definitions(vhost, {node: _token_hash(ring, node)})
         else:
             of_management = directory / MANAGEMENT_PASSWORD_FILE
             maker = _hash(of_management) if of_management.exists() else None
-            found = definitions(vhost, _hash(directory / BUS_PASSWORD_FILE), _token_hashes(ring), maker)
+            nodes = nodes_of(ring, ring.nodes())
+            found = definitions(vhost, _hash(directory / BUS_PASSWORD_FILE), nodes.trusted, maker)
     except (BadKey, OSError) as error:
         raise _failure(error) from error
     show(json.dumps(found, indent=2))
+    _end(nodes.damaged.values())
 
 
 def _hash(path: Path) -> str:
     if not path.exists():
         raise BadKey(f"{path}: is not there; make it with 'drumbeat bus password'")
     return hash_token(read_secret(path).decode("utf-8", errors="replace").strip())
-
-
-def _token_hashes(ring: KeyRing) -> dict[str, str]:
-    entries = {name: ring.entry(name) for name in ring.nodes()}
-    return {name: entry.token_hash for name, entry in entries.items() if entry and entry.trusted}
 
 
 def _token_hash(ring: KeyRing, node: str) -> str:
@@ -142,6 +142,14 @@ def _token_hash(ring: KeyRing, node: str) -> str:
         state = "revoked" if entry.revoked else "disputed"
         raise BadKey(f"{node} is {state}; remove its account with 'rabbitmqctl delete_user {node}'")
     return entry.token_hash
+
+
+def _end(problems: Collection[str]) -> None:
+    """End the command as failed if something could not be done; the rest was."""
+    for problem in problems:
+        talk(f"error: {problem}")
+    if problems:
+        raise typer.Exit(FAILED)
 
 
 def _failure(error: Exception) -> typer.Exit:

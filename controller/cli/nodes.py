@@ -19,8 +19,8 @@ from bus.history import History
 from bus.invitations import Invitation, Invitations
 from bus.keyring import ALL_ROLES, KeyRing, NodeEntry, NodeRole
 from bus.keys import CONTROLLER_KEY_FILE, BadKey, load_private_key
-from controller.cli.keys import DEFAULT_KEYS, KeysDirectory
-from controller.cli.options import FAILED, duration
+from controller.cli.keys import DEFAULT_KEYS, KeysDirectory, must_be_owner
+from controller.cli.options import FAILED, validity
 from controller.cli.tables import Table, show, talk
 from crds.base import format_duration
 
@@ -29,7 +29,7 @@ nodes = typer.Typer(no_args_is_help=True, help="Invite, list, revoke and re-key 
 NodeName = Annotated[str, typer.Argument(help="The node's name, as the fleet has it.")]
 Valid = Annotated[
     float,
-    typer.Option("--valid", parser=duration, metavar="DURATION", help="How long the invitation can be used."),
+    typer.Option("--valid", parser=validity, metavar="DURATION", help="How long the invitation can be used."),
 ]
 
 
@@ -62,7 +62,7 @@ class _Desk:
 def _desk(directory: Path) -> Iterator[_Desk]:
     """The folder of keys, without expired invitations; what goes wrong ends the command with one clear line."""
     try:
-        _must_be_owner(directory)
+        must_be_owner(directory)
         clock, invitations = SystemClock(), Invitations(directory)
         invitations.prune(clock.now())
         yield _Desk(KeyRing(directory), invitations, History(directory, by=_who()), clock)
@@ -71,11 +71,11 @@ def _desk(directory: Path) -> Iterator[_Desk]:
         raise typer.Exit(FAILED) from error
 
 
-def _must_be_owner(directory: Path) -> None:
-    """Files of another account would be unreadable for the controller."""
-    info = directory.stat()
-    if os.name == "posix" and info.st_uid != os.geteuid():
-        raise BadKey(f"{directory} belongs to user id {info.st_uid}; run this as that user, with 'runuser -u'")
+@contextmanager
+def _changing(directory: Path) -> Iterator[_Desk]:
+    """The same, while nobody else changes anything there: neither another command nor the controller."""
+    with _desk(directory) as desk, desk.ring.changing():
+        yield desk
 
 
 def _who() -> str:
@@ -91,16 +91,14 @@ def _who() -> str:
 def _roles(said: list[str]) -> list[NodeRole]:
     known: dict[str, NodeRole] = {role: role for role in ALL_ROLES}
     if unknown := [role for role in said if role not in known]:
-        raise typer.BadParameter(f"{unknown[0]!r} is no role; write {', '.join(ALL_ROLES)}")
+        raise typer.BadParameter(f"{unknown[0]!r} is no role; write {', '.join(ALL_ROLES)}", param_hint="--role")
     return [known[role] for role in said]
 
 
 @nodes.command()
 def invite(
     name: NodeName,
-    role: Annotated[
-        list[str], typer.Option("--role", callback=_roles, help="host, balancer or runner; may be repeated.")
-    ],
+    role: Annotated[list[str], typer.Option("--role", help="host, balancer or runner; may be repeated.")],
     valid: Valid = "1h",  # type: ignore[assignment]  # Typer parses the default, too
     directory: KeysDirectory = DEFAULT_KEYS,
 ) -> None:
@@ -109,20 +107,19 @@ def invite(
     An earlier invitation of the node ends. Exit codes: 0 invited; 1 the name is bad, a node of that name has joined, or
     there is no controller's key.
     """
-    with _desk(directory) as desk:
+    roles = _roles(role)
+    with _changing(directory) as desk:
         load_private_key(directory / CONTROLLER_KEY_FILE)
         if desk.ring.entry(name) is not None:
             raise BadKey(f"a node {name} has joined already; 'drumbeat nodes rekey {name}' takes another in its place")
-        token = desk.invite(name, _roles(role), valid, "invited")
+        token = desk.invite(name, roles, valid, "invited")
     _hand_out(name, token, valid)
 
 
 @nodes.command()
 def rekey(
     name: NodeName,
-    role: Annotated[
-        list[str] | None, typer.Option("--role", callback=lambda said: _roles(said or []), help="Its roles, if others.")
-    ] = None,
+    role: Annotated[list[str] | None, typer.Option("--role", help="Its roles, if others.")] = None,
     valid: Valid = "1h",  # type: ignore[assignment]
     directory: KeysDirectory = DEFAULT_KEYS,
 ) -> None:
@@ -130,11 +127,12 @@ def rekey(
 
     Exit codes: 0 done; 1 no such node has joined.
     """
-    with _desk(directory) as desk:
-        roles = _roles(role or []) or desk.entry(name).roles
+    others = _roles(role or [])
+    with _changing(directory) as desk:
+        entry = desk.entry(name)
         desk.ring.revoke(name)
         desk.write("revoked", name, "to be re-keyed")
-        token = desk.invite(name, roles, valid, "invited")
+        token = desk.invite(name, others or entry.roles, valid, "invited")
     _hand_out(name, token, valid)
 
 
@@ -151,14 +149,21 @@ def _hand_out(name: str, token: str, valid: float) -> None:
 def revoke(name: NodeName, directory: KeysDirectory = DEFAULT_KEYS) -> None:
     """Believe nothing of the node, and let it connect no more. Its services run on.
 
-    Exit codes: 0 revoked; 1 no such node has joined.
+    An invitation of that name is withdrawn, also of a node that has not joined yet.
+
+    Exit codes: 0 revoked, or its invitation is withdrawn; 1 no such node has joined or is invited.
     """
-    with _desk(directory) as desk:
-        desk.entry(name)
-        desk.ring.revoke(name)
+    with _changing(directory) as desk:
         withdrawn = desk.invitations.withdraw(name)
-        desk.write("revoked", name, "its invitation as well" if withdrawn else "")
-    talk(f"{name} is revoked; 'drumbeat nodes restore {name}' takes it back")
+        if withdrawn and desk.ring.entry(name) is None:
+            desk.write("withdrawn", name, "its invitation; it has not joined")
+            said = f"the invitation of {name} is withdrawn; its token lets nobody join any more"
+        else:
+            desk.entry(name)
+            desk.ring.revoke(name)
+            desk.write("revoked", name, "its invitation as well" if withdrawn else "")
+            said = f"{name} is revoked; 'drumbeat nodes restore {name}' takes it back"
+    talk(said)
 
 
 @nodes.command()
@@ -187,7 +192,7 @@ def _lift(
     applies: Callable[[NodeEntry], bool],
     otherwise: str,
 ) -> None:
-    with _desk(directory) as desk:
+    with _changing(directory) as desk:
         if not applies(desk.entry(name)):
             raise BadKey(f"{name} {otherwise}; see 'drumbeat nodes show {name}'")
         lift(desk.ring, name)

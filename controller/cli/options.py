@@ -24,6 +24,17 @@ def duration(text: str) -> float:
         raise typer.BadParameter(str(error)) from error
 
 
+def validity(text: str) -> float:
+    """Seconds for which something is to be good: a duration of which something is left once it is written down.
+
+    Raises typer.BadParameter.
+    """
+    seconds = duration(text)
+    if seconds < 1:
+        raise typer.BadParameter(f"{text!r} is no time at all; write at least 1s")
+    return seconds
+
+
 class Form(StrEnum):
     """How results are printed."""
 

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
+from pydantic import TypeAdapter, ValidationError
 
 from bus.clock import Clock, SystemClock
 from bus.envelope import add_signature, seal, signers
-from bus.keys import BadKey, PublicKey, SigningKey, key_id, load_signing_key, public_text
+from bus.keys import BadKey, PublicKey, SigningKey, key_id, load_signing_key, parse_public, public_text
 from bus.roots import read_roots
 from bus.trust import (
     MAX_SIGNED,
@@ -25,12 +26,14 @@ from bus.trust import (
     release_statement,
 )
 from controller.cli.files import replace_file
+from controller.cli.options import validity
+from controller.cli.signers import Asked, tell_signatures
 from controller.cli.states import fail, read_directory, state_of
 from controller.cli.tables import show, talk
 from controller.source.git import GitError
 from controller.source.reader import read_state
 from controller.source.signatures import statement_path, trust_path
-from crds.base import WireModel, format_duration, parse_duration
+from crds.base import Name, WireModel
 from crds.desired import DesiredState
 from crds.policy import Policy
 from crds.release import Release
@@ -41,6 +44,9 @@ from reconcilers.policies import trust_document
 from reconcilers.releases import commands_of, release_of, statement_of
 
 PASSPHRASE = "DRUMBEAT_KEY_PASSPHRASE"
+_CLOCKS_DIFFER = 300.0
+"""Seconds that a root's clock may be behind that of the root before."""
+_NAME: TypeAdapter[str] = TypeAdapter(Name)
 
 release = typer.Typer(no_args_is_help=True, help="Sign releases, and say whose signatures nodes believe.")
 
@@ -70,33 +76,48 @@ class _Found:
         return statement_path(self.fleet, self.service)
 
 
+def _fleet(text: str) -> str:
+    try:
+        return _NAME.validate_python(text)
+    except ValidationError as error:
+        raise typer.BadParameter(f"{text!r} is no fleet's name: lower-case letters, digits, dashes") from error
+
+
 @release.command()
 def sign(
     target: TargetName,
     key: Annotated[Path, typer.Option("--key", help="An Ed25519 private key: PEM (PKCS8) or OpenSSH.")],
     fleet: Annotated[
-        list[str] | None, typer.Option("--fleet", help="A further fleet on which the release may run, or: all")
+        list[str] | None,
+        typer.Option("--fleet", parser=_fleet, metavar="FLEET", help="A further fleet on which it may run, or: all"),
     ] = None,
     repo: Repo = Path(),
 ) -> None:
     """Sign the release that a version file makes, with the commands of its probes and gates.
 
     The statement is written beside the version file, to be committed with it. Run again with another key, it bears both
-    signatures. A key with a passphrase asks for it, or takes it from DRUMBEAT_KEY_PASSPHRASE.
+    signatures; fleets that the first one named need not be named again. A key with a passphrase asks for it, or takes
+    it from DRUMBEAT_KEY_PASSPHRASE.
 
     Exit codes: 0 signed; 1 the state is refused, or the key cannot be used; 2 wrong use.
     """
     try:
         signer = load_signing_key(key, lambda: _passphrase(key))
-        found = _target(_state(repo, without=_path_of(target)), target)
+        state = _state(repo, without=_path_of(target))
+        found = _target(state, target)
         before = _text(repo / found.path)
-        statement = _statement(found, fleet or [], before, SystemClock())
-        envelope = _signed(before, statement == _old_statement(before), RELEASE_TYPE, statement, signer)
+        old = _old_statement(before)
+        statement = _statement(found, fleet or [], old, SystemClock())
+        envelope = _signed(before, statement == old, RELEASE_TYPE, statement, signer)
         replace_file(repo / found.path, envelope + "\n")
     except (OSError, GitError, BadKey, NotTrusted, _Stopped) as error:
         raise fail(error) from error
     show(str(repo / found.path))
-    talk(f"signed {target} {statement.version}, sequence {statement.sequence}, with {public_text(signer.public_key)}")
+    where = "all fleets" if statement.fleets == "all" else ", ".join(statement.fleets)
+    talk(f"signed {target} {statement.version} for {where}, with sequence {statement.sequence}")
+    for unknown in sorted({*(fleet or [])} - {"all", *state.fleets}):
+        talk(f"warning: there is no fleets/{unknown}.yaml here; was another fleet meant?")
+    tell_signatures(RELEASE_TYPE, before if old else None, envelope, signer, _asked_by_policy(state, found.fleet))
 
 
 @release.command()
@@ -131,29 +152,44 @@ def write_trust(
     policy: Annotated[str, typer.Argument(help="The policy's name.")],
     root: Annotated[Path, typer.Option("--root", help="A root's Ed25519 private key: PEM (PKCS8) or OpenSSH.")],
     valid: Annotated[
-        str | None, typer.Option("--valid", help="Nothing new is believed after this time from now, as 90d.")
+        float | None,
+        typer.Option(
+            "--valid",
+            parser=validity,
+            metavar="DURATION",
+            help="Nothing new is believed after this time from now, as 90d.",
+        ),
+    ] = None,
+    trust: Annotated[
+        Path | None, typer.Option("--trust", help="A node's trust.yaml: count the signatures that it asks for.")
     ] = None,
     repo: Repo = Path(),
 ) -> None:
     """Write a policy down as the trust document that nodes take, signed by a root.
 
     What differs from the document that is there gets the next version. Run again with another root's key, it bears both
-    signatures.
+    signatures; so it does with the same --valid again, within a tenth of that time, whose end stays as it was.
 
     Exit codes: 0 written; 1 the state is refused, or the key cannot be used; 2 wrong use.
     """
-    expires = _expiry(valid, SystemClock())
     try:
         signer = load_signing_key(root, lambda: _passphrase(root))
+        asked = _asked_by_roots(trust) if trust else None
         path = repo / trust_path(policy)
         before = _text(path)
-        document = _next_document(_policy(_state(repo, without=trust_path(policy)), policy), before, expires)
-        replace_file(path, _signed(before, document == _old_document(before), TRUST_TYPE, document, signer) + "\n")
+        old = _old_document(before)
+        wanted = _policy(_state(repo, without=trust_path(policy)), policy)
+        document = _next_document(wanted, old, valid, _has_signed(before, signer), SystemClock())
+        envelope = _signed(before, document == old, TRUST_TYPE, document, signer)
+        replace_file(path, envelope + "\n")
     except (OSError, GitError, BadKey, NotTrusted, _Stopped) as error:
         raise fail(error) from error
     show(str(path))
     until = f", until {document.expires:%Y-%m-%d %H:%M} UTC" if document.expires else ""
-    talk(f"version {document.version} for {', '.join(document.fleets)}{until}; commit it, and nodes take it")
+    talk(f"version {document.version} for {', '.join(document.fleets)}{until}")
+    tell_signatures(TRUST_TYPE, before, envelope, signer, asked)
+    if asked is None:
+        talk("nodes take it once as many roots have signed it as their trust.yaml asks for; --trust FILE counts them")
 
 
 def _state(repo: Path, without: str = "") -> DesiredState:
@@ -190,25 +226,52 @@ def _policy(state: DesiredState, name: str) -> Policy:
     return state.policies[name]
 
 
-def _statement(found: _Found, further: list[str], before: str | None, clock: Clock) -> Statement:
+def _statement(found: _Found, further: list[str], old: Statement | None, clock: Clock) -> Statement:
     """What is to be signed: what was signed already, if nothing has changed, so that a second key can join."""
     fleets: list[str] | Literal["all"] = "all" if "all" in further else sorted({found.fleet, *further})
     sequence = int(clock.now().timestamp())
-    old = _old_statement(before)
     if old is not None:
         sequence = max(sequence, old.sequence + 1)
-        same = statement_of(found.service, found.spec, found.release, fleets, old.sequence)
-        if same == old:
+        covered = old.fleets == "all" or found.fleet in old.fleets
+        kept = old.fleets if covered and not further else fleets
+        if statement_of(found.service, found.spec, found.release, kept, old.sequence) == old:
             return old
     return statement_of(found.service, found.spec, found.release, fleets, sequence)
 
 
-def _next_document(policy: Policy, before: str | None, expires: datetime | None) -> TrustDocument:
-    old = _old_document(before)
+def _next_document(
+    policy: Policy, old: TrustDocument | None, valid: float | None, again: bool, clock: Clock
+) -> TrustDocument:
+    """What is to be signed: the document that is there, if this root only joins those who have signed it.
+
+    ``again``: this root has signed it already, and with ``valid`` means a new one.
+    """
+    now = clock.now()
+    expires = None if valid is None else datetime.fromtimestamp(int(now.timestamp() + valid), UTC)
     if old is None:
         return trust_document(policy, 1, expires)
-    same = trust_document(policy, old.version, expires or old.expires)
-    return old if same == old else same.model_copy(update={"version": old.version + 1})
+    joins = valid is None or (not again and _just_begun(old.expires, now, valid))
+    if joins and trust_document(policy, old.version, old.expires) == old:
+        expires, version = old.expires, old.version
+    else:
+        expires, version = expires or old.expires, old.version + 1
+    if expires is not None and expires <= now:
+        raise _Stopped(
+            f"version {old.version} has expired at {expires:%Y-%m-%d %H:%M} UTC; say until when: --valid 90d"
+        )
+    return trust_document(policy, version, expires)
+
+
+def _just_begun(expires: datetime | None, now: datetime, valid: float) -> bool:
+    """Whether another root has given the same command a while ago: no more than a tenth of the time has passed."""
+    if expires is None:
+        return False
+    passed = valid - (expires - now).total_seconds()
+    return -_CLOCKS_DIFFER <= passed <= valid / 10
+
+
+def _has_signed(envelope: str | None, signer: SigningKey) -> bool:
+    return bool(envelope and signers(envelope.encode(), TRUST_TYPE, [signer.public_key], MAX_SIGNED))
 
 
 def _old_statement(text: str | None) -> Statement | None:
@@ -237,16 +300,37 @@ def _signed(before: str | None, same: bool, kind: str, said: WireModel, signer: 
 def _document(state: DesiredState, fleet: str, trust: Path | None) -> TrustDocument:
     """Whom to believe: by a node's roots, or by the fleet's policy."""
     if trust is None:
-        policies = [policy for policy in state.policies.values() if fleet in policy.spec.fleets]
-        if not policies:
+        policy = _policy_for(state, fleet)
+        if policy is None:
             raise _Stopped(
                 f"no policy says who signs releases for {fleet}; add policies/{fleet}.yaml, or give --trust FILE"
             )
-        return trust_document(policies[0], 0, None)
+        return trust_document(policy, 0, None)
+    return _by_roots(state, _pinned(trust), fleet)
+
+
+def _pinned(trust: Path) -> Roots:
     roots = read_roots(trust)
     if roots is None:
         raise _Stopped(f"there is no file {trust}; without it a node runs what is not signed")
-    return _by_roots(state, roots, fleet)
+    return roots
+
+
+def _policy_for(state: DesiredState, fleet: str) -> Policy | None:
+    return next((policy for policy in state.policies.values() if fleet in policy.spec.fleets), None)
+
+
+def _asked_by_policy(state: DesiredState, fleet: str) -> Asked | None:
+    policy = _policy_for(state, fleet)
+    if policy is None:
+        return None
+    keys = {each.name: parse_public(each.key) for each in policy.spec.releases.keys}
+    return Asked(keys, policy.spec.releases.threshold, f"policies/{policy.metadata.name}.yaml")
+
+
+def _asked_by_roots(trust: Path) -> Asked:
+    roots = _pinned(trust)
+    return Asked({public_text(key): key for key in roots.keys}, roots.threshold, str(trust))
 
 
 def _by_roots(state: DesiredState, roots: Roots, fleet: str) -> TrustDocument:
@@ -266,18 +350,6 @@ def _names(envelope: str | None, document: TrustDocument) -> str:
 
 def _text(path: Path) -> str | None:
     return path.read_text(encoding="utf-8", errors="replace").strip() if path.exists() else None
-
-
-def _expiry(valid: str | None, clock: Clock) -> datetime | None:
-    if valid is None:
-        return None
-    try:
-        seconds = float(parse_duration(valid))
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--valid") from error
-    if seconds <= 0:
-        raise typer.BadParameter(f"{format_duration(seconds)} is no time at all", param_hint="--valid")
-    return datetime.fromtimestamp(int(clock.now().timestamp() + seconds), UTC)
 
 
 def _passphrase(key: Path) -> str:

@@ -11,6 +11,7 @@ _COLORS = {
     typer.colors.RED: (
         "Stalled",
         "Silent",
+        "Revoked",
         "Disputed",
         "Problem",
         "BalancerUnreachable",

@@ -5,6 +5,8 @@ from controller.cli.words import age, hosts, leading, next_look, short
 
 _NAMED = 8
 """Hosts that are named before "and N more"."""
+_NOT_BELIEVED = ("it is revoked", "it is disputed")
+"""How it is said that a host is silent because nobody listens to it."""
 
 
 def why(target: Resource, state: Resource) -> list[str]:
@@ -40,7 +42,7 @@ def _of_host(host: Resource, target: Resource) -> str:
         reason = f": {host['reason']}" if host["reason"] else ""
         does = "has failed" if host["step"] == "failed" else f"is {host['step']}"
         return f"{host['name']} {does}, for {age(host['since'], target)}{reason}"
-    if host["standing"] == "unknown" and host["silent"] and not host["why"].startswith("it is disputed"):
+    if host["standing"] == "unknown" and host["silent"] and not host["why"].startswith(_NOT_BELIEVED):
         seen = f"for {age(host['lastSeen'], target)}" if host["lastSeen"] else "since the controller started"
         return f"{host['name']} is silent {seen}: it counts as unavailable, and is not acted on"
     if host["standing"] in ("unknown", "unhealthy", "excluded"):

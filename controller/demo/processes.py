@@ -130,12 +130,21 @@ def cpu_seconds(pid: int) -> float:
     return sum(int(ticks) for ticks in fields[11:15]) / os.sysconf("SC_CLK_TCK")
 
 
+def rss_mb(pid: int) -> float:
+    """The memory that a process holds now, in MiB (Linux, VmRSS)."""
+    return _status_mb(pid, "VmRSS")
+
+
 def peak_rss_mb(pid: int) -> float:
     """The most memory that a process has held, in MiB (Linux, VmHWM)."""
+    return _status_mb(pid, "VmHWM")
+
+
+def _status_mb(pid: int, field: str) -> float:
     for line in Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines():
-        if line.startswith("VmHWM:"):
+        if line.startswith(f"{field}:"):
             return round(int(line.split()[1]) * 1024 / _MEBIBYTE, 1)
-    raise DemoError(f"/proc/{pid}/status names no VmHWM")
+    raise DemoError(f"/proc/{pid}/status names no {field}")
 
 
 def free_ports(count: int) -> list[int]:

@@ -97,8 +97,8 @@ def _status(node: Node, assigned: int) -> NodeResourceStatus:
 def node_headline(node: Node) -> tuple[str, str]:
     """One word for people, and what it means where that is not plain."""
     report = node.report
-    if node.disputed:
-        return "Disputed", node.distrust
+    if not node.trusted:
+        return "Revoked" if node.revoked else "Disputed", node.distrust
     if node.silent:
         said = "has not reported in time" if node.seen else "has not reported since the controller started"
         return "Silent", said

@@ -222,7 +222,7 @@ class NodeResourceSpec(WireModel):
 class NodeResourceStatus(WireModel):
     """What the node says of itself."""
 
-    headline: str = Field(description="Ready, Silent, Disputed, Problem, BalancerUnreachable or ReloadUnsafe")
+    headline: str = Field(description="Ready, Silent, Revoked, Disputed, Problem, BalancerUnreachable or ReloadUnsafe")
     message: str = Field(description="for people, where the headline needs a word")
     silent: bool
     last_seen: datetime | None = Field(description="None: not since the controller started")

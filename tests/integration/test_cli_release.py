@@ -1,6 +1,7 @@
 """release: sign, verify and trust, with keys as people have them."""
 
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -14,12 +15,15 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from bus.keys import generate_key, load_private_key, public_text, save_private_key, write_secret
-from bus.trust import read_statement, read_trust
+from bus.roots import read_roots
+from bus.trust import open_trust, read_statement, read_trust
+from tests.simulation.drivers import SimClock
 from tests.support.cli import run, state_repository
 from tests.support.state_files import SERVICE, write
 
 SIG, TRUST = Path("versions/prod/api.sig"), Path("policies/prod.trust")
 OTHER = "b" * 64
+START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -122,6 +126,44 @@ def test_a_statement_may_be_for_several_fleets(state: Path, tmp_path: Path) -> N
     assert read_statement(SIG.read_text()).fleets == "all"
 
 
+@pytest.mark.parametrize("fleet", ["staging", "all"])
+def test_a_second_key_need_not_name_the_fleets_again(state: Path, tmp_path: Path, fleet: str) -> None:
+    write(state, {"policies/prod.yaml": policy(tmp_path, threshold=2)})
+    done = run("release", "sign", "api@prod", "--key", tmp_path / "ci", "--fleet", fleet)
+    assert "1 of 2 signatures that policies/prod.yaml asks for are on it; run the same command with an" in done.stderr
+    first = read_statement(SIG.read_text())
+    done = run("release", "sign", "api@prod", "--key", tmp_path / "qa")
+    assert read_statement(SIG.read_text()) == first
+    assert "signed api@prod 1.0.0 for " + ("all fleets" if fleet == "all" else "prod, staging") in done.stderr
+    assert "it bears the signatures of ci, qa\n2 of 2 signatures" in done.stderr
+    assert "warning" not in done.stderr
+
+
+def test_signatures_that_are_dropped_are_named(state: Path, tmp_path: Path) -> None:
+    """Whoever changes what is said starts again, and the others must know."""
+    run("release", "sign", "api@prod", "--key", tmp_path / "ci")
+    done = run("release", "sign", "api@prod", "--key", tmp_path / "qa", "--fleet", "all")
+    assert "it bears the signatures of qa\n" in done.stderr
+    assert "warning: what was there said something else, and was signed by ci: these signatures are dr" in done.stderr
+    again = run("release", "sign", "api@prod", "--key", tmp_path / "qa")
+    assert "warning" not in again.stderr
+
+
+def test_a_key_that_no_policy_names_does_not_count(state: Path, tmp_path: Path) -> None:
+    done = run("release", "sign", "api@prod", "--key", tmp_path / "root1")
+    assert f"it bears the signatures of {public(tmp_path, 'root1')}\n0 of 1 signatures" in done.stderr
+
+
+def test_fleets_that_cannot_be_meant(state: Path, tmp_path: Path) -> None:
+    """The name of a fleet in another repository is possible, and doubtful; what is no name at all is refused."""
+    done = run("release", "sign", "api@prod", "--key", tmp_path / "ci", "--fleet", "nosuchfleet")
+    assert (done.exit_code, "there is no fleets/nosuchfleet.yaml here" in done.stderr) == (0, True)
+    for wrong in ("Bad Name", "", "prod,staging", "con"):
+        refused = run("release", "sign", "api@prod", "--key", tmp_path / "ci", "--fleet", wrong)
+        assert (refused.exit_code, "is no fleet's name" in refused.stderr) == (2, True), refused.stderr
+    assert read_statement(SIG.read_text()).fleets == ["nosuchfleet", "prod"]
+
+
 def test_a_damaged_file_is_written_anew(state: Path, tmp_path: Path) -> None:
     write(state, {str(SIG): "<<<<<<< HEAD"})
     assert run("lint").exit_code == 1
@@ -200,6 +242,56 @@ def test_a_trust_document_gets_a_version_when_it_says_something_else(state: Path
     assert (document.version, document.floors, [each.name for each in document.revoked]) == (3, {"api": 5}, ["qa"])
 
 
+def test_roots_renew_the_trust_document_with_the_same_command(
+    state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One after the other, each at its own time: otherwise nodes take nothing new once the old one has expired."""
+    trust = ("release", "trust", "prod", "--trust", pinned(tmp_path), "--valid", "180d", "--root")
+    told = []
+    for day, root in ((0, "root1"), (1, "root2"), (150, "root2"), (165, "root1")):
+        monkeypatch.setattr("controller.cli.release.SystemClock", lambda day=day: SimClock(START + timedelta(days=day)))
+        done = run(*trust, tmp_path / root)
+        assert done.exit_code == 0, done.stderr
+        told.append(done.stderr)
+    assert ["version 1" in said for said in told] == [True, True, False, False]
+    assert ["1 of 2 signatures that" in said for said in told] == [True, False, True, False]
+    assert "2 of 2 signatures that" in told[1]
+    dropped = f"was signed by {public(tmp_path, 'root1')}: these signatures are dropped"
+    assert [dropped in said for said in told] == [False, False, True, False]
+    roots = read_roots(pinned(tmp_path))
+    assert roots is not None
+    document = open_trust(TRUST.read_text(), roots)
+    assert (document.version, document.expires) == (2, START + timedelta(days=150 + 180))
+
+
+@pytest.mark.parametrize(
+    ("root", "valid", "version"),
+    [("root2", "181d", 1), ("root2", "172d", 2), ("root2", "400d", 2), ("root1", "180d", 2)],
+    ids=["nearly the same", "less", "much more", "the same root again"],
+)
+def test_another_time_is_another_document(state: Path, tmp_path: Path, root: str, valid: str, version: int) -> None:
+    run("release", "trust", "prod", "--root", tmp_path / "root1", "--valid", "180d")
+    done = run("release", "trust", "prod", "--root", tmp_path / root, "--valid", valid)
+    assert read_trust(TRUST.read_text()).version == version
+    assert "--trust FILE counts them" in done.stderr
+
+
+def test_another_policy_is_another_document_whenever_it_is_signed(state: Path, tmp_path: Path) -> None:
+    trust = ("release", "trust", "prod", "--valid", "180d", "--root")
+    run(*trust, tmp_path / "root1")
+    write(state, {"policies/prod.yaml": policy(tmp_path, names=("ci",))})
+    done = run(*trust, tmp_path / "root2")
+    assert read_trust(TRUST.read_text()).version == 2
+    assert "these signatures are dropped" in done.stderr
+
+
+def test_nobody_signs_what_has_expired(state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run("release", "trust", "prod", "--root", tmp_path / "root1", "--valid", "1h")
+    monkeypatch.setattr("controller.cli.release.SystemClock", lambda: SimClock(datetime.now(UTC) + timedelta(hours=2)))
+    done = run("release", "trust", "prod", "--root", tmp_path / "root2")
+    assert (done.exit_code, "say until when: --valid 90d" in done.stderr) == (1, True)
+
+
 def test_a_damaged_trust_document_is_not_begun_again_at_one(state: Path, tmp_path: Path) -> None:
     """Nodes refuse versions that they had."""
     write(state, {str(TRUST): "{"})
@@ -210,5 +302,5 @@ def test_a_damaged_trust_document_is_not_begun_again_at_one(state: Path, tmp_pat
 
 def test_an_expired_trust_document(state: Path, tmp_path: Path) -> None:
     done = run("release", "trust", "prod", "--root", tmp_path / "root1", "--valid", "0s")
-    assert (done.exit_code, "0s" in done.stderr) == (2, True)
+    assert (done.exit_code, "'0s' is no time at all" in done.stderr) == (2, True)
     assert run("release", "trust", "prod", "--root", tmp_path / "root1", "--valid", "soon").exit_code == 2

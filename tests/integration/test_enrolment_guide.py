@@ -1,6 +1,5 @@
 """Three nodes over TLS, with real processes, through the proxy of deploy/haproxy/controller.cfg; no root needed."""
 
-import socket
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import requests
 from controller.demo.programs import find_program
 from tests.support.certificates import Authority
 from tests.support.enrolled import Machine, machine
+from tests.support.ports import free_port, own_address
 from tests.support.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
@@ -35,7 +35,7 @@ def proxy_config(certificate: Path, port: int, controller: str) -> str:
     """The shipped configuration, at other addresses."""
     config = (ROOT / "deploy/haproxy/controller.cfg").read_text(encoding="utf-8")
     for said, here in (
-        ("bind :443", f"bind 127.0.0.1:{port}"),
+        ("bind :443", f"bind {own_address()}:{port}"),
         ("/etc/haproxy/drumbeat.pem", str(certificate)),
         ("127.0.0.1:7420", controller.removeprefix("http://")),
     ):
@@ -47,24 +47,19 @@ def proxy_config(certificate: Path, port: int, controller: str) -> str:
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
     with machine(tmp_path) as made:
-        authority, port = Authority(tmp_path / "ca"), _free_port()
+        authority, port = Authority(tmp_path / "ca"), free_port()
         config = tmp_path / "haproxy.cfg"
         both = tmp_path / "drumbeat.pem"
-        both.write_bytes(b"".join(path.read_bytes() for path in authority.issue("proxy")))
+        both.write_bytes(b"".join(path.read_bytes() for path in authority.issue("proxy", own_address())))
         config.write_text(proxy_config(both, port, made.url))
         haproxy = subprocess.Popen([find_program("haproxy"), "-db", "-f", config])
         try:
-            url = f"https://127.0.0.1:{port}"
+            url = f"https://{own_address()}:{port}"
             eventually(lambda: _answers(url, authority))
             yield Site(made, authority, url)
         finally:
             haproxy.kill()
             haproxy.wait()
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 def _answers(url: str, authority: Authority) -> int:

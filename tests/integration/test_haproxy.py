@@ -21,7 +21,8 @@ from controller.demo.haproxy import Site, template
 from controller.demo.load import read_tally
 from crds.messages import PoolAssignment, ServerReport, ServerState, plain_digest
 from tests.conformance.balancers.test_balancers import freeze, hold_request, thaw
-from tests.support.haproxy import MAINTENANCE, ONLINE, App, HAProxy, own_address, pools, running
+from tests.support.haproxy import MAINTENANCE, ONLINE, App, HAProxy, pools, running
+from tests.support.ports import own_address
 from tests.support.roles import NOON, MemorySteps, assignment, servers
 from tests.support.waiting import eventually
 

@@ -18,6 +18,7 @@ from controller.demo.processes import free_ports
 from controller.demo.rabbitmq import Broker, Ports, permission, user
 from tests.support.certificates import Authority
 from tests.support.cli import run
+from tests.support.ports import own_address
 from tests.support.rabbitmq import RabbitMq, is_installed
 from tests.support.rabbitmq_cluster import shipped_lines
 from tests.support.waiting import eventually
@@ -54,9 +55,9 @@ class Site:
         self, context: ssl.SSLContext | None, user: str = "host-1", password: str = "secret"
     ) -> pika.BlockingConnection:
         """Log in. Raises one of REFUSED."""
-        options = pika.SSLOptions(context, "127.0.0.1") if context else None
+        options = pika.SSLOptions(context, self.rabbitmq.broker.host) if context else None
         parameters = pika.ConnectionParameters(
-            "127.0.0.1",
+            self.rabbitmq.broker.host,
             self.rabbitmq.broker.ports.amqp,
             "/",
             pika.PlainCredentials(user, password),
@@ -84,15 +85,17 @@ class Site:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
             context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_1
-        with socket.create_connection(("127.0.0.1", self.rabbitmq.broker.ports.amqp), 30) as plain:
-            context.wrap_socket(plain, server_hostname="127.0.0.1")
+        broker = self.rabbitmq.broker
+        with socket.create_connection((broker.host, broker.ports.amqp), 30) as plain:
+            context.wrap_socket(plain, server_hostname=broker.host)
 
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
     authority, ports, management = Authority(tmp_path / "tls"), Ports.free(), free_ports(1)[0]
-    lines = shipped_lines("127.0.0.1", ports.amqp, authority, management=management)
-    rabbitmq = RabbitMq(Broker(tmp_path / "node", ports=ports, lines=lines))
+    host = own_address()
+    lines = shipped_lines(host, ports.amqp, authority, management=management)
+    rabbitmq = RabbitMq(Broker(tmp_path / "node", host=host, ports=ports, lines=lines))
     accounts = tmp_path / "accounts.json"
     accounts.write_text(json.dumps({"users": [user("host-1", "secret")], "permissions": [permission("host-1", "/")]}))
     try:
@@ -128,7 +131,7 @@ def test_only_certificates_of_our_authority_get_in(site: Site, tmp_path: Path) -
 
 
 def test_the_management_asks_for_a_certificate_too(site: Site, tmp_path: Path) -> None:
-    keys, url = tmp_path / "keys", f"https://127.0.0.1:{site.management}"
+    keys, url = tmp_path / "keys", f"https://{site.rabbitmq.broker.host}:{site.management}"
     for words in ([], ["--management"]):
         assert run("bus", "password", "--keys-directory", keys, *words).exit_code == 0
     definitions = tmp_path / "definitions.json"

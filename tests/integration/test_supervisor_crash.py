@@ -205,6 +205,40 @@ def test_a_damaged_record_stops_nothing_and_starts_nothing(tmp_path: Path) -> No
     eventually(lambda: len(marked(tmp_path)) == 1)
 
 
+def saying(tmp_path: Path, version: str, script: str) -> Release:
+    return release_for(tmp_path, version).model_copy(update={"run": ["sh", "-c", script]})
+
+
+def ended(tmp_path: Path, driver: process.Driver, release: Release) -> Running:
+    """Once the release, which nothing else runs beside, has run to its end."""
+    assert driver.ensure(TARGET, release, tmp_path, {}, {}).identity
+    eventually(lambda: driver.running(TARGET).identity is None)
+    return driver.running(TARGET)
+
+
+def test_the_end_of_the_log_is_the_newest_process_s_whichever_agent_started_it(tmp_path: Path) -> None:
+    """What processes before it wrote may hold secrets that a restarted agent does not know any more."""
+    log = tmp_path / "state/logs" / f"{TARGET}.log"
+    ended(tmp_path, next_agent(tmp_path), saying(tmp_path, "1", "echo planted-secret; printf planted-"))
+    new = saying(tmp_path, "2", "echo by the new one; exec sleep 1000")
+    first = next_agent(tmp_path).ensure(TARGET, new, tmp_path, {}, {})
+    eventually(lambda: "new one" in log.read_text())
+    driver = next_agent(tmp_path)
+    assert driver.running(TARGET).identity == first.identity
+    assert first.identity
+    os.kill(first.identity.pid, signal.SIGKILL)
+    eventually(lambda: driver.running(TARGET).identity is None)
+    assert driver.running(TARGET).log_tail == ["by the new one"]
+
+
+def test_the_end_of_the_log_is_not_told_of_another_release(tmp_path: Path) -> None:
+    driver = next_agent(tmp_path)
+    assert ended(tmp_path, driver, saying(tmp_path, "1", "echo planted-secret")).log_tail
+    with pytest.raises(Exception, match="nowhere"):
+        driver.ensure(TARGET, release_for(tmp_path, "2").model_copy(update={"run": ["/nowhere"]}), tmp_path, {}, {})
+    assert driver.running(TARGET).log_tail == []
+
+
 def test_the_log_stays_bounded_while_the_service_writes(tmp_path: Path) -> None:
     run = ["sh", "-c", "while :; do echo 0123456789012345678901234567890123456789; done"]
     release = release_for(tmp_path).model_copy(update={"run": run})

@@ -21,6 +21,7 @@ from controller.deciding import Deciding
 from controller.http.api import create_app
 from controller.mailbox import Ask, Mailbox, ReportArrived, RevisionRead, SourceFailed, Stop
 from controller.metrics import Metrics
+from controller.ring_watcher import RingWatcher
 from controller.store import Store
 from crds.desired import DesiredState
 from tests.support.pretend import Pretence, PretendBus
@@ -35,17 +36,24 @@ class PretendController:
         self.bus = PretendBus([f"vm{number}" for number in range(1, hosts + 1)], pretence)
         self._metrics = Metrics(CollectorRegistry())
         self._folder, self._node_timeout = folder, node_timeout
+        self.keys = folder / "keys"
         self._thread = threading.Thread(target=self._decide, name="deciding", daemon=True)
+        self._stop = threading.Event()
+        watcher = RingWatcher(KeyRing(self.keys), self.mailbox.put, SystemClock())
+        self._ring_thread = threading.Thread(target=watcher.run, args=(self._stop,), name="ring", daemon=True)
         self.app = create_app(self.mailbox, self._metrics, clock=SystemClock(), answer_within=5.0)
 
     def __enter__(self) -> "PretendController":
         self._thread.start()
+        self._ring_thread.start()
         self.bus.connect(lambda report, received: self.mailbox.put(ReportArrived(report, received)))
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._stop.set()
         self.mailbox.put(Stop())
         self._thread.join(timeout=10)
+        self._ring_thread.join(timeout=10)
 
     def _decide(self) -> None:
         store = Store.open(self._folder / "drumbeat.db")
@@ -58,7 +66,7 @@ class PretendController:
             random=Random(1),
             metrics=self._metrics,
             node_timeout=self._node_timeout,
-            ring=KeyRing(self._folder / "keys"),
+            ring=KeyRing(self.keys),
         )
         wake = deciding.step([])
         while True:

@@ -15,21 +15,10 @@ from controller.demo.artifact import service_script
 from controller.demo.haproxy import ServicePools, Site, write
 from controller.demo.programs import find_program
 from controller.demo.runtime_api import ask
+from tests.support.ports import free_port, own_address
 from tests.support.waiting import eventually
 
 ONLINE, MAINTENANCE = "trading_online", "trading_maintenance"
-
-
-def own_address() -> str:
-    """A loopback address that no other test process uses, so that free ports on it stay free."""
-    pid = os.getpid()
-    return f"127.{64 + (pid >> 16) % 64}.{(pid >> 8) % 256}.{pid % 254 + 1}"
-
-
-def free_port() -> int:
-    """A port on which nothing listens at this process's own address."""
-    with socket.create_server((own_address(), 0)) as server:
-        return int(server.getsockname()[1])
 
 
 @dataclass

@@ -14,6 +14,7 @@ import requests
 
 from controller.demo.processes import Process, Processes, free_ports
 from controller.demo.rabbitmq import Broker, is_installed, start_broker
+from tests.support.ports import own_address
 from tests.support.waiting import eventually
 
 __all__ = ["RabbitMq", "VirtualHost", "is_installed", "running"]
@@ -191,7 +192,7 @@ class VirtualHost:
 @contextlib.contextmanager
 def running(folder: Path, **plan: Any) -> Iterator[RabbitMq]:
     """A node of one's own, started, and ended whatever happens; ``plan`` is Broker's."""
-    rabbitmq = RabbitMq(Broker(folder, **plan))
+    rabbitmq = RabbitMq(Broker(folder, host=own_address(), **plan))
     try:
         rabbitmq.start()
         yield rabbitmq

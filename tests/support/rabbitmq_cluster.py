@@ -15,6 +15,7 @@ from bus.amqp_topology import EXCHANGE
 from controller.demo.processes import Processes, free_ports
 from controller.demo.rabbitmq import Broker, Ports
 from tests.support.certificates import Authority
+from tests.support.ports import own_address
 from tests.support.rabbitmq import RabbitMq
 from tests.support.waiting import eventually
 
@@ -53,7 +54,7 @@ class Loopback:
     def __init__(self) -> None:
         names = free_ports(1)[0]
         self.ports = [Ports(*free_ports(2), names) for _ in range(3)]
-        self.hosts = ["127.0.0.1"] * 3
+        self.hosts = [own_address()] * 3
 
     def within(self, at: int) -> list[str]:
         """What stands before a broker's commands."""

@@ -1,9 +1,12 @@
 """The bus on RabbitMQ without a broker: URLs, names of queues, books of what is under way."""
 
 import re
+import socket
 
 import pytest
+from pika.adapters.select_connection import IOLoop
 
+from bus.amqp_connection import _Services
 from bus.amqp_settling import Deliveries, Publications
 from bus.amqp_topology import SHARDS, node_of_queue, node_permissions, node_queue, shard_of
 from bus.amqp_url import BadBrokerUrl, BrokerUrl, parse_broker_url
@@ -105,3 +108,20 @@ def test_confirms_name_one_or_all_before() -> None:
     assert publications.confirm(2, multiple=False) == []
     assert publications.confirm(4, multiple=True) == ["a", "c", "d"]
     assert publications.open() == ["e"]
+
+
+def test_a_connection_that_is_reset_as_it_is_made_is_a_broker_that_is_away() -> None:
+    loop = IOLoop()
+    reset = socket.socket()
+    reset.setblocking(False)
+    found: list[object] = []
+
+    def done(result: object) -> None:
+        found.append(result)
+        loop.stop()
+
+    _Services(loop).create_streaming_connection(object, reset, done)
+    loop.start()
+    loop.close()
+    assert [type(result) for result in found] == [OSError]
+    assert reset.fileno() == -1

@@ -5,7 +5,9 @@ Everything between the bus and the world is real: key ring, envelope, roles, num
 
 import json
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -16,13 +18,16 @@ from bus.envelope import MAX_ENVELOPE, seal, seal_report
 from bus.keyring import KeyRing, NodeEntry
 from bus.keys import SigningKey, generate_key, generate_token, hash_token, public_text
 from bus.port import Received
+from controller.deciding import Deciding
 from controller.intake import Intake, Refusals
-from controller.mailbox import Mailbox, ReportArrived
+from controller.mailbox import Mailbox, NodeJoined, ReportArrived
 from controller.metrics import Metrics
 from controller.nodes import Nodes
+from controller.store import Store
 from crds.messages import ASSIGNMENT_TYPE, PoolReport, Report, ServiceReport, Stamp
 from tests.fuzz.budget import bounded
 from tests.simulation.drivers import SimClock
+from tests.support.pretend import Pretence, PretendBus
 from tests.support.worlds import report as said
 
 TIMEOUT, BEAT = 90.0, 30.0
@@ -272,12 +277,45 @@ def test_key_compromise_revocation_works_at_once(site: Site) -> None:
     refuses(site, "wrong_key", site.sealed(said("vm1", 6)))
 
 
-def test_key_compromise_rotation(site: Site) -> None:
-    """Re-keyed: the thief's key counts no more."""
+@pytest.mark.parametrize("restarted", [False, True])
+def test_key_compromise_rotation(site: Site, tmp_path: Path, restarted: bool) -> None:
+    """Re-keyed: the thief's key counts no more, nor does what he said with it, though it had the highest numbers."""
     stolen, site.keys["vm1"] = site.keys["vm1"], generate_key()
-    site.enrol("vm1", site.keys["vm1"])
-    refuses(site, "wrong_key", site.sealed(said("vm1", 6), stolen))
-    assert site.hear(site.sealed(said("vm1", 7)))
+    with closing(Store.open(tmp_path / "drumbeat.db")) as store:
+        deciding = decided(site, store)
+        tell(site, deciding, said("vm1", 2**52), stolen)
+        assert deciding.world.nodes.get("vm1").seq == 2**52
+        site.enrol("vm1", site.keys["vm1"])
+        site.mailbox.put(NodeJoined("vm1", "with a key of its own"))
+        tell(site, deciding, said("vm1", 2**52 + 1), stolen)
+        assert site.refused("wrong_key") == 1
+        if restarted:
+            deciding = decided(site, store)
+        for seq in range(7, 16):  # longer than a dispute takes
+            tell(site, deciding, said("vm1", seq))
+            heard = deciding.world.nodes.get("vm1")
+            assert (heard.seq, heard.disputed) == (seq, "")
+            site.clock.advance(BEAT)
+
+
+def decided(site: Site, store: Store) -> Deciding:
+    """The deciding thread of a controller that has this site's ring."""
+    return Deciding(
+        store=store,
+        bus=PretendBus([], Pretence()),
+        seal=lambda assignment: assignment.model_dump_json().encode(),
+        clock=site.clock,
+        random=Random(1),
+        metrics=Metrics(CollectorRegistry()),
+        node_timeout=TIMEOUT,
+        ring=site.ring,
+    )
+
+
+def tell(site: Site, deciding: Deciding, report: Report, key: SigningKey | None = None) -> None:
+    """A report on its whole way, from the bus into the world."""
+    site.intake.receive(Received(report.node, site.sealed(report, key)))
+    deciding.step(site.mailbox.drain(0))
 
 
 def test_key_compromise_a_disputed_node(site: Site) -> None:

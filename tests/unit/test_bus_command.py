@@ -72,6 +72,24 @@ def test_who_is_not_trusted_has_no_account(keys: Path, state: str, change: Calla
     assert "host-1" not in run("bus", "definitions", "--keys-directory", keys).stdout
 
 
+def test_a_damaged_entry_is_left_out_and_said(keys: Path) -> None:
+    """As 'bus apply' goes on with the others; an import removes nothing."""
+    (keys / "nodes/host-1.json").write_text("{")
+    result = run("bus", "definitions", "--keys-directory", keys)
+    assert [user["name"] for user in json.loads(result.stdout)["users"]] == [CONTROLLER_USER, "host-2"]
+    assert (result.exit_code, "account/host-1 is left as it is: " in result.stderr) == (1, True)
+    assert run("bus", "definitions", "--keys-directory", keys, "--node", "host-1").exit_code == 1
+
+
+@pytest.mark.parametrize("words", [("bus", "password"), ("bus", "password", "--management"), ("keys", "controller")])
+def test_another_account_would_leave_files_that_the_controller_cannot_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: tmp_path.stat().st_uid + 1)
+    done = run(*words, "--keys-directory", tmp_path)
+    assert (done.exit_code, "runuser -u" in done.stderr, list(tmp_path.iterdir())) == (1, True, [])
+
+
 def test_what_is_missing_is_said(keys: Path) -> None:
     unknown = run("bus", "definitions", "--keys-directory", keys, "--node", "host-9")
     assert unknown.exit_code == 1

@@ -54,9 +54,13 @@ def test_an_invitation_is_printed_once_and_what_to_do_beside_it(keys: Path) -> N
         (["invite", "web-01", "--role", "hosts"], 2, "'hosts' is no role; write host, balancer, runner"),
         (["invite", "web-01"], 2, "--role"),
         (["invite", "web-01", "--role", "host", "--valid", "10"], 2, "duration"),
+        (["invite", "web-02", "--role", "host", "--valid", "0s"], 2, "no time at all; write at least 1s"),
+        (["rekey", "web-01", "--valid", "500ms"], 2, "no time at all; write at least 1s"),
         (["invite", "Web", "--role", "host"], 1, "cannot be invited"),
         (["revoke", "web-09"], 1, "no node 'web-09' has joined; there are: web-01"),
         (["rekey", "web-09"], 1, "no node 'web-09' has joined"),
+        (["rekey", "web-09", "--role", "host"], 1, "no node 'web-09' has joined; there are: web-01"),
+        (["rekey", "web-01", "--role", "hosts"], 2, "'hosts' is no role; write host, balancer, runner"),
         (["show", "web-09"], 1, "no node 'web-09' has joined"),
         (["invite", "web-01", "--role", "host"], 1, "drumbeat nodes rekey web-01"),
         (["restore", "web-01"], 1, "is not revoked"),
@@ -86,6 +90,24 @@ def test_revoking_takes_the_invitation_too_and_can_be_taken_back(keys: Path) -> 
     assert run(keys, "restore", "web-01").exit_code == 0
     assert ring.public_key("web-01") is not None
     assert deeds(keys) == ["revoked", "invited", "revoked", "restored"]
+
+
+def test_revoking_who_has_not_joined_withdraws_the_invitation(keys: Path) -> None:
+    run(keys, "invite", "web-01", "--role", "host")
+    done = run(keys, "revoke", "web-01")
+    assert (done.exit_code, "the invitation of web-01 is withdrawn" in done.stderr) == (0, True)
+    assert Invitations(keys).all() == {}
+    assert deeds(keys) == ["invited", "withdrawn"]
+    again = run(keys, "revoke", "web-01")
+    assert (again.exit_code, "no node 'web-01' has joined" in again.stderr) == (1, True)
+
+
+def test_an_invitation_ends_even_where_the_entry_is_damaged(keys: Path) -> None:
+    joined(keys)
+    run(keys, "rekey", "web-01")
+    (keys / "nodes/web-01.json").write_text("{")
+    assert run(keys, "revoke", "web-01").exit_code == 1
+    assert Invitations(keys).all() == {}
 
 
 def test_rekeying_keeps_the_roles_unless_others_are_given(keys: Path) -> None:
@@ -150,3 +172,19 @@ def test_another_account_would_leave_files_that_the_controller_cannot_read(
     assert done.exit_code == 1
     assert "runuser -u" in done.stderr
     assert Invitations(keys).all() == {}
+
+
+@pytest.mark.parametrize(
+    "words", [["invite", "web-02", "--role", "host"], ["rekey", "web-01"], ["revoke", "web-01"], ["restore", "web-01"]]
+)
+def test_a_command_changes_nothing_while_somebody_else_does(
+    keys: Path, monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    monkeypatch.setattr("bus.keyring._PATIENCE", 0.05)
+    with joined(keys, revoked=words[0] == "restore").changing():
+        done = run(keys, *words)
+        assert done.exit_code == 1
+        assert "another process has it locked" in done.stderr
+        assert run(keys, "list").exit_code == 0, "to look is no change"
+    assert deeds(keys, words[1]) == []
+    assert run(keys, *words).exit_code == 0

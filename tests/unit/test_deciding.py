@@ -104,6 +104,18 @@ def test_an_agent_that_lost_the_assignment_it_took_gets_it_again(decided: Decide
     assert decided.deciding.world.serials["vm1"] == 3
 
 
+def test_nodes_that_a_new_controller_has_not_heard_yet_are_shown_as_silent(decided: Decided) -> None:
+    heard = [ReportArrived(report(name, taken=Stamp(0, 0)), Received(name, b"")) for name in ("vm1", "vm2")]
+    decided.deciding.step(heard)
+    assert decided.registry.get_sample_value("drumbeat_nodes_silent") == 0
+
+    again = Decided(decided.store, decided.folder)
+    again.deciding.step([])
+    assert again.registry.get_sample_value("drumbeat_nodes_silent") == 2
+    again.deciding.step([ReportArrived(report("vm1", 2, taken=Stamp(0, 0)), Received("vm1", b""))])
+    assert again.registry.get_sample_value("drumbeat_nodes_silent") == 1
+
+
 def test_a_revision_that_is_resumed_is_in_force_and_the_newer_one_stays_refused(decided: Decided) -> None:
     desired = state("1")
     decided.deciding.step([RevisionRead(desired.revision, desired, [], {})])
@@ -154,8 +166,10 @@ def test_a_higher_term_that_is_another_controllers_is_no_lost_store(decided: Dec
         decided.deciding.step([])
 
 
-def test_no_node_drives_the_term_to_where_agents_refuse_it(decided: Decided) -> None:
-    heard = report("vm1", 1, taken=Stamp(2**53 - 1, 1))
-    for _ in range(2):
-        decided.deciding.step([ReportArrived(heard, Received("vm1", b""))])
+@pytest.mark.parametrize("taken", [Stamp(2**53 - 1, 1), Stamp(1, 2**53 - 1), Stamp(2, 2**53 - 1)])
+def test_no_node_drives_the_numbers_to_where_agents_refuse_them(decided: Decided, taken: Stamp) -> None:
+    for seq in (1, 2):
+        decided.deciding.step([ReportArrived(report("vm1", seq, taken=taken), Received("vm1", b""))])
+    decided.deciding.step([])
     assert decided.deciding.term == 1
+    assert decided.deciding.world.serials.get("vm1", 0) <= 1

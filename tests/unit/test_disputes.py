@@ -1,6 +1,6 @@
-"""A disputed node, from the reports that show it to the person who decides; over a real store and a real key ring."""
+"""Disputed and revoked nodes, from what shows it to the person who decides; over a real store and a real key ring."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -13,7 +13,7 @@ from bus.keyring import ALL_ROLES, KeyRing, NodeEntry
 from bus.keys import generate_key, public_text
 from bus.port import Received
 from controller.deciding import Deciding
-from controller.mailbox import ReportArrived
+from controller.mailbox import NodeJoined, ReportArrived, RingChanged
 from controller.metrics import Metrics
 from controller.store import Store
 from controller.views.nodes import node_headline
@@ -52,8 +52,7 @@ class Site:
     def __init__(self, folder: Path) -> None:
         self.bus = Published()
         self._folder, self.clock, self.ring = folder, Clock(), KeyRing(folder / "keys")
-        key = public_text(generate_key().public_key)
-        self.ring.register("vm1", NodeEntry(public_key=key, token_hash="A" * 48, roles=list(ALL_ROLES)))
+        self.enrol()
         self.store = Store.open(folder / "drumbeat.db")
         self.start()
 
@@ -68,6 +67,10 @@ class Site:
             node_timeout=90,
             ring=KeyRing(self._folder / "keys"),
         )
+
+    def enrol(self) -> None:
+        key = public_text(generate_key().public_key)
+        self.ring.register("vm1", NodeEntry(public_key=key, token_hash="A" * 48, roles=list(ALL_ROLES)))
 
     def hear(self, life: str, seq: int) -> None:
         self.deciding.step([ReportArrived(report("vm1", seq, life=life, taken=Stamp(0, 0)), Received("vm1", b""))])
@@ -126,6 +129,15 @@ def test_a_person_decides_and_the_machine_that_is_left_counts(site: Site, restar
         site.clock.at += 30
 
 
+@pytest.mark.parametrize("harm", [lambda path: path.write_text("{"), Path.unlink], ids=["damaged", "missing"])
+def test_an_entry_that_cannot_be_read_is_no_decision(site: Site, harm: Callable[[Path], object]) -> None:
+    site.clone()
+    harm(site.ring._nodes / "vm1.json")
+    site.hear("original", 500)
+    assert site.headline()[0] == "Disputed"
+    assert "NodeTrusted" not in site.verbs()
+
+
 def test_the_decision_is_an_event(site: Site) -> None:
     site.clone()
     site.ring.trust("vm1")
@@ -156,3 +168,91 @@ def test_a_ring_that_cannot_be_written_does_not_make_the_node_trusted(site: Site
     assert entry is not None
     assert entry.disputed, "written once it can be"
     assert site.headline()[0] == "Disputed"
+
+
+def test_a_new_key_ends_a_dispute_that_could_not_be_written(site: Site) -> None:
+    path = site.ring._nodes / "vm1.json"
+    path.unlink()
+    site.clone()
+    site.enrol()
+    site.deciding.step([NodeJoined("vm1", "anew")])
+    site.hear("original", 1)
+    assert site.headline() == ("Ready", "")
+    assert site.ring.disputed() == {}
+
+
+def test_a_new_key_is_not_disputed_for_what_was_said_with_the_former_one(site: Site) -> None:
+    """Reports that were verified before it joined may lie before the news of it in the mailbox."""
+    site.enrol()
+    site.clone()
+    site.deciding.step([NodeJoined("vm1", "anew")])
+    site.hear("original", 1)
+    assert site.headline() == ("Ready", "")
+    assert site.ring.disputed() == {}
+
+
+def test_a_machine_that_joins_and_has_not_reported_is_no_node_yet(site: Site) -> None:
+    site.deciding.step([NodeJoined("vm9", "as host")])
+    assert "vm9" not in site.deciding.world.nodes.nodes
+
+
+def test_a_revoked_node_counts_no_more_whatever_it_said_last(site: Site) -> None:
+    site.hear("original", 10)
+    assert site.headline() == ("Ready", "")
+    site.ring.revoke("vm1")
+    site.deciding.step([RingChanged(["vm1"])])
+    headline, message = site.headline()
+    assert headline == "Revoked"
+    assert "drumbeat nodes restore vm1" in message
+    site.hear("original", 11)
+    assert site.deciding.world.nodes.get("vm1").silent
+    site.start()
+    assert site.headline()[0] == "Revoked", "a restart does not forget it"
+    site.deciding.step([RingChanged(["vm1"])])
+    assert site.verbs().count("NodeRevoked") == 1
+
+
+def test_a_restored_node_goes_on_from_its_numbers(site: Site) -> None:
+    """It is the same key, so that what was said before is not believed again."""
+    site.hear("original", 10)
+    site.ring.revoke("vm1")
+    site.deciding.step([RingChanged(["vm1"])])
+    site.ring.restore("vm1")
+    site.hear("original", 10)
+    assert site.headline()[0] == "Silent"
+    site.hear("original", 11)
+    assert site.headline() == ("Ready", "")
+    assert site.verbs().count("NodeRestored") == 1
+
+
+def test_nothing_is_asked_of_a_revoked_node(site: Site) -> None:
+    site.ring.revoke("vm1")
+    site.deciding._restamp.add("vm1")
+    site.deciding.step([RingChanged(["vm1"])])
+    assert site.deciding.world.serials["vm1"] == 1
+    assert site.bus.to == []
+
+
+def test_to_trust_a_node_ends_no_revocation(site: Site) -> None:
+    site.clone()
+    site.ring.revoke("vm1")
+    site.ring.trust("vm1")
+    site.deciding.step([RingChanged(["vm1"])])
+    assert site.headline()[0] == "Revoked"
+    site.ring.restore("vm1")
+    site.deciding.step([RingChanged(["vm1"])])
+    site.hear("original", 1)
+    assert site.headline() == ("Ready", "")
+
+
+def test_a_new_key_ends_a_revocation_unless_that_was_revoked_since(site: Site) -> None:
+    site.ring.revoke("vm1")
+    site.deciding.step([RingChanged(["vm1"])])
+    site.enrol()
+    site.deciding.step([NodeJoined("vm1", "anew")])
+    assert site.headline()[0] == "Silent"
+    assert "NodeRestored" not in site.verbs(), "nobody has taken anything back"
+    site.enrol()
+    site.ring.revoke("vm1")
+    site.deciding.step([NodeJoined("vm1", "anew")])
+    assert site.headline()[0] == "Revoked"

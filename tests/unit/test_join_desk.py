@@ -1,6 +1,7 @@
 """The controller's end of joining: who is let in, who is not, and what the refused learn."""
 
 import json
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -12,7 +13,7 @@ import requests
 from starlette.applications import Starlette
 
 from bus.http_join import JoinDesk
-from bus.invitations import Invitations, split_token
+from bus.invitations import Invitation, Invitations, split_token
 from bus.joining import JOIN_PATH, MAX_JOIN, PROOF_HEADER, JoinAnswer, prove_answer, prove_request
 from bus.keyring import KeyRing
 from bus.keys import BadKey, generate_key, public_text
@@ -120,6 +121,39 @@ def test_asking_again_does_not_undo_a_revocation(office: Office) -> None:
     office.ring.revoke("web-01")
     assert office.ask(token, key).status_code == 200
     assert office.ring.public_key("web-01") is None
+
+
+def test_a_revocation_meanwhile_is_not_undone(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An operator, in another process, revokes the node while it is let in with its next key."""
+    office.ask(office.invite())
+    revoking = threading.Thread(target=KeyRing(office.folder).revoke, args=("web-01",))
+    save = Invitations.save
+
+    def slowly(invitations: Invitations, name: str, invitation: Invitation) -> None:
+        save(invitations, name, invitation)
+        if invitation.used_by:
+            revoking.start()
+            revoking.join(0.3)  # it could have done it by now
+
+    monkeypatch.setattr(Invitations, "save", slowly)
+    assert office.ask(office.invite()).status_code == 200
+    revoking.join(30)
+    assert office.ring.public_key("web-01") is None
+
+
+def test_an_invitation_that_is_withdrawn_meanwhile_is_not_used(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    token, find = office.invite(), Invitations.find
+
+    def once(invitations: Invitations, name: str) -> Invitation | None:
+        found = find(invitations, name)
+        monkeypatch.setattr(Invitations, "find", find)
+        invitations.withdraw("web-01")
+        return found
+
+    monkeypatch.setattr(Invitations, "find", once)
+    assert office.ask(token).text == NOT_VALID
+    assert office.ring.nodes() == []
+    assert office.invitations.all() == {}
 
 
 @pytest.mark.parametrize("harm", ["revoke", "dispute"])

@@ -1,5 +1,6 @@
 """Keys and tokens on disk, and the controller's ring of nodes."""
 
+import errno
 import json
 import os
 from pathlib import Path
@@ -19,8 +20,10 @@ from bus.keys import (
     parse_public,
     public_text,
     read_public_keys,
+    replace_secret,
     save_private_key,
     token_matches,
+    write_secret,
 )
 
 CONTROLLER = generate_key().public_key
@@ -50,6 +53,31 @@ def test_a_key_is_never_overwritten(tmp_path: Path) -> None:
     with pytest.raises(BadKey, match="not overwritten"):
         save_private_key(tmp_path / "key", generate_key())
     assert (tmp_path / "key").read_bytes() == before
+
+
+def _full(_: int) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_nothing_of_a_secret_is_left_where_the_disk_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither half a file that seems to be there already, nor a hidden one beside what was there before."""
+    path = tmp_path / "invitation"
+    monkeypatch.setattr("os.fsync", _full)
+    with pytest.raises(OSError, match="No space left"):
+        write_secret(path, b"secret")
+    assert list(tmp_path.iterdir()) == []
+    path.write_bytes(b"before")
+    with pytest.raises(OSError, match="No space left"):
+        replace_secret(path, b"secret")
+    assert (list(tmp_path.iterdir()), path.read_bytes()) == ([path], b"before")
+
+
+def test_nothing_of_a_secret_is_left_where_its_file_cannot_be_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "invitation"
+    path.mkdir()
+    with pytest.raises(OSError):
+        replace_secret(path, b"secret")
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_unusable_private_keys_are_named_with_their_file(tmp_path: Path) -> None:

@@ -166,7 +166,7 @@ def test_slow_retrieval_of_an_answer(management: LyingManagement, where: str) ->
     thread.start()
     thread.join(20)
     assert not thread.is_alive()
-    assert "the answer took longer than 0.5 s" in ended[0]
+    assert "Read timed out" in ended[0]
     management.answers["definitions"] = said()
     assert asking.everything() == {"users": [], "permissions": []}
 

@@ -166,7 +166,7 @@ def test_freeze(host: SignedHost, signing: Signing) -> None:
     trust = signing.trust(2, expires=soon)
     host.give(ONE, signing.statement(ONE), trust)
     host.clock.advance(3600)
-    refused(host, TWO, signing.statement(TWO), trust, "trust_expired", "has expired")
+    refused(host, TWO, signing.statement(TWO), trust, "trust_expired", "with each root's key")
 
 
 def test_what_runs_outlives_trust_a_crash_and_a_restart(host: SignedHost, signing: Signing) -> None:

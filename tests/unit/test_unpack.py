@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import lzma
 import os
 import stat
 import tarfile
@@ -73,6 +74,49 @@ def test_unpacks_zip(tmp_path: Path) -> None:
     folder = unpacked(tmp_path, path)
     assert os.access(folder / "bin/run", os.X_OK)
     assert (folder / "data/a.txt").read_text() == "a"
+
+
+CUTS = [512, 5120, 7000, 12_000]
+"""Bytes of a tar whose members begin at multiples of 5120: within a header, between members, within a content, ..."""
+PACKERS: dict[str, Callable[[bytes], bytes]] = {"gz": gzip.compress, "xz": lzma.compress}
+
+
+def in_streams(kind: str, cut: int, between: bytes = b"", after: bytes = b"") -> bytes:
+    """A tar of three files, compressed in two pieces that were put one after another."""
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w") as packed:
+        for number in range(3):
+            add_file(packed, f"f{number}", bytes([number]) * (5120 - 512))
+    raw, pack = content.getvalue(), PACKERS[kind]
+    return pack(raw[:cut]) + between + pack(raw[cut:]) + after
+
+
+@pytest.mark.parametrize("kind", PACKERS)
+@pytest.mark.parametrize("cut", CUTS)
+def test_unpacks_all_streams_of_an_archive(tmp_path: Path, kind: str, cut: int) -> None:
+    archive = tmp_path / f"a.tar.{kind}"
+    archive.write_bytes(in_streams(kind, cut, between=bytes(300_000), after=bytes(8)))
+    folder = unpacked(tmp_path, archive)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == {
+        f"f{number}": bytes([number]) * (5120 - 512) for number in range(3)
+    }
+
+
+@pytest.mark.parametrize("kind", PACKERS)
+@pytest.mark.parametrize("said", [{"after": b"rubbish"}, {"after": b"\0\0rub"}, {"between": b"rubbish"}])
+def test_refuses_what_follows_a_stream_and_is_none(tmp_path: Path, kind: str, said: dict[str, bytes]) -> None:
+    archive = tmp_path / f"a.tar.{kind}"
+    archive.write_bytes(in_streams(kind, 5120, **said))
+    with pytest.raises(Terminal, match="damaged"):
+        unpacked(tmp_path, archive)
+
+
+@pytest.mark.parametrize("kind", PACKERS)
+def test_refuses_an_archive_whose_last_stream_is_cut_off(tmp_path: Path, kind: str) -> None:
+    archive = tmp_path / f"a.tar.{kind}"
+    archive.write_bytes(in_streams(kind, 5120)[:-6])
+    with pytest.raises(Terminal, match="damaged"):
+        unpacked(tmp_path, archive)
 
 
 MALICIOUS: dict[str, tuple[Fill, str]] = {
@@ -182,6 +226,13 @@ def test_says_that_a_truncated_archive_is_damaged(tmp_path: Path) -> None:
     archive.write_bytes(archive.read_bytes()[:50_000])
     with pytest.raises(Terminal, match="damaged"):
         unpacked(tmp_path, archive)
+
+
+def test_a_folder_that_somebody_took_away_is_not_made_anew(tmp_path: Path) -> None:
+    archive = tar(tmp_path, plain("lib/deep/a"))
+    with pytest.raises(FileNotFoundError):
+        unpack(archive, tmp_path / "gone", Limits())
+    assert not (tmp_path / "gone").exists()
 
 
 def test_refuses_an_encrypted_zip(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from agent.drivers.contracts import Outcome
+from bus.in_time import Deadline, answers_by
 from crds.base import FileModel
 from crds.messages import OperationSpec
 
@@ -39,16 +40,14 @@ class Driver:
 
     def _get(self, url: str, path: str, timeout: float) -> tuple[int, str]:
         place = urlsplit(url)
-        deadline = self._monotonic() + timeout
         connection = http.client.HTTPConnection(place.hostname or "", place.port or 80, timeout=timeout)
+        connection.response_class = answers_by(Deadline(timeout, self._monotonic).left)
         try:
             connection.request("GET", path, headers={"User-Agent": "drumbeat-runner", "Connection": "close"})
             answer = connection.getresponse()
             body = b""
             while len(body) < _LARGEST and (block := answer.read1(65536)):
                 body += block
-                if self._monotonic() > deadline:
-                    raise TimeoutError
             return answer.status, body.decode(errors="replace")
         finally:
             connection.close()

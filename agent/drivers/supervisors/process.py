@@ -81,7 +81,6 @@ class Driver:
         self._records = Records(folder / "services", processes.boot)
         self._backoff = Backoff(random, first=0.25, most=30.0)
         self._lives: dict[str, _Life] = {}
-        self._logs: dict[str, ServiceLog] = {}
 
     def ensure(
         self, target: str, release: Release, folder: Path, values: dict[str, str], secrets: Mapping[str, str] | None
@@ -127,14 +126,16 @@ class Driver:
         record = self._records.read(target)
         if record is None or not record.token:
             return record
-        life = self._life(target)
-        if record.identity is None:
+        life, identity = self._life(target), record.identity
+        if identity is None:
             return self._resolve(record, life)
-        self._log(target).rotate()
-        if self._processes.alive(record.identity):
-            self._follow(record.identity, life)
+        if self._log(target).rotate():
+            record = record.model_copy(update={"log_begin": 0})
+            self._records.write(record)
+        if self._processes.alive(identity):
+            self._follow(identity, life)
             return record
-        return self._ended(record, record.identity, life)
+        return self._ended(record, identity, life)
 
     def _resolve(self, record: Record, life: _Life) -> Record:
         found = self._processes.find(TOKEN, record.token)
@@ -163,14 +164,15 @@ class Driver:
         record = record.model_copy(update=changes)
         self._records.write(record)
         delay = self._backoff.delay(quick - 1) if quick > 1 else 0.0
-        tail = "" if asked else self._log(record.target).tail()
+        tail = "" if asked else self._log(record.target).tail(record.log_begin)
         self._lives[record.target] = _Life(since=now, resume=now + delay, tail=tail)
         return record
 
     def _start(self, target: str, release: Release, start: Start, last: Record | None) -> Running:
-        record = self._announce(target, release, last)
+        if last and last.digest != release.digest:
+            self._life(target).tail = ""  # another release's, with secrets of its own
         log = self._log(target)
-        log.begin()
+        record = self._announce(target, release, last, log.begin())
         try:
             environment = {**start.environment, TOKEN: record.token}
             identity = self._processes.start(replace(start, environment=environment), log.path)
@@ -183,7 +185,7 @@ class Driver:
         self._follow(identity, self._lives[target])
         return self._say(record)
 
-    def _announce(self, target: str, release: Release, last: Record | None) -> Record:
+    def _announce(self, target: str, release: Release, last: Record | None, log_begin: int) -> Record:
         again = last is not None and last.digest == release.digest
         record = Record(
             target=target,
@@ -194,6 +196,7 @@ class Driver:
             quick_ends=last.quick_ends if last and again else 0,
             restarts=last.restarts + 1 if last and again else 0,
             ended=last.ended if last and again else "",
+            log_begin=log_begin,
         )
         self._records.write(record)
         return record
@@ -244,9 +247,7 @@ class Driver:
         return self._lives.setdefault(target, _Life(since=self._clock.monotonic()))
 
     def _log(self, target: str) -> ServiceLog:
-        if target not in self._logs:
-            self._logs[target] = ServiceLog(self._folder / "logs" / f"{target}.log", self._config.log_bytes)
-        return self._logs[target]
+        return ServiceLog(self._folder / "logs" / f"{target}.log", self._config.log_bytes)
 
 
 _CRASHING = 3

@@ -26,6 +26,8 @@ class Record(WireModel):
     restarts: int = 0
     ended: str = ""
     """How the last process ended by itself, in words."""
+    log_begin: int = 0
+    """Bytes of the log that earlier processes wrote, perhaps with secrets that nobody knows any more."""
 
 
 class Records:

@@ -18,10 +18,10 @@ from bus.amqp_node import AmqpNodeBus
 from bus.amqp_topology import EXCHANGE, node_queue, report_queue, shard_of
 from bus.amqp_url import Account, parse_broker_url
 from bus.port import Received
-from controller.demo.processes import free_ports
 from tests.conformance.bus.transports import INTERVAL, MAX_ENVELOPE, Amqp, eventually
 from tests.support.certificates import Authority
 from tests.support.logs import capture_logs
+from tests.support.ports import free_port, own_address
 from tests.support.rabbitmq import VirtualHost, is_installed, running
 
 pytestmark = [
@@ -355,10 +355,10 @@ def test_a_broker_that_is_frozen_is_left_and_found_again(tmp_path: Path) -> None
 def test_tls_both_ways(tmp_path: Path) -> None:
     """The ends believe only the broker that an authority of their own vouches for, and the broker asks the same."""
     authority = Authority(tmp_path)
-    server, client = authority.issue("broker"), authority.issue("client")
-    port = free_ports(1)[0]
+    server, client = authority.issue("broker", own_address()), authority.issue("client")
+    port = free_port()
     tls = [
-        f"listeners.ssl.1 = 127.0.0.1:{port}",
+        f"listeners.ssl.1 = {own_address()}:{port}",
         f"ssl_options.cacertfile = {authority.file}",
         f"ssl_options.certfile = {server.file}",
         f"ssl_options.keyfile = {server.key}",
@@ -366,7 +366,7 @@ def test_tls_both_ways(tmp_path: Path) -> None:
         "ssl_options.fail_if_no_peer_cert = true",
     ]
     with running(tmp_path / "node", lines=tls) as rabbitmq, rabbitmq.vhost() as vhost:
-        url = parse_broker_url(f"amqps://127.0.0.1:{port}/{vhost.name}")
+        url = parse_broker_url(f"amqps://{own_address()}:{port}/{vhost.name}")
         vhost.add_user("drumbeat", "controller's")
         vhost.add_user("host-1", "host-1's")
         own = {"ca": authority.file, "certificate": client.file, "key": client.key}

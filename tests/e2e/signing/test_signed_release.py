@@ -21,6 +21,7 @@ from controller.cli.main import app
 from controller.demo.processes import Process, Processes, free_ports
 from tests.support.artifacts import WEB, tar_gz
 from tests.support.git import commit_all, git, repository
+from tests.support.ports import own_address
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.timeout(240)
@@ -51,18 +52,18 @@ class Site:
         roots = [self.public("root1"), self.public("root2")]
         self.roots = credentials / "trust.yaml"
         self.roots.write_text(yaml.safe_dump({"fleet": "prod", "threshold": 2, "roots": roots}))
-        said = {"bus": f"http://127.0.0.1:{self.api}", "credentials": "credentials", "state": "state"}
+        said = {"bus": f"http://{own_address()}:{self.api}", "credentials": "credentials", "state": "state"}
         settings = {"node": "vm1", **said, "reportInterval": "300ms", "host": {}, "runner": {"scripts": str(self.root)}}
         (self.root / "node" / "agent.yaml").write_text(yaml.safe_dump(settings))
 
     def _write_state(self) -> None:
-        host = {"name": "vm1", "address": "127.0.0.1", "labels": {"role": "web"}}
+        host = {"name": "vm1", "address": own_address(), "labels": {"role": "web"}}
         self.write("fleets/prod.yaml", "Fleet", "prod", {"hosts": [host], "runners": [{"name": "vm1"}]})
         self.gate("ok")
 
     def gate(self, argument: str) -> None:
         """A service whose gate runs this command."""
-        run = [sys.executable, "web.py", str(self.web)]
+        run = [sys.executable, "web.py", str(self.web), "{address}"]
         command = [sys.executable, "-c", f"# {argument}", "{host}"]
         spec = {
             "hosts": {"role": "web"},
@@ -119,7 +120,8 @@ class Site:
         flags = {"repository": self.state, "data-directory": self.root / "data", "keys-directory": self.root / "keys"}
         words = [word for name, value in flags.items() for word in (f"--{name}", value)]
         self.processes.start(
-            "controller", [drumbeat, "controller", *words, "--listen", f"127.0.0.1:{self.api}", "--poll-interval", "1s"]
+            "controller",
+            [drumbeat, "controller", *words, "--listen", f"{own_address()}:{self.api}", "--poll-interval", "1s"],
         )
         agent = drumbeat.with_name("drumbeat-agent")
         return self.processes.start("agent", [agent, "run", "--config", self.root / "node" / "agent.yaml"])
@@ -127,7 +129,7 @@ class Site:
     def target(self) -> dict[str, Any]:
         """What the API says of the target; empty before it answers."""
         try:
-            answer = requests.get(f"http://127.0.0.1:{self.api}/api/v1/targets/{TARGET}", timeout=10)
+            answer = requests.get(f"http://{own_address()}:{self.api}/api/v1/targets/{TARGET}", timeout=10)
         except requests.ConnectionError:
             self.processes.check()
             return {}
@@ -154,7 +156,7 @@ class Site:
 
     def answers(self) -> str:
         """The version that serves."""
-        return requests.get(f"http://127.0.0.1:{self.web}/", timeout=10).text
+        return requests.get(f"http://{own_address()}:{self.web}/", timeout=10).text
 
     def close(self) -> None:
         """End everything, and the service that the agent left running."""

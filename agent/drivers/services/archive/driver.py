@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import mkdtemp
+from threading import Lock
 from urllib.parse import urlsplit
 
 from pydantic import Field
@@ -40,6 +41,9 @@ class Driver:
         self._platform = platform
         self._clock = clock
         self._stores = stores or Stores()
+        self._locks: dict[str, Lock] = {}
+        self._swept: set[str] = set()
+        """Targets among whose artifacts nothing is left of downloads that ended with an agent before this one."""
 
     def fetch(self, target: str, release: Release) -> None:
         self.install(target, release)  # a folder beside the others disturbs nothing that runs
@@ -48,16 +52,12 @@ class Driver:
         place = self._place(target, release.digest)
         if place.is_dir():
             return place
-        artifact = self._artifact(target, release)
-        try:
-            self._sweep(place.parent)
-            with self._beside(place) as fresh:
-                self._check_again(artifact, release)
-                unpack(artifact, fresh, self._config)
-                fresh.rename(place)
-            sync_folder(place.parent)
-        except OSError as error:
-            raise Retry(disk_text(error, place.parent)) from error
+        artifact = self._artifact(target, release)  # may take long; whoever else has something to do here goes on
+        with self._alone(target):
+            try:
+                self._unpack(artifact, release, place)
+            except OSError as error:
+                raise Retry(disk_text(error, place.parent)) from error
         return place
 
     def installed(self, target: str, digest: str) -> Path | None:
@@ -65,19 +65,37 @@ class Driver:
         return place if place.is_dir() else None
 
     def remove(self, target: str, keep: set[str]) -> None:
+        with self._alone(target):
+            try:
+                self._remove(target, keep)
+            except OSError as error:
+                raise Retry(f"cannot delete old releases of {target}: {error.strerror}") from error
+
+    def _alone(self, target: str) -> Lock:
+        """Held by the one thread that may change the target's folders: one would sweep away what another unpacks."""
+        return self._locks.setdefault(target, Lock())
+
+    def _unpack(self, artifact: Path, release: Release, place: Path) -> None:
+        if place.is_dir():  # by another thread, meanwhile
+            return
+        self._sweep(place.parent)
+        with self._beside(place) as fresh:
+            self._check_again(artifact, release)
+            unpack(artifact, fresh, self._config)
+            fresh.rename(place)
+        sync_folder(place.parent)
+
+    def _remove(self, target: str, keep: set[str]) -> None:
         releases, artifacts = self._folder / "releases" / target, self._folder / "artifacts" / target
-        try:
-            if not keep:
-                _delete(releases)
-                _delete(artifacts)
-                return
-            kept = {self._place(target, digest) for digest in keep}
-            for place in [place for place in _newest_first(releases) if place not in kept][self._config.keep :]:
-                _delete(place)
-            for place in _newest_first(artifacts)[self._config.keep :]:
-                place.unlink(missing_ok=True)
-        except OSError as error:
-            raise Retry(f"cannot delete old releases of {target}: {error.strerror}") from error
+        if not keep:
+            _delete(releases)
+            _delete(artifacts)
+            return
+        kept = {self._place(target, digest) for digest in keep}
+        for place in [place for place in _newest_first(releases) if place not in kept][self._config.keep :]:
+            _delete(place)
+        for place in _newest_first(artifacts)[self._config.keep :]:
+            place.unlink(missing_ok=True)
 
     def _artifact(self, target: str, release: Release) -> Path:
         sha256 = release.sha256_for(self._platform)
@@ -93,6 +111,7 @@ class Driver:
         if suffix is None:
             raise Terminal(f"{path} is not an archive that can be unpacked: its name must end in {', '.join(SUFFIXES)}")
         place = self._folder / "artifacts" / target / f"{sha256}{suffix}"
+        self._sweep_downloads(target, place.parent)
         fetch(release.url, sha256, place, self._config, self._clock, self._stores)
         return place
 
@@ -109,6 +128,20 @@ class Driver:
         """Delete what an interrupted installation left."""
         for unfinished in releases.glob(".*"):
             _delete(unfinished)
+
+    def _sweep_downloads(self, target: str, artifacts: Path) -> None:
+        """Before the first of this agent alone: another thread may be at a later one, and deletes what it leaves."""
+        if target in self._swept:
+            return
+        with self._alone(target):
+            if target in self._swept:
+                return
+            try:
+                for unfinished in artifacts.glob(".*.part"):
+                    unfinished.unlink(missing_ok=True)
+            except OSError as error:
+                raise Retry(disk_text(error, artifacts)) from error
+            self._swept.add(target)
 
     @contextmanager
     def _beside(self, place: Path) -> Iterator[Path]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from threading import get_ident
+from typing import NamedTuple
 from urllib.parse import urljoin, urlsplit, urlunsplit
 from urllib.request import url2pathname
 
@@ -17,10 +18,11 @@ from agent.drivers.services.archive.limits import Limits
 from agent.drivers.services.archive.stores import Access, Stores, origin
 from agent.files import sync_folder
 from bus.clock import Clock
-from bus.http_client import Client
+from bus.http_client import Client, UnusableProxy
+from bus.in_time import Deadline
 
 _CHUNK = 256 * 1024
-_PATIENCE = Timeout(connect=10.0, read=30.0)
+_CONNECT, _SILENCE = 10.0, 30.0
 """Seconds to wait for a connection, and for the next bytes."""
 _REDIRECTS = 5
 _PASSING = {408, 425, 429}
@@ -35,17 +37,17 @@ def fetch(url: str, sha256: str, place: Path, limits: Limits, clock: Clock, stor
     if place.exists():
         return
     partial = place.with_name(f".{place.name}.{get_ident()}.part")
+    deadline = Deadline(limits.fetch_timeout, clock.monotonic)
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        with _chunks(url, stores) as chunks:
-            found = _save(chunks, partial, limits, clock.monotonic() + limits.fetch_timeout, clock)
+        with _content(url, stores, deadline) as content:
+            found = _save(content.chunks, partial, limits, deadline)
         if found != sha256:
-            raise Terminal(
-                f"{shown(url)} has sha256 {found}, the version file says {sha256}: the artifact was replaced or the "
-                "version file is wrong. Publish it under a new version, or mend the checksum"
-            )
+            raise _another(url, found, sha256, content.bounded)
         partial.replace(place)
         sync_folder(place.parent)
+    except TimeoutError:
+        raise Retry(f"fetching {shown(url)} took longer than fetchTimeout ({limits.fetch_timeout:g} s)") from None
     except OSError as error:
         raise Retry(disk_text(error, place.parent)) from error
     finally:
@@ -69,7 +71,23 @@ def disk_text(error: OSError, folder: Path) -> str:
     return f"cannot write in {folder}: {error.strerror or error}; free some space or mend the disk, it is tried again"
 
 
-def _save(chunks: Iterator[bytes], partial: Path, limits: Limits, deadline: float, clock: Clock) -> str:
+class _Content(NamedTuple):
+    chunks: Iterator[bytes]
+    bounded: bool
+    """It was said beforehand where it ends, so that it cannot break off without an error."""
+
+
+def _another(url: str, found: str, sha256: str, bounded: bool) -> Retry | Terminal:
+    text = f"{shown(url)} has sha256 {found}, the version file says {sha256}: "
+    wrong = (
+        "the artifact was replaced or the version file is wrong. Publish it under a new version, or mend the checksum"
+    )
+    if bounded:
+        return Terminal(f"{text}{wrong}")
+    return Retry(f"{text}the server does not say how long it is, so it may have broken off; if this lasts, {wrong}")
+
+
+def _save(chunks: Iterator[bytes], partial: Path, limits: Limits, deadline: Deadline) -> str:
     digest, size = hashlib.sha256(), 0
     with partial.open("wb") as file:
         for chunk in chunks:
@@ -78,8 +96,7 @@ def _save(chunks: Iterator[bytes], partial: Path, limits: Limits, deadline: floa
                 raise Terminal(
                     f"the artifact is larger than artifactBytes: {limits.artifact_bytes} in the agent's settings"
                 )
-            if clock.monotonic() > deadline:
-                raise Retry(f"fetching took longer than fetchTimeout ({limits.fetch_timeout:g} s); {size} bytes came")
+            deadline.left()
             digest.update(chunk)
             file.write(chunk)
         file.flush()
@@ -88,48 +105,52 @@ def _save(chunks: Iterator[bytes], partial: Path, limits: Limits, deadline: floa
 
 
 @contextmanager
-def _chunks(url: str, stores: Stores) -> Iterator[Iterator[bytes]]:
+def _content(url: str, stores: Stores, deadline: Deadline) -> Iterator[_Content]:
     if urlsplit(url).scheme == "file":
-        with _file_chunks(url) as chunks:
-            yield chunks
+        with _of_file(url) as content:
+            yield content
     else:
-        with _http_chunks(url, stores) as chunks:
-            yield chunks
+        with _of_http(url, stores, deadline) as content:
+            yield content
 
 
 @contextmanager
-def _file_chunks(url: str) -> Iterator[Iterator[bytes]]:
+def _of_file(url: str) -> Iterator[_Content]:
     try:
         file = Path(url2pathname(urlsplit(url).path)).open("rb")  # noqa: SIM115  closed below
     except OSError as error:
         raise Retry(f"cannot open {shown(url)}: {error.strerror}") from error
     with file:
-        yield iter(lambda: file.read(_CHUNK), b"")
+        yield _Content(iter(lambda: file.read(_CHUNK), b""), bounded=True)
 
 
 @contextmanager
-def _http_chunks(url: str, stores: Stores) -> Iterator[Iterator[bytes]]:
+def _of_http(url: str, stores: Stores, deadline: Deadline) -> Iterator[_Content]:
     try:
-        with _answer(url, stores) as answer:
+        with _answer(url, stores, deadline) as answer:
             if answer.status != 200:
                 raise _refused(shown(url), answer.status)
-            # One byte now and then is told at once, or it would never end: fetchTimeout is looked at between chunks.
-            yield iter(lambda: answer.read1(_CHUNK, decode_content=False), b"")
+            bounded = "Content-Length" in answer.headers or "Transfer-Encoding" in answer.headers
+            yield _Content(iter(lambda: answer.read1(_CHUNK, decode_content=False), b""), bounded)
     except ValueError:  # the library's own for what is no URL, or no host, or no port
         raise Terminal(f"{shown(url)} is not an address that can be fetched, or leads to one") from None
-    except http.TimeoutError:
-        raise Retry(f"cannot fetch {shown(url)}: no answer in time") from None
-    except http.SSLError:
-        raise Retry(
-            f"cannot fetch {shown(url)}: its certificate is not trusted, or ours is not; see 'artifacts' in the "
-            "agent's settings"
-        ) from None
-    except http.HTTPError as error:  # its own text has the whole URL
-        raise Retry(f"cannot fetch {shown(url)}: {type(error).__name__}") from None
+    except http.HTTPError as error:
+        deadline.left()
+        raise Retry(f"cannot fetch {shown(url)}: {_why(error)}") from None
+
+
+def _why(error: http.HTTPError) -> str:
+    if isinstance(error, http.TimeoutError):
+        return "no answer in time"
+    if isinstance(error, http.SSLError):
+        return "its certificate is not trusted, or ours is not; see 'artifacts' in the agent's settings"
+    if isinstance(error, UnusableProxy):
+        return str(error)
+    return type(error).__name__  # its own text has the whole URL
 
 
 @contextmanager
-def _answer(url: str, stores: Stores) -> Iterator[BaseHTTPResponse]:
+def _answer(url: str, stores: Stores, deadline: Deadline) -> Iterator[BaseHTTPResponse]:
     """The answer at the end of all redirects. What the node says to a store it says to no other host."""
     asked, nobody = origin(urlsplit(url)), Stores()
     following = url
@@ -137,7 +158,7 @@ def _answer(url: str, stores: Stores) -> Iterator[BaseHTTPResponse]:
         access = (stores if origin(urlsplit(following)) == asked else nobody).access(following)
         client = Client(following, ca=access.ca, certificate=access.certificate, key=access.key)
         # What it is sent as, not what a server makes of it: the checksum is of the file.
-        with closing(client), _ask(client, following, access) as answer:
+        with closing(client), _ask(client, following, access, deadline) as answer:
             location = answer.get_redirect_location()
             if not location:
                 yield answer
@@ -146,9 +167,10 @@ def _answer(url: str, stores: Stores) -> Iterator[BaseHTTPResponse]:
     raise Retry(f"cannot fetch {shown(url)}: it leads from one address to another {_REDIRECTS} times")
 
 
-def _ask(client: Client, url: str, access: Access) -> BaseHTTPResponse:
+def _ask(client: Client, url: str, access: Access, deadline: Deadline) -> BaseHTTPResponse:
+    timeout = Timeout(connect=min(_CONNECT, deadline.left()), read=_SILENCE)
     try:
-        return client.request("GET", url, access.headers, _PATIENCE)
+        return client.request("GET", url, access.headers, timeout, deadline=deadline)
     except OSError as error:
         files = ", ".join(name for name in (access.ca, access.certificate, access.key) if name)
         raise Retry(f"cannot use {files or 'our certificates'}: {error}; see 'artifacts' in agent.yaml") from error

@@ -35,6 +35,8 @@ _LIST = 32 * 1024**2
 """Bytes of a zip's list of entries."""
 _LISTED = b"PK\x01\x02"
 """Begins each entry of that list (APPNOTE.TXT, section 4.3.12)."""
+_FEED = 32 * 1024
+"""Bytes of a .xz that are decompressed at a time: at the end of each of its streams, the rest of them is copied."""
 _MEMORY = 192 * 1024**2
 """Bytes for decompressing: xz -9 asks for 65 MiB, an archive may ask for gigabytes."""
 _DAMAGE = (
@@ -71,7 +73,7 @@ class _Writer:
         self._packed = max(1, packed)
         self._names = Names()
         self._entries = 0
-        self._folders: set[PurePosixPath] = set()
+        self._folders = {PurePosixPath(".")}
 
     def count_entry(self) -> None:
         self._entries += 1
@@ -115,7 +117,7 @@ class _Writer:
 
     def finish(self) -> None:
         """Put the folders' entries on disk."""
-        for folder in sorted(self._folders | {PurePosixPath(".")}):
+        for folder in sorted(self._folders):
             sync_folder(self._folder / folder)
 
     def _place(self, path: PurePosixPath) -> Path:
@@ -123,9 +125,14 @@ class _Writer:
         return self._folder / path
 
     def _make(self, path: PurePosixPath) -> None:
-        if path not in self._folders:
-            (self._folder / path).mkdir(parents=True, exist_ok=True)
-            self._folders.update((path, *path.parents))
+        """Level by level, so that a folder that somebody took away is missed and not made anew without its files."""
+        missing = []
+        while path not in self._folders:
+            missing.append(path)
+            path = path.parent
+        for folder in reversed(missing):
+            (self._folder / folder).mkdir(exist_ok=True)
+            self._folders.add(folder)
 
 
 class _Metered:
@@ -169,6 +176,8 @@ def _unpack_tar(archive: Path, writer: _Writer) -> None:
             writer.count_entry()
             _unpack_member(tar, member, writer)
             tar.members = []  # the library would keep every one of them
+        while metered.read(_CHUNK):
+            pass  # to the end, or nobody would notice what is wrong there
 
 
 def _unpack_member(tar: tarfile.TarFile, member: tarfile.TarInfo, writer: _Writer) -> None:
@@ -202,11 +211,17 @@ def _decompressed(archive: Path) -> Iterator[IO[bytes]]:
 
 
 class _Xz:
-    """A decompressed .xz that is read forwards. The standard library's own has no bound for its memory."""
+    """A decompressed .xz that is read forwards. The standard library's own has no bound for its memory.
+
+    It may be several streams one after another, with zero bytes between (the .xz file format, section 2): that is how
+    some programs compress with several processors.
+    """
 
     def __init__(self, packed: IO[bytes]) -> None:
         self._packed = packed
-        self._decompressor = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_MEMORY)
+        self._begun = b""
+        """The first bytes of a stream, read at the end of the one before it."""
+        self._decompressor = _stream()
         self._position = 0
 
     def read(self, size: int) -> bytes:
@@ -228,13 +243,30 @@ class _Xz:
         return self._position
 
     def _more(self, size: int) -> bytes:
-        while not self._decompressor.eof:
-            packed = self._packed.read(_CHUNK) if self._decompressor.needs_input else b""
+        while not self._decompressor.eof or self._follows():
+            packed = self._feed() if self._decompressor.needs_input else b""
             if self._decompressor.needs_input and not packed:
                 raise EOFError("it is cut off")
             if piece := self._decompressor.decompress(packed, size):
                 return piece
         return b""
+
+    def _feed(self) -> bytes:
+        begun, self._begun = self._begun, b""
+        return begun or self._packed.read(_FEED)
+
+    def _follows(self) -> bool:
+        """Whether something follows the stream that has ended. It is read as another one, or refused."""
+        rest = self._decompressor.unused_data
+        while not (begun := rest.lstrip(b"\0")):
+            if not (rest := self._packed.read(_FEED)):
+                return False
+        self._decompressor, self._begun = _stream(), begun
+        return True
+
+
+def _stream() -> lzma.LZMADecompressor:
+    return lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_MEMORY)
 
 
 class _Listed:

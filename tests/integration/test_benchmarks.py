@@ -1,0 +1,43 @@
+"""The benchmarks run: with a handful of nodes, whatever the figures are."""
+
+from pathlib import Path
+
+import pytest
+import structlog
+
+from benchmarks import verify_rate
+from benchmarks.fleet_load.__main__ import as_json
+from benchmarks.fleet_load.nodes import Journey
+from benchmarks.fleet_load.phases import Extent, decisions, measure
+from benchmarks.fleet_load.stage import Bus
+from controller.demo.rabbitmq import is_installed
+
+HANDFUL = Extent(nodes=4, reports=40, idle=0.2, interval=1.0, settle=0.0)
+BROKER = pytest.mark.skipif(not is_installed(), reason="rabbitmq-server is not installed")
+
+
+def test_reports_are_verified_and_folded() -> None:
+    structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
+    rates = verify_rate.measure(nodes=3, rounds=2)
+    assert all(rate > 0 for rate in rates.values()) and rates.keys() == {"short", "full"}
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("bus", ["http", pytest.param("amqp", marks=BROKER)])
+def test_a_fleet_s_load_is_measured(bus: Bus, tmp_path: Path) -> None:
+    result = measure(tmp_path, bus, HANDFUL)
+    assert len(result.decisions) == HANDFUL.nodes - 1, "each batch but the first follows from a report"
+    assert all(0 < seconds < result.rollout_seconds for seconds in result.decisions), result
+    assert {load.lost for load in result.loads.values()} == {0}
+    # Those that had reports waiting may all be heard before the new controller first answers.
+    assert result.controller_back[0] > 0 and result.controller_back[1] >= 0
+    assert result.connect_seconds > 0 and (bus == "http" or (result.broker_back or 0) > 0)
+    assert as_json(result)["nodes"] == HANDFUL.nodes
+
+
+def test_what_caused_an_assignment_is_the_last_report_before_it() -> None:
+    first = [Journey(assigned=1.0, answered=1.1), Journey(assigned=1.0, answered=1.3)]
+    second = [Journey(fetched=1.2, assigned=1.35, answered=2.0), Journey(fetched=1.25, assigned=1.4, answered=2.1)]
+    third = [Journey(fetched=2.5, assigned=2.75, answered=3.0)]
+    found = decisions([*third, *second, *first], batch=2)
+    assert found == pytest.approx([0.05, 0.1, 0.25])
