@@ -63,7 +63,7 @@ class Settings(FileModel):
 
     node: HostName = Field(description="this node's name: in the fleet's file, and on the balancers' server lines")
     bus: Annotated[str, AfterValidator(_bus)] = Field(
-        description="where the controller is (http, https), or the brokers (amqp, amqps)"
+        description="where the controller is (http, https), or the brokers (amqps; amqp on loopback alone)"
     )
     ca: SettingsPath | None = Field(default=None, description="trust the certificates of this file only")
     credentials: SettingsPath = Field(description="the folder with the node's key, token and the controller's key")

@@ -1,7 +1,9 @@
 """Where brokers are and who connects: ``amqps://host1:5671,host2:5671/vhost`` and what goes with it."""
 
+import ipaddress
 import re
 import ssl
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote
@@ -60,7 +62,7 @@ def is_broker_url(text: str) -> bool:
 
 
 def parse_broker_url(text: str) -> BrokerUrl:
-    """Read a bus setting. Raises BadBrokerUrl, whose text repeats no password."""
+    """Read a bus setting; amqp:// is for loopback alone. Raises BadBrokerUrl, whose text repeats no password."""
     match = _URL.fullmatch(text)
     if match is None:
         raise BadBrokerUrl("write amqps://HOST:PORT,HOST:PORT/VHOST")
@@ -70,6 +72,10 @@ def parse_broker_url(text: str) -> BrokerUrl:
     tls = match["scheme"] == "amqps"
     addresses = tuple(_address(part, TLS_PORT if tls else PORT) for part in match["hosts"].split(","))
     vhost = unquote(match["vhost"]) if match["vhost"] else "/"
+    if not tls and not all(is_loopback(host) for host, _ in addresses):
+        raise BadBrokerUrl(
+            "amqp:// would show passwords and messages on the way; write amqps://, or loopback addresses"
+        )
     return BrokerUrl(addresses, vhost, unquote(user) if user else None, tls)
 
 
@@ -79,6 +85,13 @@ def _address(text: str, default: int) -> tuple[str, int]:
     if match is None or not 0 < port < 65536:
         raise BadBrokerUrl(f"{text!r} is not HOST:PORT; write HOST:PORT,HOST:PORT for several brokers")
     return match["name"].strip("[]"), port
+
+
+def is_loopback(host: str) -> bool:
+    """Whether what is sent there stays on this machine. The name ``localhost`` is taken at its word."""
+    with suppress(ValueError):
+        return ipaddress.ip_address(host).is_loopback
+    return host == "localhost"
 
 
 def broker_tls(account: Account) -> ssl.SSLContext:

@@ -1,4 +1,4 @@
-"""HTTP as an agent speaks it: urllib3 alone, because each agent would hold 5 MiB more with requests on top of it."""
+"""HTTP with answers in time: urllib3 alone, because each agent would hold 5 MiB more with requests on top of it."""
 
 import re
 import socket
@@ -54,8 +54,8 @@ class Client:
     """Requests to one place, over one connection that is kept alive.
 
     Nothing is tried again, no redirect is followed and no answer unpacked, and of the environment nothing counts but
-    its proxies. ``ca`` is a file of certificates to trust instead of the system's; ``certificate`` and ``key`` are our
-    own.
+    its proxies, or, without ``proxies``, nothing at all. ``ca`` is a file of certificates to trust instead of the
+    system's; ``certificate`` and ``key`` are our own.
     """
 
     def __init__(
@@ -66,11 +66,13 @@ class Client:
         certificate: str | None = None,
         key: str | None = None,
         sockets: Sockets | None = None,
+        proxies: bool = True,
     ) -> None:
         """``url`` is the place, or any other at the same host."""
         self._url = url
         self._files = ca, certificate, key
         self._sockets = sockets or Sockets()
+        self._proxies = proxies
         self._deadline = Deadline(0.0)
 
     @cached_property
@@ -78,7 +80,7 @@ class Client:
         said: dict[str, Any] = {"maxsize": 1, "retries": False}
         if self._url.startswith("https:"):
             said["ssl_context"] = tls_context(*self._files)
-        pools = _through_proxy(self._url, said)
+        pools = _through_proxy(self._url, said) if self._proxies else PoolManager(1, **said)
         pools.pool_classes_by_scheme = _pool_classes(self._sockets, self._left)
         return pools
 

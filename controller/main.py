@@ -108,7 +108,7 @@ class Controller:
             return None
         vhost = parse_broker_url(settings.bus).vhost
         accounts = broker_accounts(settings.keys_directory, settings.bus_management, vhost, self._ring)
-        return AccountFollower(accounts, settings.keys_directory, self._clock, Random(), self._metrics)
+        return AccountFollower(accounts, settings.keys_directory, self._clock, self._random, self._metrics)
 
     def _thread(self, name: str, work: Callable[[], None]) -> threading.Thread:
         thread = threading.Thread(target=self._guard, args=(name, work), name=name, daemon=True)

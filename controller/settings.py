@@ -11,6 +11,7 @@ from pydantic.alias_generators import to_camel, to_snake
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
+from bus.amqp_definitions import CONTROLLER_USER
 from bus.amqp_url import is_broker_url, parse_broker_url
 from controller.broker.management import parse_management_url
 from controller.source.strict_yaml import load
@@ -117,6 +118,12 @@ class Settings(BaseSettings):
         if self.bus_management and self.bus == EMBEDDED:
             raise ValueError(
                 "busManagement is given, and bus is http; write the broker's amqps:// into bus, or neither"
+            )
+        user = parse_broker_url(self.bus).user if self.bus_management else None
+        if user not in (None, CONTROLLER_USER):
+            raise ValueError(
+                f"bus names the account {user!r}, and busManagement looks after {CONTROLLER_USER} as the controller's; "
+                "leave the name out of bus, or leave busManagement out and make all accounts yourself"
             )
         return self
 

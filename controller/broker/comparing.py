@@ -140,4 +140,4 @@ def _compare_permissions(plan: Plan, wanted: Sequence[Definition], found: Sequen
 
 
 def _marked(users: Sequence[Definition], mark: str) -> Iterator[str]:
-    yield from (str(each["name"]) for each in users if mark in each["tags"])
+    yield from (each["name"] for each in users if mark in each["tags"])

@@ -21,6 +21,8 @@ FIRST_RETRY, LONGEST_RETRY = 1.0, 60.0
 """Seconds; doubled with each failure in a row."""
 _ONE_BY_ONE = 50
 """So many changed nodes are asked about one by one; of more, everything is compared."""
+_LINES = 100
+"""So many changes, and as many problems, of a pass are logged; of more, their number: the broker has a say in them."""
 _QUIET = 60.0
 """Seconds in which the same failure is logged once."""
 _DEBOUNCE_MS, _STEP_MS, _LOOK_MS = 200, 50, 250
@@ -91,11 +93,14 @@ class AccountFollower:
 
     def _apply(self, plan: Plan) -> None:
         self._accounts.apply(plan)
-        for change in plan.changes:
+        self._metrics.failures_total.labels("accounts").inc(len(plan.problems))
+        for change in plan.changes[:_LINES]:
             self._log.info("accounts.changed", **{change.kind: change.name}, verb=change.verb, detail=change.detail)
-        for problem in plan.problems:
-            self._metrics.failures_total.labels("accounts").inc()
+        for problem in plan.problems[:_LINES]:
             self._log.warning("accounts.left", problem=problem)
+        more = {"changes": len(plan.changes) - _LINES, "problems": len(plan.problems) - _LINES}
+        if max(more.values()) > 0:
+            self._log.warning("accounts.more", **{what: max(number, 0) for what, number in more.items()})
 
     def _watch(self, stop: threading.Event) -> Iterator[set[tuple[Change, str]]]:
         self._nodes.mkdir(parents=True, exist_ok=True)

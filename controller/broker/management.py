@@ -1,24 +1,19 @@
 """The management API of RabbitMQ, as far as accounts need it. It blocks: for commands, and for a thread of its own."""
 
-import ipaddress
 import json
 import re
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from http import HTTPStatus
+from typing import Any, TypeVar
 from urllib.parse import quote, unquote
 
-import requests
-from urllib3.exceptions import HTTPError
+from bus.amqp_url import Account, is_loopback
+from bus.http_client import FAILURES
+from controller.broker.connection import DEADLINE, Answer, Connection
 
-from bus.amqp_url import Account
-
+Form = TypeVar("Form", dict[str, Any], list[Any])
 TLS_PORT, PORT = 15671, 15672
-_TIMEOUT = (5.0, 120.0)
-"""Seconds for a connection, and for an answer: all accounts of a large fleet are some megabytes."""
-_MOST = 256 * 1024 * 1024
-"""Bytes of an answer that are read."""
 _URL = re.compile(r"(?P<scheme>https?)://(?:(?P<user>[^@/:\s]+)@)?(?P<hosts>[^@/\s?#]+)/?")
 _HOST = re.compile(r"(?P<name>\[[0-9A-Fa-f:]+\]|[A-Za-z0-9._-]+)(?::(?P<port>\d{1,5}))?")
 
@@ -54,54 +49,31 @@ def _base(scheme: str, text: str) -> str:
     port = int(match["port"] or (TLS_PORT if scheme == "https" else PORT)) if match else 0
     if match is None or not 0 < port < 65536:
         raise BadManagementUrl(f"{text!r} is not HOST:PORT; write HOST:PORT,HOST:PORT for several brokers")
-    if scheme == "http" and not _is_loopback(match["name"].strip("[]")):
+    if scheme == "http" and not is_loopback(match["name"].strip("[]")):
         raise BadManagementUrl(
             f"http://{text} would show an administrator's password on the way; write https://, or a loopback address"
         )
     return f"{scheme}://{match['name']}:{port}/api"
 
 
-def _is_loopback(name: str) -> bool:
-    with suppress(ValueError):
-        return ipaddress.ip_address(name).is_loopback
-    return name == "localhost"
-
-
-@dataclass(frozen=True)
-class _Answer:
-    url: str
-    status: int
-    content: bytes
-
-    @property
-    def text(self) -> str:
-        """As much as fits into a message."""
-        return self.content[:300].decode("utf-8", errors="replace")
-
-
 class Management:
     """What is asked of a broker. Each question goes to the first broker of the URL that answers."""
 
-    def __init__(self, url: ManagementUrl, account: Account) -> None:
-        self._url, self._account = url, account
-        self._session = requests.Session()
-        # Neither a proxy's nor .netrc's business: the account is ours.
-        self._session.trust_env = False
-        self._session.auth = (account.user, account.password)
-        self._session.verify = str(account.ca) if account.ca else True
-        if account.certificate and account.key:
-            self._session.cert = (str(account.certificate), str(account.key))
+    def __init__(self, url: ManagementUrl, account: Account, deadline: float = DEADLINE) -> None:
+        """``deadline``: seconds in which a broker must have answered."""
+        self._account = account
+        self._brokers = [Connection(base, account, deadline) for base in url.bases]
 
     def everything(self) -> dict[str, Any]:
         """All definitions of the broker. Raises ManagementError."""
-        return dict(self._get("definitions"))
+        return self._get("definitions", dict)
 
     def account(self, name: str) -> dict[str, Any]:
         """The definitions of one account: empty lists if there is none. Raises ManagementError."""
         path = f"users/{quote(name, safe='')}"
-        found = self._get(path)
-        permissions = self._get(f"{path}/permissions") if found else None
-        return {"users": [found] if found else [], "permissions": permissions or []}
+        found = self._get_if_there(path, dict)
+        permissions = self._get_if_there(f"{path}/permissions", list) if found is not None else None
+        return {"users": [] if found is None else [found], "permissions": permissions or []}
 
     def load(self, definitions: Mapping[str, Any]) -> None:
         """Make or change all of these. Raises ManagementError."""
@@ -123,48 +95,49 @@ class Management:
         """Close every connection of an account. Raises ManagementError."""
         self._ask("DELETE", f"connections/username/{quote(name, safe='')}", missing_ok=True)
 
-    def _get(self, path: str) -> Any:
-        """What is there; None if nothing is."""
-        answer = self._ask("GET", path, missing_ok=True)
-        try:
-            return json.loads(answer.content) if answer.status == requests.codes.ok else None
-        except ValueError as error:
-            raise ManagementError(f"{answer.url}: is not JSON: {error}") from error
+    def _get(self, path: str, form: type[Form]) -> Form:
+        """What is there, if it has this form. Raises ManagementError."""
+        return self._read(self._ask("GET", path), form)
 
-    def _ask(
-        self, method: str, path: str, body: Mapping[str, Any] | None = None, missing_ok: bool = False
-    ) -> "_Answer":
+    def _get_if_there(self, path: str, form: type[Form]) -> Form | None:
+        answer = self._ask("GET", path, missing_ok=True)
+        return None if answer.status == HTTPStatus.NOT_FOUND else self._read(answer, form)
+
+    def _read(self, answer: Answer, form: type[Form]) -> Form:
+        if answer.status != HTTPStatus.OK:
+            raise ManagementError(f"{answer.url}: {self._complaint(answer)}")
+        try:
+            found = json.loads(answer.content)
+        except (ValueError, RecursionError) as error:
+            raise ManagementError(f"{answer.url}: is not JSON that can be read: {error}") from error
+        if not isinstance(found, form):
+            raise ManagementError(f"{answer.url}: is not what RabbitMQ's management says there: {answer.text}")
+        return found
+
+    def _ask(self, method: str, path: str, body: Mapping[str, Any] | None = None, missing_ok: bool = False) -> Answer:
         answer = self._first_answer(method, path, body)
-        if answer.status < requests.codes.multiple_choices:
+        if answer.status < HTTPStatus.MULTIPLE_CHOICES:
             return answer
-        if missing_ok and answer.status == requests.codes.not_found:
+        if missing_ok and answer.status == HTTPStatus.NOT_FOUND:
             return answer
         raise ManagementError(f"{answer.url}: {self._complaint(answer)}")
 
-    def _first_answer(self, method: str, path: str, body: Mapping[str, Any] | None) -> "_Answer":
+    def _first_answer(self, method: str, path: str, body: Mapping[str, Any] | None) -> Answer:
         away = []
-        for base in self._url.bases:
+        for broker in self._brokers:
             try:
-                answer = self._answer(method, f"{base}/{path}", body)
-            except (requests.RequestException, HTTPError, OSError) as error:
-                away.append(f"{base}: {error}")
+                answer = broker.ask(method, path, body)
+            except FAILURES as error:
+                away.append(f"{broker.base}: {error}")
             else:
                 # A broker that is starting, or sees no majority, answers like that; another one may do better.
-                if answer.status < requests.codes.server_error:
+                if answer.status < HTTPStatus.INTERNAL_SERVER_ERROR:
                     return answer
-                away.append(f"{base}: {answer.status} {answer.text}")
+                away.append(f"{broker.base}: {answer.status} {answer.text}")
         raise ManagementError(f"no broker answers: {'; '.join(away)}")
 
-    def _answer(self, method: str, url: str, body: Mapping[str, Any] | None) -> "_Answer":
-        options = {"json": body, "timeout": _TIMEOUT, "stream": True, "allow_redirects": False}
-        with self._session.request(method, url, **options) as answer:  # type: ignore[arg-type]
-            content = answer.raw.read(_MOST + 1, decode_content=True)
-        if len(content) > _MOST:
-            raise ManagementError(f"{url}: the answer is larger than {_MOST} bytes")
-        return _Answer(url, answer.status_code, content)
-
-    def _complaint(self, answer: "_Answer") -> str:
+    def _complaint(self, answer: Answer) -> str:
         said = f"{answer.status} {answer.text}"
-        if answer.status == requests.codes.unauthorized:
+        if answer.status == HTTPStatus.UNAUTHORIZED:
             return f"{said}; the account {self._account.user} needs this password and the tag administrator"
         return said

@@ -19,7 +19,7 @@ from bus.keys import (
     read_secret,
     write_secret,
 )
-from controller.broker.accounts import trusted_hashes
+from controller.broker.accounts import RingNodes, nodes_of
 from controller.broker.files import broker_accounts
 from controller.broker.management import BadManagementUrl, ManagementError
 from controller.cli.diff import DIFFERS
@@ -66,19 +66,23 @@ def apply(
     vhost: Vhost = VHOST,
     directory: KeysDirectory = DEFAULT_KEYS,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
+    allow_delete: Annotated[
+        bool, typer.Option("--allow-delete", help="Delete accounts however many nodes have left the ring at once.")
+    ] = False,
 ) -> None:
     """Make a broker's virtual host, queues and accounts be what the ring of nodes says.
 
-    Accounts of nodes that were revoked, disputed or forgotten are deleted, and their connections closed. Accounts that
-    are not Drumbeat's are left alone; ours have the tag drumbeat:VHOST. The password of the account drumbeat_management
-    is read from bus.management.password in the folder of keys. A controller with the setting busManagement does all
-    this by itself.
+    Accounts of nodes that were revoked, disputed or forgotten are deleted, and their connections closed; but where the
+    ring is empty, or lacks more than five nodes and more than a fifth of all, nobody is deleted for that without
+    --allow-delete. Accounts that are not Drumbeat's are left alone; ours have the tag drumbeat:VHOST. The password of
+    the account drumbeat_management is read from bus.management.password in the folder of keys. A controller with the
+    setting busManagement does all this by itself.
 
     Exit codes: 0 all is as it should be; 1 something could not be done; 2 something would be done (--dry-run).
     """
     try:
         accounts = broker_accounts(directory, management, vhost, KeyRing(directory))
-        plan = accounts.plan()
+        plan = accounts.plan(allow_delete)
         if not dry_run:
             accounts.apply(plan)
     except (BadKey, BadBrokerUrl, BadManagementUrl, ManagementError, OSError) as error:
@@ -109,25 +113,25 @@ def show_definitions(
     of the ring cannot be read: everybody else is printed then.
     """
     ring = KeyRing(directory)
-    damaged: dict[str, str] = {}
+    nodes = RingNodes()
     try:
         if node is not None:
             found = node_definitions(vhost, {node: _token_hash(ring, node)})
         else:
             of_management = directory / MANAGEMENT_PASSWORD_FILE
             maker = _hash(of_management) if of_management.exists() else None
-            nodes, damaged = trusted_hashes(ring, ring.nodes())
-            found = definitions(vhost, _hash(directory / BUS_PASSWORD_FILE), nodes, maker)
+            nodes = nodes_of(ring, ring.nodes())
+            found = definitions(vhost, _hash(directory / BUS_PASSWORD_FILE), nodes.trusted, maker)
     except (BadKey, OSError) as error:
         raise _failure(error) from error
     show(json.dumps(found, indent=2))
-    _end(damaged.values())
+    _end(nodes.damaged.values())
 
 
 def _hash(path: Path) -> str:
     if not path.exists():
         raise BadKey(f"{path}: is not there; make it with 'drumbeat bus password'")
-    return hash_token(read_secret(path).decode("ascii", errors="replace").strip())
+    return hash_token(read_secret(path).decode("utf-8", errors="replace").strip())
 
 
 def _token_hash(ring: KeyRing, node: str) -> str:

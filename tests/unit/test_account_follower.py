@@ -66,15 +66,3 @@ def test_a_broker_that_is_away_is_tried_again_with_more_patience(keys: Path) -> 
     assert 5 <= len(said) <= 11, "once a minute at most, though it is tried more often at first"
     assert "no broker answers" in said[0]["error"]
     assert "secret" not in str(logs)
-
-
-def test_an_answer_that_is_nonsense_is_one_more_failure(keys: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A broker is not trusted: what it answers must not end the controller."""
-    clock, metrics = Clock(), Metrics(CollectorRegistry())
-    accounts = broker_accounts(keys, NOBODY, "drumbeat", KeyRing(keys))
-    follower = AccountFollower(accounts, keys, clock, Random(1), metrics)
-    for number, nonsense in enumerate([{}, {"users": 1}, {"users": [{}]}, {"users": [], "permissions": [[]]}], 1):
-        monkeypatch.setattr(accounts._management, "everything", lambda nonsense=nonsense: nonsense)
-        clock.seconds += 2 * LONGEST_RETRY
-        follower.step()
-        assert metrics.registry.get_sample_value("drumbeat_failures_total", {"part": "accounts"}) == number

@@ -15,7 +15,8 @@ from bus.amqp_url import BadBrokerUrl, BrokerUrl, parse_broker_url
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("amqp://mq", BrokerUrl((("mq", 5672),))),
+        ("amqp://localhost", BrokerUrl((("localhost", 5672),))),
+        ("amqp://127.0.0.2,[::1]:1", BrokerUrl((("127.0.0.2", 5672), ("::1", 1)))),
         ("amqps://mq/", BrokerUrl((("mq", 5671),), tls=True)),
         (
             "amqps://mq-1.example.com:5671,mq-2,[::1]:99/drumbeat",
@@ -38,6 +39,10 @@ def test_urls_are_read(text: str, expected: BrokerUrl) -> None:
         ("amqp://mq:0", "is not HOST:PORT"),
         ("amqp://mq:65536", "is not HOST:PORT"),
         ("amqp://a,,b", "is not HOST:PORT"),
+        ("amqp://mq", "write amqps://, or loopback addresses"),
+        ("amqp://127.0.0.1,10.0.0.1/drumbeat", "write amqps://, or loopback addresses"),
+        ("amqp://localhost.example.com", "write amqps://, or loopback addresses"),
+        ("amqp://[::]:5672", "write amqps://, or loopback addresses"),
     ],
 )
 def test_bad_urls_are_explained_without_the_password(text: str, advice: str) -> None:

@@ -53,6 +53,16 @@ def long_functions(tree: ast.AST) -> Iterator[str]:
                 yield f"line {node.lineno}: {node.name} has {lines} lines, more than {LONGEST_FUNCTION}"
 
 
+def own_chance(tree: ast.AST) -> Iterator[str]:
+    """Objects that make their own clock or chance, other than for want of one that was passed in."""
+    defaults = {id(value) for node in ast.walk(tree) if isinstance(node, ast.BoolOp) for value in node.values}
+    for owner in (node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)):
+        for node in ast.walk(owner):
+            match node:
+                case ast.Call(func=ast.Name(id="Random" | "SystemClock" as name)) if id(node) not in defaults:
+                    yield f"line {node.lineno} makes a {name} of its own: pass it in"
+
+
 @pytest.mark.parametrize("path", sources(*PURE), ids=name_of)
 def test_what_decides_is_pure(path: Path) -> None:
     assert list(impurities(ast.parse(path.read_text()))) == []
@@ -61,6 +71,11 @@ def test_what_decides_is_pure(path: Path) -> None:
 @pytest.mark.parametrize("path", sources(*PACKAGES), ids=name_of)
 def test_nothing_sets_a_global(path: Path) -> None:
     assert list(globals_set(ast.parse(path.read_text()))) == []
+
+
+@pytest.mark.parametrize("path", sources(*PACKAGES), ids=name_of)
+def test_clocks_and_chance_are_passed_in(path: Path) -> None:
+    assert list(own_chance(ast.parse(path.read_text()))) == []
 
 
 @pytest.mark.parametrize("path", sources(*PACKAGES), ids=name_of)
@@ -107,6 +122,7 @@ def test_an_impurity_is_found(planted: str) -> None:
 
 
 def test_a_global_and_a_long_function_are_found() -> None:
+    assert list(own_chance(ast.parse("class A:\n    def f(self):\n        return Random()")))
     assert list(globals_set(ast.parse("def f():\n    global x\n    x = 1")))
     assert list(long_functions(ast.parse("def f():\n" + "    pass\n" * LONGEST_FUNCTION)))
     assert not list(long_functions(ast.parse("def f():\n" + "    pass\n" * (LONGEST_FUNCTION - 1))))

@@ -158,6 +158,7 @@ def test_an_address_says_both_halves(address: str) -> None:
         ("https://mq", "write http for the bus in the controller itself, or amqps://HOST:PORT,HOST:PORT/VHOST"),
         ("amqps://me:secret@mq", "a password does not belong here"),
         ("amqp://mq:amqp/drumbeat", "'mq:amqp' is not HOST:PORT"),
+        ("amqp://mq/drumbeat", "amqp:// would show passwords and messages on the way; write amqps://"),
     ],
 )
 def test_a_bus_that_cannot_be_used_is_explained(bus: str, advice: str) -> None:
@@ -182,6 +183,14 @@ def test_a_management_that_cannot_be_used_is_explained(management: str, advice: 
     assert said.startswith(advice)
     assert "secret" not in said
     assert "secret" not in said
+
+
+def test_an_account_of_one_s_own_is_not_managed() -> None:
+    given = {**REPOSITORY, "bus_management": "https://mq"}
+    said = complaint({**given, "bus": "amqps://mine@mq/drumbeat"})
+    assert said.startswith("settings: bus names the account 'mine', and busManagement looks after drumbeat_controller")
+    for user in ("", "drumbeat_controller@"):
+        assert load_settings({**given, "bus": f"amqps://{user}mq/drumbeat"})
 
 
 def test_one_lost_report_may_not_make_a_node_unknown() -> None:
