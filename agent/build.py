@@ -90,6 +90,15 @@ def build_roles(parts: Parts, steps: Callable[[str], Steps]) -> list[Role]:
     return roles
 
 
+def who_signs(settings: Settings) -> str:
+    """Whether releases must be signed on this node, in words. Raises BadKey."""
+    path = settings.credentials / ROOTS_FILE
+    roots = read_roots(path)
+    if roots is None:
+        return f"releases need no signature here: {path} is not there"
+    return f"releases must be signed by whom {roots.threshold} of {len(roots.keys)} roots name for fleet {roots.fleet}"
+
+
 def check_files(settings: Settings) -> None:
     """Whether certificates that the settings name can be used. Raises BadSettings."""
     if is_broker_url(settings.bus):

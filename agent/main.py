@@ -9,14 +9,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from agent.build import agent_version, check_drivers, check_files
+from agent.build import agent_version, check_drivers, check_files, who_signs
 from agent.redaction import Redactor
 from agent.run import Pulse, run
 from agent.settings import BadSettings, Settings, read_settings
 from bus.clock import SystemClock
 from bus.keys import BadKey, NodeKeys
 from bus.logs import configure_logging
-from bus.roots import ROOTS_FILE, read_roots
 
 _JOIN = "become a node, with the token that 'drumbeat nodes invite' printed on the controller"
 
@@ -61,13 +60,8 @@ def _check(settings: Settings) -> int:
     NodeKeys.load(settings.credentials)
     check_drivers(settings)
     check_files(settings)
-    roots = read_roots(settings.credentials / ROOTS_FILE)
-    sys.stdout.write(f"{settings.node}: settings and credentials are in order\n")
-    sys.stdout.write(
-        f"releases must be signed by whom {roots.threshold} of {len(roots.keys)} roots name for fleet {roots.fleet}\n"
-        if roots
-        else f"releases need no signature here: {settings.credentials / ROOTS_FILE} is not there\n"
-    )
+    signing = who_signs(settings)
+    sys.stdout.write(f"{settings.node}: settings and credentials are in order\n{signing}\n")
     return 0
 
 

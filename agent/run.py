@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from random import Random, SystemRandom
 
-from agent.build import Parts, build_agent, build_bus
+from agent.build import Parts, build_agent, build_bus, who_signs
 from agent.core import Agent
 from agent.halted import Halted
 from agent.redaction import Redactor
@@ -70,7 +70,7 @@ def run(settings: Settings, clock: Clock, pulse: Pulse, redactor: Redactor) -> N
 
     ``redactor`` is the one through which the log is written.
     """
-    keys = NodeKeys.load(settings.credentials)
+    keys, signing = NodeKeys.load(settings.credentials), who_signs(settings)
     with ExitStack() as closing:
         seed = SystemRandom().getrandbits(64)
         parts = Parts(settings, keys, clock, Random(seed), pulse.wake, redactor, closing)
@@ -79,7 +79,8 @@ def run(settings: Settings, clock: Clock, pulse: Pulse, redactor: Redactor) -> N
         closing.callback(current.close)
         bus.start(current.receive, current.heartbeat)
         closing.callback(bus.stop)
-        logging.getLogger("agent").info("the agent runs", extra={"node": settings.node, "bus": settings.bus})
+        said = {"node": settings.node, "bus": settings.bus, "signing": signing}
+        logging.getLogger("agent").info("the agent runs", extra=said)
         _loop(current, lambda: build_agent(parts, bus.send), clock, pulse)
     logging.getLogger("agent").info("the agent stopped; services run on", extra={"node": settings.node})
 

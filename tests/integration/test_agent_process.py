@@ -192,6 +192,19 @@ def test_a_damaged_journal_is_reported_and_stops_nothing(world: World) -> None:
     assert journal.read_bytes() == b"damaged"
 
 
+def test_the_log_says_at_the_start_whether_releases_must_be_signed(world: World) -> None:
+    def said() -> list[str]:
+        lines = [json.loads(line) for line in (world.folder / "agent.log").read_text().splitlines() if line[-1:] == "}"]
+        return [line["signing"] for line in lines if line["message"] == "the agent runs"]
+
+    roots = world.folder / "keys/trust.yaml"
+    assert eventually(said) == [f"releases need no signature here: {roots} is not there"]
+    world.end(signal.SIGTERM)
+    roots.write_text(f'fleet: prod\nroots: ["{public_text(generate_key().public_key)}"]\n')
+    world.start()
+    assert eventually(lambda: said()[1:]) == ["releases must be signed by whom 1 of 1 roots name for fleet prod"]
+
+
 DEFECT = """
 import sys, threading
 from concurrent.futures import ThreadPoolExecutor
