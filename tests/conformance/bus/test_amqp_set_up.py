@@ -78,7 +78,7 @@ def test_queues_of_an_older_version_are_named_and_used(amqp: Amqp) -> None:
 @pytest.mark.parametrize("name", ["rabbit..example", f"{'a' * 64}.example"])
 def test_a_name_that_cannot_be_one_is_a_broker_that_is_away(amqp: Amqp, name: str) -> None:
     """It is said once, and is no defect."""
-    node = AmqpNodeBus(parse_broker_url(f"amqp://{name}"), "h1", Account("h1", "p"), interval=1.0)
+    node = AmqpNodeBus(parse_broker_url(f"amqps://{name}"), "h1", Account("h1", "p"), interval=1.0)
     with capture_logs("bus") as logs:
         node.start(lambda _: None, lambda: b"beat")
         eventually(amqp, lambda: any("label" in line["why"] for line in logs if "why" in line))
