@@ -29,7 +29,7 @@ COMMANDS = {
     "controller": Row("controller.cli.controller:controller", "Run the controller until it is stopped."),
     "keys": Row("controller.cli.keys:keys", "Write the controller's key."),
     "nodes": Row("controller.cli.nodes:nodes", "Invite, list, revoke and re-key nodes."),
-    "bus": Row("controller.cli.bus:bus", "Write what a RabbitMQ broker needs to know."),
+    "bus": Row("controller.cli.bus:bus", "Tell a RabbitMQ broker what it needs to know."),
     "demo": Row(
         "controller.demo.command:demo",
         "Run a fleet on this machine, roll a release out over it under load, and see a bad one held.",

@@ -1,16 +1,20 @@
 """Processes of the demo: each with a log of its own, each stopped by its own process id."""
 
 import os
+import secrets
 import signal
 import socket
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 _MEBIBYTE = 1024 * 1024
+_PORTS = range(15_000, 32_768)
+"""Up to where ip_local_port_range begins unless somebody changed it."""
+_TRIES = 1000
 
 
 class DemoError(Exception):
@@ -147,11 +151,21 @@ def _status_mb(pid: int, field: str) -> float:
     raise DemoError(f"/proc/{pid}/status names no {field}")
 
 
-def free_ports(count: int) -> list[int]:
-    """Ports on which nothing listens, at any address of this machine."""
+def free_ports(count: int, address: str = "") -> list[int]:
+    """Ports on which nothing listens, at this address or at any.
+
+    They lie below those that Linux gives to connections: such a one could be a connection's before its server listens.
+    """
     with ExitStack() as held:
-        sockets = [held.enter_context(socket.create_server(("", 0))) for _ in range(count)]
-        return [int(server.getsockname()[1]) for server in sockets]
+        ports: list[int] = []
+        for _ in range(_TRIES):
+            with suppress(OSError):  # in use
+                port = _PORTS[secrets.randbelow(len(_PORTS))]
+                held.enter_context(socket.create_server((address, port)))
+                ports.append(port)
+            if len(ports) == count:
+                return ports
+    raise OSError(f"no {count} free ports were found at {address or 'this machine'}")
 
 
 def tail(log: Path, lines: int = 20) -> list[str]:

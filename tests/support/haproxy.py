@@ -13,6 +13,7 @@ from pathlib import Path
 from agent.drivers.balancers import haproxy
 from controller.demo.artifact import service_script
 from controller.demo.haproxy import ServicePools, Site, write
+from controller.demo.processes import free_ports
 from controller.demo.programs import find_program
 from controller.demo.runtime_api import ask
 from tests.support.ports import free_port, own_address
@@ -135,9 +136,8 @@ class HAProxy:
 def pools(apps: list[App], ready: bool = True) -> ServicePools:
     """Both pools of the one service, on ports of this process's own."""
     address = own_address()
-    return ServicePools(
-        {app.name: app.address for app in apps}, f"{address}:{free_port()}", f"{address}:{free_port()}", ready=ready
-    )
+    online, maintenance = (f"{address}:{port}" for port in free_ports(2, address))
+    return ServicePools({app.name: app.address for app in apps}, online, maintenance, ready=ready)
 
 
 @contextlib.contextmanager

@@ -1,7 +1,8 @@
 """Where servers of tests listen that cannot be given port 0."""
 
 import os
-import socket
+
+from controller.demo.processes import free_ports
 
 
 def own_address() -> str:
@@ -12,5 +13,4 @@ def own_address() -> str:
 
 def free_port() -> int:
     """A port on which nothing listens at this process's own address."""
-    with socket.create_server((own_address(), 0)) as server:
-        return int(server.getsockname()[1])
+    return free_ports(1, own_address())[0]
