@@ -97,7 +97,9 @@ def _advance(draft: Draft, hosts: Iterable[str]) -> None:
         at = Situation(draft.target, facts, observed.operations, observed.runners, draft.now, observed.watching_since)
         following = advance(journey, at)
         if following is None:
-            draft.event("HostConverged", f"{draft.target.name}/{host}", "Arrived", f"runs {draft.target.version}")
+            draft.event(
+                "HostConverged", f"{draft.target.name}/{host}", "Arrived", f"runs {draft.target.version or 'nothing'}"
+            )
         elif following.step is not journey.step:
             draft.event("HostMoved", f"{draft.target.name}/{host}", following.step.capitalize(), following.reason)
         draft.put(host, following)

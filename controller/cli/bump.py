@@ -80,8 +80,11 @@ def _checksums(artifact: Path | None, given: list[str]) -> Sha256s:
     if (artifact is None) == (not given):
         raise typer.BadParameter("give the archive with --artifact, or its checksum with --sha256")
     if artifact is not None:
-        with artifact.open("rb") as archive:
-            return hashlib.file_digest(archive, "sha256").hexdigest()
+        try:
+            with artifact.open("rb") as archive:
+                return hashlib.file_digest(archive, "sha256").hexdigest()
+        except OSError as error:
+            raise _Stopped(f"--artifact {artifact}: {error.strerror}; give an archive that is there") from error
     by_platform = dict(word.split("=", 1) for word in given if "=" in word)
     if not by_platform and len(given) == 1:
         return given[0]

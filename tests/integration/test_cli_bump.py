@@ -44,6 +44,14 @@ def test_a_bump_takes_the_checksum_of_an_archive(state: Path, tmp_path: Path) ->
     assert hashlib.sha256(archive.read_bytes()).hexdigest() in (state / V).read_text()
 
 
+def test_an_archive_that_is_not_there_is_named(state: Path, tmp_path: Path) -> None:
+    done = run("bump", "api", "1.1.0", "--fleet", "prod", "--artifact", tmp_path / "api.tar.gz")
+
+    assert done.exit_code == 1
+    assert f"--artifact {tmp_path}/api.tar.gz: No such file or directory; give an archive that is there" in done.stderr
+    assert (state / V).read_text() == VERSION
+
+
 def test_a_bump_makes_a_missing_file(state: Path) -> None:
     (state / V).unlink()
 
