@@ -39,6 +39,11 @@ def configure_logging(stream: TextIO, level: LogLevel = "info", form: LogFormat 
         logging.getLogger(name).setLevel(level.upper())
 
 
+def fields_of(record: logging.LogRecord) -> dict[str, Any]:
+    """What was given beside the text of an event."""
+    return {key: value for key, value in vars(record).items() if key not in _OF_EVERY_RECORD}
+
+
 class _Json(logging.Formatter):
     """One object: time, level, logger and message, what belongs to the event, and the traceback of an exception."""
 
@@ -56,7 +61,7 @@ class _Json(logging.Formatter):
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
-            **{key: value for key, value in vars(record).items() if key not in _OF_EVERY_RECORD},
+            **fields_of(record),
         }
         if record.exc_info:
             said["exception"] = self.formatException(record.exc_info)

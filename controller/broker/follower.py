@@ -1,12 +1,10 @@
 """AccountFollower: keeps a broker's accounts what the ring says, while the controller runs."""
 
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 
 import structlog
-from watchfiles import Change, watch
 
 from bus.clock import Clock
 from bus.keys import BadKey
@@ -14,6 +12,7 @@ from controller.broker.accounts import BrokerAccounts
 from controller.broker.comparing import Plan
 from controller.broker.management import ManagementError
 from controller.metrics import Metrics
+from controller.watching import Hints, hints
 
 WHOLE_EVERY = 300.0
 """Seconds between two comparisons of everything, for what was changed at the broker, or was missed here."""
@@ -25,7 +24,7 @@ _LINES = 100
 """So many changes, and as many problems, of a pass are logged; of more, their number: the broker has a say in them."""
 _QUIET = 60.0
 """Seconds in which the same failure is logged once."""
-_DEBOUNCE_MS, _STEP_MS, _LOOK_MS = 200, 50, 250
+_DEBOUNCE_MS, _STEP_MS = 200, 50
 
 
 class AccountFollower:
@@ -40,7 +39,7 @@ class AccountFollower:
         self._whole_at = self._not_before = clock.monotonic()
         self._failures = 0
         self._said, self._said_at = "", 0.0
-        self._hints: Iterator[set[tuple[Change, str]]] | None = None
+        self._hints: Hints | None = None
         self._watched = 0
         """The folder that is watched: another one of the same name may take its place."""
         self._log = structlog.get_logger("controller.broker")
@@ -102,20 +101,10 @@ class AccountFollower:
         if max(more.values()) > 0:
             self._log.warning("accounts.more", **{what: max(number, 0) for what, number in more.items()})
 
-    def _watch(self, stop: threading.Event) -> Iterator[set[tuple[Change, str]]]:
+    def _watch(self, stop: threading.Event) -> Hints:
         self._nodes.mkdir(parents=True, exist_ok=True)
         self._watched = self._nodes.stat().st_ino
-        return watch(
-            self._nodes,
-            watch_filter=lambda _, path: path.endswith(".json") and not Path(path).name.startswith("."),
-            debounce=_DEBOUNCE_MS,
-            step=_STEP_MS,
-            rust_timeout=_LOOK_MS,
-            stop_event=stop,
-            yield_on_timeout=True,
-            recursive=False,
-            raise_interrupt=False,
-        )
+        return hints([self._nodes], _is_entry, stop, debounce_ms=_DEBOUNCE_MS, step_ms=_STEP_MS)
 
     def _retry_in(self) -> float:
         whole = min(LONGEST_RETRY, FIRST_RETRY * 2.0 ** min(self._failures - 1, 32))
@@ -127,3 +116,7 @@ class AccountFollower:
         if error != self._said or now - self._said_at >= _QUIET:
             self._said, self._said_at = error, now
             self._log.warning("accounts.failed", error=error, failures=self._failures)
+
+
+def _is_entry(path: Path) -> bool:
+    return path.suffix == ".json" and not path.name.startswith(".")

@@ -2,25 +2,25 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from random import Random
 
 import structlog
-from watchfiles import Change, watch
 
 from controller.mailbox import RevisionRead, SourceFailed
 from controller.source.commit_rule import CommitRule, NotAdmitted
 from controller.source.mirror import Fetched, Mirror, SourceError
 from controller.source.problems import Problem, errors
 from controller.source.reader import read_state
+from controller.watching import Hints, hints
 
 HandOver = Callable[[RevisionRead | SourceFailed], None]
 
 FIRST_RETRY = 1.0
 """Seconds; doubled with each failure in a row, up to the poll interval."""
-_DEBOUNCE_MS, _STEP_MS, _LOOK_MS = 30, 10, 250
+_DEBOUNCE_MS, _STEP_MS = 30, 10
 _CHANGES_A_BRANCH = ("HEAD", "packed-refs")
 
 
@@ -47,7 +47,7 @@ class SourceWatcher:
         """The newest revision that was handed over and can be in force."""
         self._read: RevisionRead | None = None
         self._failures = 0
-        self._hints: Iterator[object] | None = None
+        self._hints: Hints | None = None
         self._log = structlog.get_logger("controller.source")
 
     def step(self) -> float:
@@ -171,23 +171,11 @@ def _by_target(problems: list[Problem]) -> dict[str, str]:
     return {target: "\n".join(lines) for target, lines in said.items()}
 
 
-def _hints(git_directory: Path, stop: threading.Event) -> Iterator[set[tuple[Change, str]]]:
-    """A set each time that branches may have changed; an empty one several times a second otherwise."""
+def _hints(git_directory: Path, stop: threading.Event) -> Hints:
     heads = git_directory / "refs" / "heads"
 
-    def concerns_branches(_: Change, path: str) -> bool:
-        changed = Path(path)
-        return changed.suffix != ".lock" and (changed.name in _CHANGES_A_BRANCH or heads in changed.parents)
+    def concerns_branches(path: Path) -> bool:
+        return path.suffix != ".lock" and (path.name in _CHANGES_A_BRANCH or heads in path.parents)
 
-    return watch(
-        git_directory,
-        *(folder for folder in [heads, *heads.rglob("*")] if folder.is_dir()),
-        watch_filter=concerns_branches,
-        debounce=_DEBOUNCE_MS,
-        step=_STEP_MS,
-        rust_timeout=_LOOK_MS,
-        stop_event=stop,
-        yield_on_timeout=True,
-        recursive=False,
-        raise_interrupt=False,
-    )
+    folders = [git_directory, *(folder for folder in [heads, *heads.rglob("*")] if folder.is_dir())]
+    return hints(folders, concerns_branches, stop, debounce_ms=_DEBOUNCE_MS, step_ms=_STEP_MS)

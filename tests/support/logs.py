@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-_OF_EVERY_RECORD = {*vars(logging.makeLogRecord({})), "message"}
+from bus.logs import fields_of
 
 
 @contextmanager
@@ -15,8 +15,7 @@ def capture_logs(*names: str) -> Iterator[list[dict[str, Any]]]:
 
     class Keeping(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            fields = {key: value for key, value in vars(record).items() if key not in _OF_EVERY_RECORD}
-            logs.append({"event": record.getMessage(), "log_level": record.levelname.lower(), **fields})
+            logs.append({"event": record.getMessage(), "log_level": record.levelname.lower(), **fields_of(record)})
 
     keeping = Keeping()
     before = {name: logging.getLogger(name).level for name in names}
