@@ -4,7 +4,7 @@ import datetime
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -22,21 +22,12 @@ from tests.conformance.bus.transports import INTERVAL, MAX_ENVELOPE, Amqp, event
 from tests.support.certificates import Authority
 from tests.support.logs import capture_logs
 from tests.support.ports import free_port, own_address
-from tests.support.rabbitmq import VirtualHost, is_installed, running
+from tests.support.rabbitmq import is_installed, running
 
 pytestmark = [
     pytest.mark.timeout(240),
     pytest.mark.skipif(not is_installed(), reason="rabbitmq-server is not installed"),
 ]
-
-
-@pytest.fixture
-def amqp(vhost: VirtualHost) -> Iterator[Amqp]:
-    made = Amqp(vhost)
-    try:
-        yield made
-    finally:
-        made.close()
 
 
 class Pair:

@@ -20,7 +20,7 @@ from bus.amqp_topology import node_queue
 from bus.amqp_url import Account, parse_broker_url
 from bus.port import Received
 from tests.conformance.bus.transports import INTERVAL, Amqp, eventually
-from tests.support.rabbitmq import VirtualHost, is_installed
+from tests.support.rabbitmq import is_installed
 
 pytestmark = [
     pytest.mark.timeout(240),
@@ -103,15 +103,6 @@ def a_message_without_end() -> Iterator[bytes]:
     begin = Method(1, Basic.Deliver("c", 1, False, "", "q")).marshal()
     head = Header(1, 2**40, BasicProperties()).marshal()
     return chain([begin, head], repeat(Body(1, b"x" * 65536).marshal()))
-
-
-@pytest.fixture
-def amqp(vhost: VirtualHost) -> Iterator[Amqp]:
-    made = Amqp(vhost)
-    try:
-        yield made
-    finally:
-        made.close()
 
 
 @pytest.fixture
