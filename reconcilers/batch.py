@@ -9,6 +9,7 @@ from reconcilers.draft import Draft
 from reconcilers.facts import HostFacts, online_places
 from reconcilers.index import is_candidate
 from reconcilers.journey import FETCH_PATIENCE, moved
+from reconcilers.obstacles import obstacle
 from reconcilers.sizes import batch_size, budget
 
 
@@ -16,9 +17,7 @@ def start_batch(draft: Draft) -> None:
     """Choose the hosts of the next batch, once nobody of the last one is under way and nothing holds the rollout."""
     candidates = draft.observed.index.candidates
     # A journey that has ended in this very pass waits for the next one: the index does not know of it yet.
-    if draft.observed.journeys or draft.status.hold or draft.observed.silent_balancers or not candidates:
-        return
-    if needs_downtime(draft) or draft.target.unsigned:
+    if draft.observed.journeys or not candidates or needs_downtime(draft) or obstacle(draft):
         return
     if draft.status.finished is not None:
         draft.event("RolloutStarted", draft.target.name, "Drift", "hosts are new, out, or run something else")
@@ -81,15 +80,15 @@ def start_waiting(draft: Draft) -> list[str]:
     against it and may always be mended, so that a broken fleet can receive its fix.
     """
     index, allowed = draft.observed.index, _allowed(draft)
-    unavailable, started = index.unavailable, []
+    unavailable, started, general = index.unavailable, list[str](), obstacle(draft)
     for host in [host for host, journey in draft.journeys.items() if journey.step is Step.WAITING]:
         facts = draft.facts(host)
         available = index.hosts[host].available
-        obstacle = _obstacle(draft, facts)
-        if not obstacle and available and unavailable >= allowed:
-            obstacle = f"{unavailable} of {len(index.hosts)} hosts are unavailable, and maxUnavailable allows {allowed}"
-        if obstacle:
-            draft.put(host, draft.journeys[host].model_copy(update={"reason": obstacle}))
+        because = general.message if general else _waits_for(draft, facts)
+        if not because and available and unavailable >= allowed:
+            because = f"{unavailable} of {len(index.hosts)} hosts are unavailable, and maxUnavailable allows {allowed}"
+        if because:
+            draft.put(host, draft.journeys[host].model_copy(update={"reason": because}))
             continue
         unavailable += available
         first = _first_step(draft, facts)
@@ -107,12 +106,8 @@ def _allowed(draft: Draft) -> int:
     return budget(rollout.max_unavailable, total, rollout.downtime == "allowed")
 
 
-def _obstacle(draft: Draft, facts: HostFacts) -> str:
-    """In words, why the host cannot be taken out now whatever the budget says; empty if it can."""
-    if draft.target.unsigned:
-        return draft.target.unsigned
-    if draft.observed.silent_balancers:
-        return draft.observed.silent_balancers[0]
+def _waits_for(draft: Draft, facts: HostFacts) -> str:
+    """In words, why this very host cannot be taken out now whatever the budget says; empty if it can."""
     if facts.silent:
         return facts.silence()
     if facts.claimed_by:

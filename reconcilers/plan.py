@@ -11,6 +11,7 @@ from reconcilers.facts import HostFacts
 from reconcilers.fragments import operation_key, pool_key
 from reconcilers.gates import next_operation
 from reconcilers.journey import Situation, advance, elapsed_of, wakes_at
+from reconcilers.obstacles import obstacle
 from reconcilers.sizes import batch_size
 from reconcilers.supersede import retargeted
 from reconcilers.target import TargetSpec
@@ -228,4 +229,6 @@ def _wake_at(draft: Draft) -> datetime | None:
     times = [
         wakes_at(journey, draft.target, draft.now, draft.observed.watching_since) for journey in draft.journeys.values()
     ]
+    in_the_way = obstacle(draft)
+    times.append(in_the_way.until if in_the_way else None)
     return min((time for time in times if time is not None), default=None)

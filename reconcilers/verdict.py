@@ -7,6 +7,7 @@ from reconcilers.batch import needs_downtime
 from reconcilers.classify import Standing
 from reconcilers.conditions import set_condition
 from reconcilers.draft import Draft
+from reconcilers.obstacles import obstacle, obstacles
 
 _NAMED = 5
 """Hosts that a message names before it says "and N more"."""
@@ -51,10 +52,9 @@ def _stalled(draft: Draft) -> tuple[str, str] | None:
     """Why nothing will move until somebody changes something."""
     if not draft.target.hosts:
         return "NoHosts", "the service's selector matches no host of the fleet; change spec.hosts or a host's labels"
-    if draft.status.hold is not None:
-        return draft.status.hold.reason, f"{draft.status.hold.message}. It goes on with the next release"
-    if draft.target.unsigned and draft.status.counts.current < draft.status.counts.total:
-        return "Unsigned", draft.target.unsigned
+    for each in obstacles(draft):
+        if each.stalls and draft.status.counts.current < draft.status.counts.total:
+            return each.reason, each.message
     if not draft.journeys and needs_downtime(draft):
         return "NeedsDowntime", "the only host serves customers; write rollout.downtime: allowed, or add a host"
     return None
@@ -62,8 +62,8 @@ def _stalled(draft: Draft) -> tuple[str, str] | None:
 
 def _reconciling(draft: Draft) -> tuple[str, str]:
     """What the target waits for now."""
-    if draft.observed.silent_balancers:
-        return "BalancerSilent", "; ".join(draft.observed.silent_balancers)
+    if in_the_way := obstacle(draft):
+        return in_the_way.reason, in_the_way.message
     waiting = [journey for journey in draft.journeys.values() if journey.step is Step.WAITING]
     if draft.journeys and len(waiting) == len(draft.journeys):
         return "Waiting", f"{waiting[0].host}: {waiting[0].reason}"
