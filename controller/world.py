@@ -17,6 +17,7 @@ from reconcilers.draft import Observed
 from reconcilers.facts import HostFacts, online_places
 from reconcilers.fragments import SERVICE, Entry
 from reconcilers.index import TargetIndex, rebuilt
+from reconcilers.rollback import effective
 from reconcilers.sightings import adds_up, changed_servers, plain_server, pool_number
 from reconcilers.target import HostSpec, PoolSpec, TargetSpec
 from reconcilers.writes import (
@@ -44,7 +45,10 @@ class World:
 
     def __init__(self, loaded: Loaded, node_timeout: float, watching_since: datetime) -> None:
         self.watching_since = watching_since
+        self.declared: dict[str, TargetSpec] = {}
+        """As git says."""
         self.specs: dict[str, TargetSpec] = {}
+        """What is planned for: as git says, with the last good release in place of one in quarantine."""
         self.statuses = dict(loaded.statuses)
         self.journeys = {target: dict(journeys) for target, journeys in loaded.journeys.items()}
         self.operations: dict[str, dict[str, Operation]] = defaultdict(dict)
@@ -80,14 +84,16 @@ class World:
 
     # --- what should be
 
-    def set_specs(self, specs: Mapping[str, TargetSpec]) -> None:
+    def set_specs(self, declared: Mapping[str, TargetSpec]) -> None:
         """Put a revision in force. Targets that it no longer declares keep what they have and are planned no more."""
+        self.declared = dict(declared)
+        specs = {target: effective(spec, self._status(target)) for target, spec in declared.items()}
         for target in self.specs.keys() | specs.keys():
             before, after = self.specs.get(target), specs.get(target)
             if before is None or after is None or before.fingerprint != after.fingerprint:
                 self.indexes.pop(target, None)
                 self._touched.pop(target, None)
-        self.specs = dict(specs)
+        self.specs = specs
         self.dirty = set(specs)
         self._targets_on = defaultdict(set)
         self._pools = {}
@@ -98,6 +104,16 @@ class World:
                 self._numbers[target, pool.online] = pool_number(spec, pool)
                 self._pools |= {(node.name, name): (target, pool) for node in pool.nodes for name in pool.names}
         self._adds_up = {place: self._sums(place) for place in self._pools}
+
+    def _status(self, target: str) -> RolloutStatus:
+        return self.statuses.get(target) or RolloutStatus(target=target)
+
+    def _turn(self, target: str) -> None:
+        """Plan for another release from now on: one was put into quarantine, or let out of it."""
+        if target in self.declared:
+            self.specs[target] = effective(self.declared[target], self.statuses[target])
+            self.indexes.pop(target, None)
+            self.dirty.add(target)
 
     def _sums(self, place: Place) -> bool:
         target, pool = self._pools[place]
@@ -228,7 +244,7 @@ class World:
         index = self._index(target)
         self._whole.discard(target)
         return Observed(
-            status=self.statuses.get(target) or RolloutStatus(target=target),
+            status=self._status(target),
             index=index,
             facts=lambda host: self.facts(target, host),
             journeys=self.journeys.get(target, {}),
@@ -329,7 +345,10 @@ class World:
         """Carry out a write of the target's plan; entries get the stamp of the assignment that will carry them."""
         match write:
             case PutStatus(status):
+                before = self._status(target).quarantine
                 self.statuses[target] = status
+                if status.quarantine != before:
+                    self._turn(target)
             case PutJourney(journey):
                 self.journeys.setdefault(target, {})[journey.host] = journey
                 self._claim(target, journey)

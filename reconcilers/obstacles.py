@@ -8,7 +8,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
+from reconcilers.classify import Standing
 from reconcilers.draft import Draft
+from reconcilers.rollback import is_quarantined
+from reconcilers.sizes import limit_of
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,20 @@ def obstacles(draft: Draft) -> Iterator[Obstacle]:
     if draft.status.hold is not None:
         hold = draft.status.hold
         yield Obstacle(hold.reason, f"{hold.message}. It goes on with the next release", stalls=True)
+    if is_quarantined(draft.target, draft.status):
+        yield Obstacle("Quarantined", "the release is in quarantine: another one takes its place")
     if draft.target.unsigned:
         yield Obstacle("Unsigned", draft.target.unsigned, stalls=True)
     if draft.observed.silent_balancers:
         yield Obstacle("BalancerSilent", "; ".join(draft.observed.silent_balancers))
+    if unknown := _too_many_unknown(draft):
+        yield Obstacle("TooManyUnknown", unknown)
+
+
+def _too_many_unknown(draft: Draft) -> str:
+    """In words, how many hosts cannot be told more than are tolerated; empty if they are not too many."""
+    limit, total = draft.target.rollout.max_unknown, len(draft.target.hosts)
+    unknown = draft.observed.index.standings[Standing.UNKNOWN]
+    if limit is None or unknown <= limit_of(limit, total):
+        return ""
+    return f"{unknown} of {total} hosts are unknown, and maxUnknown tolerates {limit_of(limit, total)}"

@@ -5,7 +5,7 @@ keeps to the cautious side of what was asked; raising to 1 lets a small target m
 maxUnavailable down likewise; its deployment controller raises 0 to 1 when nothing else could move.)
 """
 
-from crds.base import Amount
+from crds.base import Amount, Limit
 
 
 def hosts_of(amount: Amount, total: int) -> int:
@@ -27,3 +27,8 @@ def budget(max_unavailable: Amount, total: int, downtime_allowed: bool) -> int:
     if total == 1:
         return 1 if downtime_allowed else 0
     return hosts_of(max_unavailable, total)
+
+
+def limit_of(limit: Limit, total: int) -> int:
+    """How many of ``total`` hosts a limit tolerates. Rounded down and never raised: a limit errs on the strict side."""
+    return min(limit, total) if isinstance(limit, int) else int(limit[:-1]) * total // 100

@@ -74,6 +74,8 @@ class TargetSpec:
     """The fleet's trust document, likewise."""
     unsigned: str = ""
     """Why the release does not meet the fleet's policy, and what to do; empty if it does, or nothing is demanded."""
+    in_place_of: str = ""
+    """The version that git declares, where the last good release takes its place (see rollback.py)."""
 
     @cached_property
     def digest(self) -> str:
