@@ -1,4 +1,4 @@
-"""How many hosts may have failed, or be unknown, before a rollout stops: counted apart, before anything is a success."""
+"""How many hosts may have failed, or be unknown, before a rollout stops: counted apart, and before any success."""
 
 from typing import Any
 
