@@ -9,9 +9,11 @@ from typing import Any
 
 from crds.desired import DesiredState
 from crds.fleet import Fleet
+from crds.freeze import Freeze
 from crds.probe import Probe
 from crds.release import Release, canonical_json
 from crds.service import Gate, PoolRef, Rollout, ServiceSpec
+from reconcilers.freezes import freezes_of
 from reconcilers.overrides import service_on
 from reconcilers.releases import release_of
 
@@ -74,6 +76,8 @@ class TargetSpec:
     """The fleet's trust document, likewise."""
     unsigned: str = ""
     """Why the release does not meet the fleet's policy, and what to do; empty if it does, or nothing is demanded."""
+    freezes: tuple[Freeze, ...] = ()
+    """Those that hold for it, whether in force now or not."""
 
     @cached_property
     def digest(self) -> str:
@@ -129,6 +133,7 @@ def _target(state: DesiredState, name: str, fleet_name: str, service_name: str) 
         statement=state.statements.get((fleet_name, service_name)),
         trust=state.trust.get(fleet_name),
         unsigned=state.unsigned.get((fleet_name, service_name), ""),
+        freezes=freezes_of(state, fleet_name, service_name),
     )
 
 
