@@ -20,18 +20,26 @@ def start_batch(draft: Draft) -> None:
     # A journey that has ended in this very pass waits for the next one: the index does not know of it yet.
     ended = draft.observed.journeys.keys() - draft.journeys.keys()
     under_way = ended or is_under_way(draft.observed.journeys) or is_under_way(draft.journeys)
-    if under_way or not candidates or needs_downtime(draft) or obstacle(draft):
+    if under_way or not candidates or needs_downtime(draft) or obstacle(draft, serving=candidates[0][0]):
         return
     if draft.status.finished is not None:
         draft.event("RolloutStarted", draft.target.name, "Drift", "hosts are new, out, or run something else")
         draft.status = draft.status.model_copy(update={"batch": 0, "started": draft.now, "finished": None})
     number = draft.status.batch + 1
     size = batch_size(draft.target.rollout.batches, number, len(draft.target.hosts))
-    hosts = draft.observed.index.next_hosts(size)
+    hosts = _next_hosts(draft, size)
     draft.status = draft.status.model_copy(update={"batch": number})
     draft.event("BatchStarted", draft.target.name, "Batch", f"batch {number}: {', '.join(hosts)}")
     for host in hosts:
         draft.put(host, _chosen(draft, draft.facts(host), number))
+
+
+def _next_hosts(draft: Draft, size: int) -> list[str]:
+    """Whose turn it is. Where only mending is possible now, hosts that serve are left for later."""
+    hosts = draft.observed.index.next_hosts(size)
+    if obstacle(draft) is None:
+        return hosts
+    return [host for host in hosts if not draft.observed.index.hosts[host].available]
 
 
 def is_under_way(journeys: Mapping[str, Journey]) -> bool:
@@ -71,7 +79,8 @@ def let_go(draft: Draft) -> None:
     if draft.observed.silent_balancers:
         return
     index = draft.observed.index
-    mend_first = index.unavailable >= _allowed(draft) and any(not serves for serves, _ in index.candidates[:1])
+    mendable = any(not serves for serves, _ in index.candidates[:1]) and obstacle(draft, serving=False) is None
+    mend_first = mendable and (index.unavailable >= _allowed(draft) or obstacle(draft) is not None)
     waiting = [host for host, journey in draft.journeys.items() if journey.step is Step.WAITING]
     for host in [host for host in waiting if mend_first or draft.concerns(host)]:
         now = classify(draft.target, replace(draft.facts(host), journey=None))
@@ -88,10 +97,12 @@ def start_waiting(draft: Draft) -> list[str]:
     against it and may always be mended, so that a broken fleet can receive its fix.
     """
     index, allowed = draft.observed.index, _allowed(draft)
-    unavailable, started, general = index.unavailable, list[str](), obstacle(draft)
+    unavailable, started = index.unavailable, list[str]()
+    in_the_way = {serving: obstacle(draft, serving) for serving in (True, False)}
     for host in [host for host, journey in draft.journeys.items() if journey.step is Step.WAITING]:
         facts = draft.facts(host)
         available = index.hosts[host].available
+        general = in_the_way[available]
         because = general.message if general else _waits_for(draft, facts)
         if not because and available and unavailable >= allowed:
             because = f"{unavailable} of {len(index.hosts)} hosts are unavailable, and maxUnavailable allows {allowed}"

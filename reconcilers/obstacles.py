@@ -10,6 +10,7 @@ from datetime import datetime
 
 from reconcilers.classify import Standing
 from reconcilers.draft import Draft
+from reconcilers.freezes import Frozen, frozen
 from reconcilers.rollback import is_quarantined
 from reconcilers.sizes import limit_of
 
@@ -24,13 +25,19 @@ class Obstacle:
     """One sentence for people."""
     stalls: bool = False
     """Nothing moves until somebody changes something."""
+    mends: bool = False
+    """Hosts that serve nobody may be brought to the release that all others ran already: it disrupts nothing."""
     until: datetime | None = None
     """When time alone ends it; None if time does not."""
 
 
-def obstacle(draft: Draft) -> Obstacle | None:
-    """The first thing that is in the way; None: hosts may be taken out."""
-    return next(obstacles(draft), None)
+def obstacle(draft: Draft, serving: bool = True) -> Obstacle | None:
+    """The first thing that is in the way; None: hosts may be taken out.
+
+    ``serving``: of hosts that serve customers; for hosts that serve nobody less may be in the way.
+    """
+    proven = draft.status.succeeded_digest == draft.target.digest
+    return next((each for each in obstacles(draft) if serving or not (each.mends and proven)), None)
 
 
 def obstacles(draft: Draft) -> Iterator[Obstacle]:
@@ -46,6 +53,8 @@ def obstacles(draft: Draft) -> Iterator[Obstacle]:
         yield Obstacle("BalancerSilent", "; ".join(draft.observed.silent_balancers))
     if unknown := _too_many_unknown(draft):
         yield Obstacle("TooManyUnknown", unknown)
+    if freeze := frozen(draft.target.freezes, draft.now, rolling_back=bool(draft.target.in_place_of)):
+        yield Obstacle("Frozen", _frozen_words(freeze), mends=True, until=freeze.until)
 
 
 def _too_many_unknown(draft: Draft) -> str:
@@ -55,3 +64,8 @@ def _too_many_unknown(draft: Draft) -> str:
     if limit is None or unknown <= limit_of(limit, total):
         return ""
     return f"{unknown} of {total} hosts are unknown, and maxUnknown tolerates {limit_of(limit, total)}"
+
+
+def _frozen_words(freeze: Frozen) -> str:
+    until = f"until {freeze.until:%Y-%m-%d %H:%M} UTC" if freeze.until else "without an end"
+    return f"frozen {until} by {freeze.name}: {freeze.reason}"

@@ -9,9 +9,11 @@ from typing import Any
 
 from crds.desired import DesiredState
 from crds.fleet import Fleet
+from crds.freeze import Freeze
 from crds.probe import Probe
 from crds.release import Release, canonical_json
 from crds.service import Gate, PoolRef, Rollout, ServiceSpec
+from reconcilers.freezes import freezes_of
 from reconcilers.overrides import service_on
 from reconcilers.releases import release_of
 
@@ -76,6 +78,8 @@ class TargetSpec:
     """Why the release does not meet the fleet's policy, and what to do; empty if it does, or nothing is demanded."""
     in_place_of: str = ""
     """The version that git declares, where the last good release takes its place (see rollback.py)."""
+    freezes: tuple[Freeze, ...] = ()
+    """Those that hold for it, whether in force now or not."""
 
     @cached_property
     def digest(self) -> str:
@@ -131,6 +135,7 @@ def _target(state: DesiredState, name: str, fleet_name: str, service_name: str) 
         statement=state.statements.get((fleet_name, service_name)),
         trust=state.trust.get(fleet_name),
         unsigned=state.unsigned.get((fleet_name, service_name), ""),
+        freezes=freezes_of(state, fleet_name, service_name),
     )
 
 

@@ -36,7 +36,7 @@ def _target(client: Client, target: Resource) -> list[str]:
     spec, status = target["spec"], target["status"]
     return [
         *_heading(target, converged(target)),
-        *_fields(target, {"Gates": ", ".join(spec["gates"])}),
+        *_fields(target, {"Gates": ", ".join(spec["gates"]), "Freezes": ", ".join(spec["freezes"])}),
         *_section("Why", why(target, client.state())),
         *_section("Conditions", _conditions(target)),
         *_section("Hosts", _hosts(target)),
