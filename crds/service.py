@@ -110,6 +110,15 @@ class Rollout(FileModel):
     )
 
 
+class After(FileModel):
+    """Which fleet comes first."""
+
+    fleet: Name = Field(description="the service must be deployed there too")
+    soak: Seconds = Field(
+        default=0.0, description="the same version and service revision must have been ready there for so long"
+    )
+
+
 class ServiceSpec(FileModel):
     """What runs on which hosts."""
 
@@ -119,6 +128,17 @@ class ServiceSpec(FileModel):
     pools: list[PoolRef] = Field(default_factory=list)
     gates: list[Gate] = Field(default_factory=list)
     rollout: Rollout = Rollout()
+    depends_on: list[Name] = Field(
+        default_factory=list,
+        description="services that must be ready on the same fleet, each with its release, before a new one comes here",
+    )
+    wave: Annotated[int, Field(ge=-1000, le=1000)] = Field(
+        default=0,
+        description="new releases wait until all services of lower waves on the fleet have finished theirs",
+    )
+    after: After | None = Field(
+        default=None, description="fleet on which a release must have been ready before it comes here, as staging"
+    )
     fleets: dict[Name, dict[str, Any]] = Field(
         default_factory=dict, description="what differs on one fleet, field by field"
     )

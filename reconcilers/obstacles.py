@@ -10,6 +10,7 @@ from datetime import datetime
 
 from reconcilers.draft import Draft
 from reconcilers.freezes import Frozen, frozen
+from reconcilers.order import halted, not_ready, unfinished, unproven
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,23 @@ def obstacles(draft: Draft) -> Iterator[Obstacle]:
         yield Obstacle("Unsigned", draft.target.unsigned, stalls=True)
     if draft.observed.silent_balancers:
         yield Obstacle("BalancerSilent", "; ".join(draft.observed.silent_balancers))
+    if draft.status.succeeded_digest != draft.target.digest:
+        yield from _out_of_order(draft)
     if freeze := frozen(draft.target.freezes, draft.now):
         yield Obstacle("Frozen", _frozen_words(freeze), mends=True, until=freeze.until)
+
+
+def _out_of_order(draft: Draft) -> Iterator[Obstacle]:
+    """What must come before a release that is new here."""
+    target, observed = draft.target, draft.observed
+    if words := halted(target, observed.failed(draft.status.rollout_revision)):
+        yield Obstacle("Halted", words + "; it goes on with a newer revision, or once they are let go on", stalls=True)
+    if words := not_ready(target.depends_on, observed.others):
+        yield Obstacle("DependsOn", f"waits until these are ready with their release: {words}")
+    if words := unfinished(target.earlier, observed.others):
+        yield Obstacle("Wave", f"services of earlier waves come first: {words}")
+    if missing := unproven(target, observed.others, draft.now, observed.watching_since):
+        yield Obstacle("After", missing.words, until=missing.until)
 
 
 def _frozen_words(freeze: Frozen) -> str:

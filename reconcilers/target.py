@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -14,6 +14,7 @@ from crds.probe import Probe
 from crds.release import Release, canonical_json
 from crds.service import Gate, PoolRef, Rollout, ServiceSpec
 from reconcilers.freezes import freezes_of
+from reconcilers.order import edition_of
 from reconcilers.overrides import service_on
 from reconcilers.releases import release_of
 
@@ -76,6 +77,15 @@ class TargetSpec:
     """The fleet's trust document, likewise."""
     unsigned: str = ""
     """Why the release does not meet the fleet's policy, and what to do; empty if it does, or nothing is demanded."""
+    edition: str = ""
+    """Names version and service revision, on whatever fleet."""
+    depends_on: tuple[str, ...] = ()
+    """Targets that must be ready before a new release comes here."""
+    earlier: tuple[str, ...] = ()
+    """Targets of lower waves on the fleet."""
+    after: tuple[str, float] | None = None
+    """The target that must have proven the edition, and for how many seconds."""
+    halt_after: int | None = None
     freezes: tuple[Freeze, ...] = ()
     """Those that hold for it, whether in force now or not."""
 
@@ -109,18 +119,34 @@ class TargetSpec:
 
 def targets_of(state: DesiredState) -> dict[str, TargetSpec]:
     """Every target that the revision declares: one for each version file."""
-    found = {}
-    for fleet_name, service_name in sorted(state.versions):
-        target = f"{service_name}@{fleet_name}"
-        found[target] = _target(state, target, fleet_name, service_name)
-    return found
+    specs = {(fleet, service): service_on(state, service, fleet) for fleet, service in sorted(state.versions)}
+    waves = Waves(specs)
+    made = (_target(state, fleet, service, spec, waves) for (fleet, service), spec in specs.items())
+    return {target.name: target for target in made}
 
 
-def _target(state: DesiredState, name: str, fleet_name: str, service_name: str) -> TargetSpec:
+class Waves:
+    """The waves of each fleet."""
+
+    def __init__(self, specs: Mapping[tuple[str, str], ServiceSpec]) -> None:
+        """``specs``: by (fleet, service), in order."""
+        self._targets: dict[tuple[str, int], list[str]] = {}
+        for (fleet, service), spec in specs.items():
+            self._targets.setdefault((fleet, spec.wave), []).append(f"{service}@{fleet}")
+        self._before: dict[tuple[str, int], tuple[str, ...]] = {}
+
+    def before(self, fleet: str, wave: int) -> tuple[str, ...]:
+        """Targets of lower waves; one tuple for all targets of a wave."""
+        if (fleet, wave) not in self._before:
+            lower = sorted(key for key in self._targets if key[0] == fleet and key[1] < wave)
+            self._before[fleet, wave] = tuple(target for key in lower for target in self._targets[key])
+        return self._before[fleet, wave]
+
+
+def _target(state: DesiredState, fleet_name: str, service_name: str, spec: ServiceSpec, waves: Waves) -> TargetSpec:
     fleet, version = state.fleets[fleet_name], state.versions[fleet_name, service_name]
-    spec = service_on(state, service_name, fleet_name)
     return TargetSpec(
-        name=name,
+        name=f"{service_name}@{fleet_name}",
         revision=state.revision,
         release=release_of(spec, version) if version.state == "present" else None,
         version=version.version or "",
@@ -133,6 +159,11 @@ def _target(state: DesiredState, name: str, fleet_name: str, service_name: str) 
         statement=state.statements.get((fleet_name, service_name)),
         trust=state.trust.get(fleet_name),
         unsigned=state.unsigned.get((fleet_name, service_name), ""),
+        edition=edition_of(state.services[service_name].spec, version),
+        depends_on=tuple(f"{name}@{fleet_name}" for name in spec.depends_on),
+        earlier=waves.before(fleet_name, spec.wave),
+        after=(f"{service_name}@{spec.after.fleet}", spec.after.soak) if spec.after else None,
+        halt_after=fleet.spec.halt_after,
         freezes=freezes_of(state, fleet_name, service_name),
     )
 
