@@ -1,7 +1,8 @@
 """The deciding thread: drain the mailbox, plan the targets concerned, save in one transaction, publish.
 
 Whatever happens between two steps, the next start reads the store and goes on; nothing is published that was not saved.
-What comes in is folded by hearing.py (nodes) and revisions.py (commits); saving.py writes and publishes.
+What comes in is folded by hearing.py (nodes), revisions.py (commits) and operating.py (commands); saving.py writes
+and publishes.
 """
 
 from collections.abc import Callable, Iterable
@@ -14,8 +15,18 @@ from bus.clock import Clock
 from bus.port import ControllerBus, Received
 from controller.disputes import Ring
 from controller.hearing import Hearing
-from controller.mailbox import Ask, Message, NodeJoined, ReportArrived, RevisionRead, RingChanged, SourceFailed
+from controller.mailbox import (
+    Ask,
+    Commanded,
+    Message,
+    NodeJoined,
+    ReportArrived,
+    RevisionRead,
+    RingChanged,
+    SourceFailed,
+)
 from controller.metrics import Metrics
+from controller.operating import Operating
 from controller.queue import Queue
 from controller.revisions import Revisions
 from controller.saving import Saving
@@ -56,6 +67,7 @@ class Deciding:
         self._saving.resource_version = loaded.resource_version
         self._hearing = Hearing(self.world, self._saving, ring, metrics)
         self.revisions = Revisions(self.world, self._saving, self.queue, metrics, loaded.revision, loaded.refused)
+        self._operating = Operating(self.world, self._saving, metrics)
         for status in loaded.statuses.values():
             metrics.show(status)
         self._log.info("controller.started", term=self.term, targets=len(loaded.statuses))
@@ -87,6 +99,7 @@ class Deciding:
         self._saving.publish(now)
         self._hearing.show_silent()
         self.bus.settle(settled)
+        self._operating.answer()
         self._answer(questions)
         return self._next_step()
 
@@ -106,6 +119,8 @@ class Deciding:
                 case RingChanged(nodes):
                     for node in nodes:
                         self._hearing.heed(node, now)
+                case Commanded():
+                    self._operating.obey(message, now)
                 case Ask():
                     questions.append(message)
         return settled, questions

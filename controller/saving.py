@@ -82,10 +82,13 @@ class Saving:
             begun = self._clock.monotonic()
         self._metrics.commit_seconds.observe(self._clock.monotonic() - begun)
 
-    def event(self, verb: str, object_: str, reason: str, message: str, now: datetime, cause: str = "") -> None:
-        """Put something on record."""
+    def event(
+        self, verb: str, object_: str, reason: str, message: str, now: datetime, cause: str = "", actor: str = ""
+    ) -> None:
+        """Put something on record; without an actor it was Drumbeat itself."""
+        who = actor or ACTOR
         self.tx().add_event(
-            Event(at=now, actor=ACTOR, verb=verb, object=object_, reason=reason, message=message, cause=cause)
+            Event(at=now, actor=who, verb=verb, object=object_, reason=reason, message=message, cause=cause)
         )
 
     # --- a plan's writes
@@ -119,10 +122,10 @@ class Saving:
                 tx.put_operation(operation)
             case DropOperation(identity):
                 tx.delete_operation(identity)
-            case AddEvent(verb, object_, reason, message, cause):
-                self.event(verb, object_, reason, message, now, cause)
+            case AddEvent(verb, object_, reason, message, cause, actor):
+                self.event(verb, object_, reason, message, now, cause, actor)
                 self._metrics.count(verb, reason)
-                self._log.info("event", verb=verb, object=object_, reason=reason, text=message)
+                self._log.info("event", verb=verb, object=object_, reason=reason, text=message, by=actor or ACTOR)
         return stamp
 
     def stamp(self, node: str) -> Stamp:

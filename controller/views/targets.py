@@ -107,6 +107,7 @@ def _status(
         started=status.started,
         finished=status.finished,
         hold=status.hold,
+        pause=status.pause,
         counts=status.counts,
         conditions=status.conditions,
         running=running,
