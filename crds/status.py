@@ -70,6 +70,15 @@ class Hold(WireModel):
     since: datetime
 
 
+class Mark(WireModel):
+    """Something that a person decided, and that stays until it is lifted."""
+
+    by: str
+    reason: str = Field(description="in that person's words")
+    since: datetime
+    until: datetime | None = Field(default=None, description="when it lifts itself; None: only a person lifts it")
+
+
 class Counts(WireModel):
     """Hosts of a target, each counted once in the first five."""
 
@@ -109,6 +118,7 @@ class RolloutStatus(WireModel):
     editions: list[ProvenEdition] = Field(default_factory=list, description="the last ones, oldest first")
     succeeded_digest: str = Field(default="", description="the last release that every host ran healthy and online")
     hold: Hold | None = None
+    pause: Mark | None = Field(default=None, description="a person has paused it: no host is taken out")
     counts: Counts = Counts()
     conditions: list[Condition] = Field(default_factory=list)
 

@@ -10,6 +10,7 @@ from datetime import datetime
 
 from reconcilers.draft import Draft
 from reconcilers.freezes import Frozen, frozen
+from reconcilers.marks import marked
 from reconcilers.order import halted, not_ready, unfinished, unproven
 
 
@@ -43,6 +44,10 @@ def obstacles(draft: Draft) -> Iterator[Obstacle]:
     if draft.status.hold is not None:
         hold = draft.status.hold
         yield Obstacle(hold.reason, f"{hold.message}. It goes on with the next release", stalls=True)
+    if draft.status.pause is not None:
+        pause = draft.status.pause
+        message = f"paused {marked(pause)}. 'drumbeat rollout resume {draft.target.name}' lets it go on"
+        yield Obstacle("Paused", message, stalls=pause.until is None, until=pause.until)
     if draft.target.unsigned:
         yield Obstacle("Unsigned", draft.target.unsigned, stalls=True)
     if draft.observed.silent_balancers:

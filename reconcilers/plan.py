@@ -11,7 +11,8 @@ from reconcilers.facts import HostFacts
 from reconcilers.fragments import operation_key, pool_key
 from reconcilers.gates import next_operation
 from reconcilers.journey import Situation, advance, elapsed_of, wakes_at
-from reconcilers.obstacles import obstacle
+from reconcilers.marks import lift_pause
+from reconcilers.obstacles import obstacles
 from reconcilers.sizes import batch_size
 from reconcilers.supersede import retargeted
 from reconcilers.target import TargetSpec
@@ -38,6 +39,7 @@ def plan(target: TargetSpec, observed: Observed, now: datetime) -> Plan:
     """
     draft = Draft(target, observed, now, observed.status, dict(observed.journeys))
     _notice_spec(draft)
+    lift_pause(draft)
     _keep_time(draft)
     _advance(draft, [host for host in draft.journeys if draft.concerns(host)])
     _hold_on_failure(draft)
@@ -236,6 +238,5 @@ def _wake_at(draft: Draft) -> datetime | None:
     times = [
         wakes_at(journey, draft.target, draft.now, draft.observed.watching_since) for journey in draft.journeys.values()
     ]
-    in_the_way = obstacle(draft)
-    times.append(in_the_way.until if in_the_way else None)
+    times += [each.until for each in obstacles(draft)]
     return min((time for time in times if time is not None), default=None)

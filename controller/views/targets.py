@@ -108,6 +108,7 @@ def _status(
         started=status.started,
         finished=status.finished,
         hold=status.hold,
+        pause=status.pause,
         counts=status.counts,
         conditions=status.conditions,
         running=running,

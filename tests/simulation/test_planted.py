@@ -6,8 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-import controller.deciding
 import controller.lives
+import controller.revisions
 import reconcilers.batch
 import reconcilers.journey
 from agent.journal import Journal
@@ -63,14 +63,14 @@ def older_assignments_taken(patch: pytest.MonkeyPatch) -> None:
 
 
 def half_a_commit(patch: pytest.MonkeyPatch) -> None:
-    real = controller.deciding.targets_of
+    real = controller.revisions.targets_of
     seen: dict[str, TargetSpec] = {}
 
     def targets_of(state: DesiredState) -> dict[str, TargetSpec]:
         found = real(state)
         return found | {"web@prod": seen.setdefault("web@prod", found["web@prod"])}
 
-    patch.setattr(controller.deciding, "targets_of", targets_of)
+    patch.setattr(controller.revisions, "targets_of", targets_of)
 
 
 def success_between_two_batches(patch: pytest.MonkeyPatch) -> None:

@@ -24,6 +24,7 @@ def reasons() -> set[str]:
     found = re.findall(r'return "([A-Z]\w+)", ', _read("reconcilers/verdict.py"))
     found += re.findall(r'Obstacle\(\s*"([A-Z]\w+)"', _CODE)
     held = re.findall(r'reason = "([A-Z]\w+)" if .* else "([A-Z]\w+)"', _read("reconcilers/plan.py"))
+    found += re.findall(r'Obstacle\("([A-Z]\w+)"', _read("reconcilers/obstacles.py"))
     orphaned = re.findall(r'"Stalled", "True", "(\w+)"', _CODE)
     return {*found, *(each for pair in held for each in pair), *orphaned, "HostsUnknown", "HostsUnhealthy"}
 
