@@ -101,6 +101,9 @@ class Rollout(FileModel):
         default=["25%"], description="hosts that go together, batch after batch; the last one repeats"
     )
     max_unavailable: Amount = Field(default="25%", description="hosts that may be missing at once, for whatever cause")
+    min_available: Amount | None = Field(
+        default=None, description="hosts that must be left, percentages rounded up; the stricter of the two counts"
+    )
     soak: Seconds = Field(default=0.0, description="a host must stay healthy online for this long")
     deadline: Seconds = Field(default=600.0, description="for one host's journey back online")
     drain: Drain = Drain()

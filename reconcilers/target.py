@@ -2,13 +2,15 @@
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from crds.base import Amount
 from crds.desired import DesiredState
-from crds.fleet import Fleet
+from crds.fleet import Fleet, Host
 from crds.freeze import Freeze
 from crds.probe import Probe
 from crds.release import Release, canonical_json
@@ -27,7 +29,7 @@ class HostSpec:
     address: str
     zone: str
     rank: tuple[int, str, str]
-    """Orders hosts so that neighbours lie in different zones: place within the zone, zone, name."""
+    """Orders hosts so that each zone has its share of every stretch of them: place, zone, name."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,8 @@ class PoolSpec:
     port: int
     maintenance: str | None
     maintenance_port: int | None
+    max_unavailable: Amount | None = None
+    """What the balancer's owners allow at most, whatever the service asks for."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -150,7 +154,7 @@ def _target(state: DesiredState, fleet_name: str, service_name: str, spec: Servi
         revision=state.revision,
         release=release_of(spec, version) if version.state == "present" else None,
         version=version.version or "",
-        hosts={host.name: host for host in _selected(fleet, spec)},
+        hosts=_spread(_selected(fleet, spec)),
         pools=tuple(_pool(state, fleet, ref) for ref in spec.pools),
         runners=tuple(runner.name for runner in fleet.spec.runners),
         probes=tuple(spec.probes),
@@ -168,13 +172,27 @@ def _target(state: DesiredState, fleet_name: str, service_name: str, spec: Servi
     )
 
 
-def _selected(fleet: Fleet, spec: ServiceSpec) -> Iterator[HostSpec]:
-    seats: dict[str, int] = {}
-    for host in sorted(fleet.spec.hosts, key=lambda host: _natural(host.name)):
-        if all(host.labels.get(label) == value for label, value in spec.hosts.items()):
-            zone = host.zone or ""
-            seat = seats[zone] = seats.get(zone, -1) + 1
-            yield HostSpec(host.name, host.address, zone, (seat, zone, host.name))
+def _selected(fleet: Fleet, spec: ServiceSpec) -> list[Host]:
+    wanted = spec.hosts.items()
+    return [host for host in fleet.spec.hosts if wanted <= host.labels.items()]
+
+
+def _spread(hosts: list[Host]) -> dict[str, HostSpec]:
+    """The hosts, ranked so that any stretch of them has as many of each zone as fits the zone's size.
+
+    The host number k (from 0) of a zone of n comes at (2k + 1) / 2n of the way: Webster's method of apportionment
+    (Balinski and Young, Fair Representation, 1982). Within a zone names decide, vm2 before vm10.
+    """
+    ordered = sorted(hosts, key=lambda host: _natural(host.name))
+    sizes, seats = Counter(host.zone or "" for host in hosts), Counter[str]()
+    way = {}
+    for host in ordered:
+        zone = host.zone or ""
+        way[host.name] = ((2 * seats[zone] + 1) / (2 * sizes[zone]), zone)
+        seats[zone] += 1
+    places = {host.name: place for place, host in enumerate(sorted(ordered, key=lambda host: way[host.name]))}
+    ranks = {host.name: (places[host.name], host.zone or "", host.name) for host in ordered}
+    return {host.name: HostSpec(host.name, host.address, host.zone or "", ranks[host.name]) for host in ordered}
 
 
 def _natural(name: str) -> tuple[str | int, ...]:
@@ -185,7 +203,8 @@ def _natural(name: str) -> tuple[str | int, ...]:
 def _pool(state: DesiredState, fleet: Fleet, ref: PoolRef) -> PoolSpec:
     balancer = state.balancers[fleet.metadata.name, ref.balancer].spec
     addresses = {node.name: node.address for node in fleet.spec.balancers}
-    entry = balancer.pools.get(ref.maintenance) if ref.maintenance else None
+    online = balancer.pools.get(ref.online)
+    tests = balancer.pools.get(ref.maintenance) if ref.maintenance else None
     return PoolSpec(
         balancer=ref.balancer,
         driver=balancer.driver,
@@ -193,5 +212,6 @@ def _pool(state: DesiredState, fleet: Fleet, ref: PoolRef) -> PoolSpec:
         online=ref.online,
         port=ref.port,
         maintenance=ref.maintenance,
-        maintenance_port=entry.port if entry else None,
+        maintenance_port=tests.port if tests else None,
+        max_unavailable=online.max_unavailable if online else None,
     )
