@@ -149,7 +149,7 @@ def test_the_decision_is_an_event(site: Site) -> None:
 
 def test_nothing_is_asked_of_a_disputed_node_until_it_is_trusted(site: Site) -> None:
     site.clone()
-    site.deciding._restamp.add("vm1")
+    site.deciding._hearing.restamp.add("vm1")
     site.deciding.step([])
     assert site.deciding.world.serials["vm1"] == 1
     assert site.bus.to == []
@@ -270,7 +270,7 @@ def test_a_restored_node_goes_on_from_its_numbers(site: Site) -> None:
 
 def test_nothing_is_asked_of_a_revoked_node(site: Site) -> None:
     site.ring.revoke("vm1")
-    site.deciding._restamp.add("vm1")
+    site.deciding._hearing.restamp.add("vm1")
     site.deciding.step([RingChanged(["vm1"])])
     assert site.deciding.world.serials["vm1"] == 1
     assert site.bus.to == []
