@@ -11,7 +11,8 @@ from reconcilers.facts import HostFacts, online_places
 from reconcilers.index import is_candidate
 from reconcilers.journey import FETCH_PATIENCE, moved
 from reconcilers.obstacles import obstacle
-from reconcilers.sizes import batch_size, budget
+from reconcilers.room import Room, allowed
+from reconcilers.sizes import batch_size
 
 
 def start_batch(draft: Draft) -> None:
@@ -35,11 +36,21 @@ def start_batch(draft: Draft) -> None:
 
 
 def _next_hosts(draft: Draft, size: int) -> list[str]:
-    """Whose turn it is. Where only mending is possible now, hosts that serve are left for later."""
-    hosts = draft.observed.index.next_hosts(size)
+    """A zone that is short of hosts already gives none that serve, as long as another one has any to give.
+
+    Where only mending is possible now, hosts that serve are left for later.
+    """
+    index = draft.observed.index
+    hosts = index.next_hosts(size, _closed(draft)) or index.next_hosts(size)
     if obstacle(draft) is None:
         return hosts
-    return [host for host in hosts if not draft.observed.index.hosts[host].available]
+    return [host for host in hosts if not index.hosts[host].available]
+
+
+def _closed(draft: Draft) -> set[str]:
+    """Zones of which no host that serves can be taken out, whoever is out elsewhere."""
+    room = Room(draft)
+    return {zone for zone in draft.observed.index.zones if room.zone_lacks(zone)}
 
 
 def is_under_way(journeys: Mapping[str, Journey]) -> bool:
@@ -72,7 +83,8 @@ def _chosen(draft: Draft, facts: HostFacts, number: int) -> Journey:
 def let_go(draft: Draft) -> None:
     """End the journeys of waiting hosts that no journey would help now: silent, taken out by a person, or mended.
 
-    Likewise of those that only wait for the budget while another host serves nobody and could be mended at once.
+    Likewise of those that only wait for the budget while another host serves nobody and could be mended at once, and of
+    those that only wait for their zone while another zone has hosts to give.
     Otherwise one of them would keep all others from their turn. A batch that is left empty is chosen again under its
     number, so that a canary that fell silent is followed by another one, not by a larger batch.
     """
@@ -80,14 +92,23 @@ def let_go(draft: Draft) -> None:
         return
     index = draft.observed.index
     mendable = any(not serves for serves, _ in index.candidates[:1]) and obstacle(draft, serving=False) is None
-    mend_first = mendable and (index.unavailable >= _allowed(draft) or obstacle(draft) is not None)
-    waiting = [host for host, journey in draft.journeys.items() if journey.step is Step.WAITING]
-    for host in [host for host in waiting if mend_first or draft.concerns(host)]:
+    mend_first = mendable and (index.unavailable >= allowed(draft.target).hosts or obstacle(draft) is not None)
+    waiting = _waiting(draft)
+    blocked = _others_could_go(draft, waiting)
+    for host in [host for host in waiting if mend_first or blocked or draft.concerns(host)]:
         now = classify(draft.target, replace(draft.facts(host), journey=None))
-        if not is_candidate(now) or (mend_first and now.available):
+        if not is_candidate(now) or (now.available and (mend_first or blocked)):
             draft.put(host, None)
     if waiting and not is_under_way(draft.journeys):
         draft.status = draft.status.model_copy(update={"batch": max(draft.status.batch - 1, 0)})
+
+
+def _others_could_go(draft: Draft, waiting: list[str]) -> bool:
+    """Everybody under way waits for a zone that is short of hosts, and another zone has some to give."""
+    if not waiting or len(waiting) < len(draft.journeys):
+        return False
+    index, closed = draft.observed.index, _closed(draft)
+    return {draft.target.hosts[host].zone for host in waiting} <= closed and bool(index.next_hosts(1, closed))
 
 
 def start_waiting(draft: Draft) -> list[str]:
@@ -96,20 +117,16 @@ def start_waiting(draft: Draft) -> list[str]:
     Only taking out an available host spends budget. Whatever is unavailable already, for whatever cause, is counted
     against it and may always be mended, so that a broken fleet can receive its fix.
     """
-    index, allowed = draft.observed.index, _allowed(draft)
-    unavailable, started = index.unavailable, list[str]()
+    started, room = list[str](), Room(draft)
     in_the_way = {serving: obstacle(draft, serving) for serving in (True, False)}
-    for host in [host for host, journey in draft.journeys.items() if journey.step is Step.WAITING]:
+    for host in _waiting(draft):
         facts = draft.facts(host)
-        available = index.hosts[host].available
-        general = in_the_way[available]
-        because = general.message if general else _waits_for(draft, facts)
-        if not because and available and unavailable >= allowed:
-            because = f"{unavailable} of {len(index.hosts)} hosts are unavailable, and maxUnavailable allows {allowed}"
+        general = in_the_way[draft.observed.index.hosts[host].available]
+        because = general.message if general else _waits_for(draft, facts) or room.lacks(host)
         if because:
             draft.put(host, draft.journeys[host].model_copy(update={"reason": because}))
             continue
-        unavailable += available
+        room.take(host)
         first = _first_step(draft, facts)
         draft.put(host, moved(draft.journeys[host], first, draft.now, 0.0))
         draft.event("HostMoved", f"{draft.target.name}/{host}", first.capitalize(), "")
@@ -117,12 +134,10 @@ def start_waiting(draft: Draft) -> list[str]:
     return started
 
 
-def _allowed(draft: Draft) -> int:
-    """Hosts that may be unavailable; a service that is to be removed need not be kept available."""
-    rollout, total = draft.target.rollout, len(draft.target.hosts)
-    if draft.target.release is None:
-        return total
-    return budget(rollout.max_unavailable, total, rollout.downtime == "allowed")
+def _waiting(draft: Draft) -> list[str]:
+    """Waiting hosts, in the order of their turns."""
+    waiting = [host for host, journey in draft.journeys.items() if journey.step is Step.WAITING]
+    return sorted(waiting, key=lambda host: draft.target.hosts[host].rank)
 
 
 def _waits_for(draft: Draft, facts: HostFacts) -> str:

@@ -11,6 +11,8 @@ from datetime import datetime
 from reconcilers.classify import Standing
 from reconcilers.draft import Draft
 from reconcilers.freezes import Frozen, frozen
+from reconcilers.marks import marked
+from reconcilers.order import halted, not_ready, unfinished, unproven
 from reconcilers.rollback import is_quarantined
 from reconcilers.sizes import limit_of
 
@@ -45,6 +47,10 @@ def obstacles(draft: Draft) -> Iterator[Obstacle]:
     if draft.status.hold is not None:
         hold = draft.status.hold
         yield Obstacle(hold.reason, f"{hold.message}. It goes on with the next release", stalls=True)
+    if draft.status.pause is not None:
+        pause = draft.status.pause
+        message = f"paused {marked(pause)}. 'drumbeat rollout resume {draft.target.name}' lets it go on"
+        yield Obstacle("Paused", message, stalls=pause.until is None, until=pause.until)
     if is_quarantined(draft.target, draft.status):
         yield Obstacle("Quarantined", "the release is in quarantine: another one takes its place")
     if draft.target.unsigned:
@@ -53,8 +59,23 @@ def obstacles(draft: Draft) -> Iterator[Obstacle]:
         yield Obstacle("BalancerSilent", "; ".join(draft.observed.silent_balancers))
     if unknown := _too_many_unknown(draft):
         yield Obstacle("TooManyUnknown", unknown)
+    if draft.status.succeeded_digest != draft.target.digest and not draft.target.in_place_of:
+        yield from _out_of_order(draft)
     if freeze := frozen(draft.target.freezes, draft.now, rolling_back=bool(draft.target.in_place_of)):
         yield Obstacle("Frozen", _frozen_words(freeze), mends=True, until=freeze.until)
+
+
+def _out_of_order(draft: Draft) -> Iterator[Obstacle]:
+    """What must come before a release that is new here."""
+    target, observed = draft.target, draft.observed
+    if words := halted(target, observed.failed(draft.status.rollout_revision)):
+        yield Obstacle("Halted", words + "; it goes on with a newer revision, or once they are let go on", stalls=True)
+    if words := not_ready(target.depends_on, observed.others):
+        yield Obstacle("DependsOn", f"waits until these are ready with their release: {words}")
+    if words := unfinished(target.earlier, observed.others):
+        yield Obstacle("Wave", f"services of earlier waves come first: {words}")
+    if missing := unproven(target, observed.others, draft.now, observed.watching_since):
+        yield Obstacle("After", missing.words, until=missing.until)
 
 
 def _too_many_unknown(draft: Draft) -> str:

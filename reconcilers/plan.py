@@ -13,7 +13,8 @@ from reconcilers.failure import judge
 from reconcilers.fragments import operation_key, pool_key
 from reconcilers.gates import next_operation
 from reconcilers.journey import Situation, advance, elapsed_of, wakes_at
-from reconcilers.obstacles import obstacle
+from reconcilers.marks import lift_pause
+from reconcilers.obstacles import obstacles
 from reconcilers.rollback import settled
 from reconcilers.sizes import batch_size
 from reconcilers.supersede import begun_again, retargeted
@@ -41,6 +42,7 @@ def plan(target: TargetSpec, observed: Observed, now: datetime) -> Plan:
     """
     draft = Draft(target, observed, now, observed.status, dict(observed.journeys))
     _notice_spec(draft)
+    lift_pause(draft)
     status = draft.status
     _keep_time(draft)
     _advance(draft, [host for host in draft.journeys if draft.concerns(host)])
@@ -67,7 +69,8 @@ def _notice_spec(draft: Draft) -> None:
         reason = "RollBack" if target.in_place_of else "NewRelease"
         draft.event("RolloutStarted", target.name, reason, f"version {target.version or 'none'}")
         fresh = {"batch": 0, "started": draft.now, "finished": None, "hold": None, "stopwatch": None}
-        status = status.model_copy(update={"digest": target.digest, **fresh})
+        revision = status.rollout_revision if target.in_place_of else target.revision
+        status = status.model_copy(update={"digest": target.digest, "rollout_revision": revision, **fresh})
     draft.status = settled(status, target).model_copy(
         update={
             "target": target.name,
@@ -228,6 +231,6 @@ def _wake_at(draft: Draft) -> datetime | None:
     times = [
         wakes_at(journey, draft.target, draft.now, draft.observed.watching_since) for journey in draft.journeys.values()
     ]
-    in_the_way = obstacle(draft)
-    times += [in_the_way.until if in_the_way else None, deadline_at(draft)]
+    times += [each.until for each in obstacles(draft)]
+    times.append(deadline_at(draft))
     return min((time for time in times if time is not None), default=None)

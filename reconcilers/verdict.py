@@ -8,6 +8,7 @@ from reconcilers.classify import Standing
 from reconcilers.conditions import find, set_condition
 from reconcilers.draft import Draft
 from reconcilers.obstacles import obstacle, obstacles
+from reconcilers.order import noted
 from reconcilers.rollback import remembered
 
 _NAMED = 5
@@ -25,6 +26,7 @@ def conclude(draft: Draft) -> None:
     _condition(draft, "Stalled", stalled)
     _condition(draft, "Reconciling", None if complete or stalled else _reconciling(draft))
     _ready(draft, complete)
+    draft.status = noted(draft.status, draft.target, complete and not draft.target.in_place_of, draft.now)
     _rolled_back(draft, complete)
 
 

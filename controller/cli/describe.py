@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from controller.cli.client import Client, Resource
+from controller.cli.decided import decided
 from controller.cli.events import TITLES, event_row
 from controller.cli.kinds import POOL, kind_of, name_of
 from controller.cli.options import SERVER, Server, explained
@@ -37,6 +38,7 @@ def _target(client: Client, target: Resource) -> list[str]:
     return [
         *_heading(target, converged(target)),
         *_fields(target, {"Gates": ", ".join(spec["gates"]), "Freezes": ", ".join(spec["freezes"])}),
+        *_section("Decided by people", decided(target)),
         *_section("Why", why(target, client.state())),
         *_section("Conditions", _conditions(target)),
         *_section("Hosts", _hosts(target)),

@@ -108,6 +108,7 @@ def _status(
         started=status.started,
         finished=status.finished,
         hold=status.hold,
+        pause=status.pause,
         quarantine=status.quarantine,
         good_version=status.good.release.version if status.good else "",
         counts=status.counts,
