@@ -14,16 +14,20 @@ from crds.messages import PoolReport, Report, ServerReport, Stamp
 from crds.status import Journey, Operation, RolloutStatus, Step
 from reconcilers.classify import classify
 from reconcilers.draft import Observed
+from reconcilers.exclusions import without
 from reconcilers.facts import HostFacts, online_places
 from reconcilers.fragments import SERVICE, Entry
 from reconcilers.index import TargetIndex, rebuilt
+from reconcilers.marks import marked
 from reconcilers.sightings import adds_up, changed_servers, plain_server, pool_number
 from reconcilers.target import HostSpec, PoolSpec, TargetSpec
 from reconcilers.writes import (
     DropEntry,
+    DropExclusion,
     DropJourney,
     DropOperation,
     PutEntry,
+    PutExclusion,
     PutJourney,
     PutOperation,
     PutStatus,
@@ -44,7 +48,11 @@ class World:
 
     def __init__(self, loaded: Loaded, node_timeout: float, watching_since: datetime) -> None:
         self.watching_since = watching_since
+        self.declared: dict[str, TargetSpec] = {}
+        self.exclusions = dict(loaded.exclusions)
+        """Hosts and balancer nodes that people excluded by command."""
         self.specs: dict[str, TargetSpec] = {}
+        """What is planned: as declared, without the balancer nodes that are excluded."""
         self.statuses = dict(loaded.statuses)
         self.journeys = {target: dict(journeys) for target, journeys in loaded.journeys.items()}
         self.operations: dict[str, dict[str, Operation]] = defaultdict(dict)
@@ -80,14 +88,16 @@ class World:
 
     # --- what should be
 
-    def set_specs(self, specs: Mapping[str, TargetSpec]) -> None:
+    def set_specs(self, declared: Mapping[str, TargetSpec]) -> None:
         """Put a revision in force. Targets that it no longer declares keep what they have and are planned no more."""
+        self.declared = dict(declared)
+        specs = {target: without(spec, self.exclusions.keys()) for target, spec in declared.items()}
         for target in self.specs.keys() | specs.keys():
             before, after = self.specs.get(target), specs.get(target)
             if before is None or after is None or before.fingerprint != after.fingerprint:
                 self.indexes.pop(target, None)
                 self._touched.pop(target, None)
-        self.specs = dict(specs)
+        self.specs = specs
         self.dirty = set(specs)
         self._targets_on = defaultdict(set)
         self._pools = {}
@@ -268,6 +278,7 @@ class World:
             entries=self._asked[target][name],
             journey=self.journeys.get(target, {}).get(name),
             claimed_by=claim if claim != target else None,
+            excluded=f"excluded {marked(self.exclusions[name])}" if name in self.exclusions else "",
         )
 
     def _servers(self, spec: TargetSpec, host: HostSpec) -> tuple[dict[Place, ServerReport], frozenset[Place]]:
@@ -351,6 +362,17 @@ class World:
                 self._mark(target, operation.host)
             case DropOperation(identity):
                 self.operations[target].pop(identity, None)
+            case PutExclusion(node, mark):
+                self.exclusions[node] = mark
+                self._heed_exclusion(node)
+            case DropExclusion(node):
+                self.exclusions.pop(node, None)
+                self._heed_exclusion(node)
+
+    def _heed_exclusion(self, node: str) -> None:
+        if any(node in spec.balancer_nodes for spec in self.declared.values()):
+            self.set_specs(self.declared)
+        self._touch_node(node)
 
     def _put_entry(self, target: str, node: str, key: str, entry: Entry) -> None:
         self.entries[node][target][key] = entry

@@ -31,6 +31,8 @@ class HostFacts:
     journey: Journey | None = None
     claimed_by: str | None = None
     """Another target that has the host on a journey."""
+    excluded: str = ""
+    """In words, by whom and why it was excluded by command; empty if it was not."""
     distrust: str = ""
     """In words, why what its agent says does not count, where that is not for silence alone."""
 

@@ -169,7 +169,7 @@ def _testing(journey: Journey, at: Situation, elapsed: float) -> Journey:
         verdict = _gate_verdict(gate, journey, at, elapsed)
         if verdict is not None:
             return verdict
-    mark = persons_mark(at.target, at.facts)
+    mark = persons_mark(at.target, at.facts) or at.facts.excluded
     return _waits(journey, mark) if mark else moved(journey, Step.ENABLING, at.now, elapsed)
 
 

@@ -47,11 +47,17 @@ class Case:
 
 def decide(verb: RolloutVerb, case: Case) -> Decision:
     """What the command does to the target's rollout. Raises Refused."""
-    if verb in _NEEDS_REASON and not case.command.reason.strip():
-        raise Refused(f"{verb} needs a reason; add --reason 'WHY'")
+    if verb in _NEEDS_REASON:
+        needs_reason(verb, case.command)
     if verb != "pause" and case.command.until:
         raise Refused(f"{verb} takes no --until; pause and exclude do")
     return _VERBS[verb](case)
+
+
+def needs_reason(verb: str, command: OperatorCommand) -> None:
+    """What disrupts or silences something is not done without saying why. Raises Refused."""
+    if not command.reason.strip():
+        raise Refused(f"{verb} needs a reason; add --reason 'WHY'")
 
 
 def mark_of(command: OperatorCommand, now: datetime) -> Mark:
@@ -116,5 +122,4 @@ def _resume(case: Case) -> Decision:
 
 
 _NEEDS_REASON = ("pause", "abort", "skip", "restart")
-"""What disrupts or silences something is not done without saying why."""
 _VERBS: dict[RolloutVerb, Callable[[Case], Decision]] = {"pause": _pause, "resume": _resume}

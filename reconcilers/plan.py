@@ -7,6 +7,7 @@ from crds.status import Hold, Step
 from reconcilers.batch import let_go, start_batch, start_waiting
 from reconcilers.draft import Draft, Observed
 from reconcilers.entries import entries_for
+from reconcilers.exclusions import set_apart
 from reconcilers.facts import HostFacts
 from reconcilers.fragments import operation_key, pool_key
 from reconcilers.gates import next_operation
@@ -42,6 +43,7 @@ def plan(target: TargetSpec, observed: Observed, now: datetime) -> Plan:
     lift_pause(draft)
     _keep_time(draft)
     _advance(draft, [host for host in draft.journeys if draft.concerns(host)])
+    set_apart(draft)
     _hold_on_failure(draft)
     let_go(draft)
     start_batch(draft)

@@ -10,6 +10,7 @@ from controller.cli.tables import talk
 from controller.cli.who import who
 
 Target = Annotated[str, typer.Argument(help="The target, as trading-api@prod.")]
+Node = Annotated[str, typer.Argument(help="A host or a balancer node.")]
 Why = Annotated[str, typer.Option("--reason", help="Why, in your words: it is kept with your name, and shown.")]
 Until = Annotated[
     str, typer.Option("--until", metavar="WHEN", help="When it ends by itself: 2h from now, or 2026-12-01T08:00Z.")
@@ -31,6 +32,22 @@ def resume(target: Target, reason: Why = "", by: By = "", server: Server = SERVE
     Exit codes: 0 it goes on, or was not paused; 1 refused or no answer; 2 wrong use.
     """
     _rollout(server, target, "resume", by, reason)
+
+
+def exclude(node: Node, reason: Why, until: Until = "", by: By = "", server: Server = SERVER) -> None:
+    """Leave a host or a balancer node alone, for all targets, until it is included again.
+
+    Exit codes: 0 excluded, 1 refused or no answer, 2 wrong use.
+    """
+    _command(server, f"nodes/{node}", "exclude", by, reason, until)
+
+
+def include(node: Node, reason: Why = "", by: By = "", server: Server = SERVER) -> None:
+    """Count a host or a balancer node again; it is converged before it serves, or confirms before others go on.
+
+    Exit codes: 0 it counts, 1 refused or no answer, 2 wrong use.
+    """
+    _command(server, f"nodes/{node}", "include", by, reason, "")
 
 
 def _rollout(server: str, target: str, verb: str, by: str, reason: str, until: str = "") -> None:

@@ -1,5 +1,6 @@
 """Through any history the index is the one built from nothing, no plan breaks a promise, and in the end all is well."""
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -8,15 +9,19 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
 
 from controller.world import World
+from crds.command import RolloutVerb
 from crds.messages import PoolReport, Report, ServerAssignment, plain_digest
 from crds.release import canonical_json
 from reconcilers.fragments import Entry, merge, server_key
+from reconcilers.operators import Refused
 from reconcilers.sightings import adds_up, pool_number
 from reconcilers.target import TargetSpec
+from tests.support.commands import command, command_node
 from tests.support.promises import PROMISES
 from tests.support.site import TIMEOUT, Site, saved
 from tests.support.worlds import ASKED, NODES, NOW, ONLINE, RUNNER, address, pool, server, target
 
+VERBS: tuple[RolloutVerb, ...] = ("pause", "resume")
 NAMES = ("api@prod", "web@prod")
 MOST = 4
 names = st.sampled_from(NAMES)
@@ -37,7 +42,7 @@ def from_nothing(world: World) -> World:
     """The same world, built at once from what is stored and what the nodes last said."""
     fresh = World(saved(world, {}), TIMEOUT, world.watching_since)
     fresh.nodes = world.nodes
-    fresh.set_specs(world.specs)
+    fresh.set_specs(world.declared)
     return fresh
 
 
@@ -77,7 +82,7 @@ class Histories(RuleBasedStateMachine):
 
     @rule(name=names)
     def version_file_vanishes(self, name: str) -> None:
-        rest = {key: spec for key, spec in self.site.world.specs.items() if key != name}
+        rest = {key: spec for key, spec in self.site.world.declared.items() if key != name}
         self.site.world.set_specs(rest)
 
     @rule(chosen=st.sets(nodes, max_size=2), heal=st.booleans())
@@ -98,6 +103,17 @@ class Histories(RuleBasedStateMachine):
     @rule(node=balancers, name=st.sampled_from([ONLINE, "web"]), host=hosts, state=st.sampled_from(["maint", "drain"]))
     def somebody_takes_out(self, node: str, name: str, host: str, state: Any) -> None:
         self.site.agents[node].marked[name, host] = state
+
+    @rule(node=st.one_of(hosts, balancers), verb=st.sampled_from(["exclude", "include"]))
+    def an_operator_decides_about_a_node(self, node: str, verb: Any) -> None:
+        with suppress(Refused):
+            command_node(self.site, verb, node)
+
+    @rule(name=names, verb=st.sampled_from(VERBS))
+    def an_operator_decides_about_a_rollout(self, name: str, verb: Any) -> None:
+        if name in self.site.world.specs:
+            with suppress(Refused):
+                command(self.site, verb, target=name)
 
     @rule(node=balancers)
     def somebody_puts_back(self, node: str) -> None:
@@ -142,8 +158,11 @@ class Histories(RuleBasedStateMachine):
             faults.clear()
         for agent in self.site.agents.values():
             agent.marked.clear()
+        for node in [*self.site.world.exclusions]:
+            command_node(self.site, "include", node)
         for name in NAMES:
-            self.site.declare(self.site.world.specs.get(name) or spec_of(name, "1", MOST))
+            self.site.declare(self.site.world.declared.get(name) or spec_of(name, "1", MOST))
+            command(self.site, "resume", target=name)
         self.site.run(60, 3.0)
         for name in NAMES:
             ready, stalled = self.site.condition("Ready", name), self.site.condition("Stalled", name)

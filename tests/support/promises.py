@@ -89,6 +89,7 @@ def acts_on_no_unknown_or_claimed_host(spec: TargetSpec, observed: Observed, pla
     for journey in begun(observed, plan):
         facts = observed.facts(journey.host)
         assert not facts.silent
+        assert not facts.excluded
         assert facts.claimed_by is None
         for node, pool, port in places(spec):
             server = facts.servers.get((node, pool))
@@ -135,6 +136,8 @@ def enables_only_tested_hosts(spec: TargetSpec, observed: Observed, plan: Plan) 
             continue
         host = facts.host.name
         journey = journeys[host]
+        was = observed.journeys.get(host)
+        assert not facts.excluded or (was is not None and was.step in (Step.ENABLING, Step.SOAKING))
         dropped = DropJourney(host) in plan.writes
         assert journey.digest == spec.digest or dropped
         for gate in spec.gates:
