@@ -81,13 +81,13 @@ class Hearing:
 
     def heed(self, node: str, now: datetime) -> None:
         """Follow what people have decided about a node."""
-        for verb, message in self._disputes.heed(node):
+        for verb, message in self._disputes.heed(node, now):
             self._saving.event(verb, node, "Decided", message, now)
             self._silence_changed = True
 
     def _dispute(self, node: str, now: datetime) -> None:
         """What it said last is forgotten: once a person has decided, the node begins anew, whatever its numbers are."""
-        self._saving.event("NodeDisputed", node, "Cloned", self._disputes.write_down(node), now)
+        self._saving.event("NodeDisputed", node, "Cloned", self._disputes.write_down(node, now), now)
         self._saving.tx().delete_report(node)
         self._silence_changed = True
 

@@ -8,7 +8,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
-from controller.nodes import Node, Nodes
+from controller.nodes import Node, Nodes, spared
+from controller.relations import Relations
 from controller.store import Loaded
 from crds.messages import PoolReport, Report, ServerReport, Stamp
 from crds.status import Journey, Operation, RolloutStatus, Step
@@ -19,6 +20,7 @@ from reconcilers.facts import HostFacts, online_places
 from reconcilers.fragments import SERVICE, Entry
 from reconcilers.index import TargetIndex, rebuilt
 from reconcilers.marks import marked
+from reconcilers.order import Other
 from reconcilers.sightings import adds_up, changed_servers, plain_server, pool_number
 from reconcilers.target import HostSpec, PoolSpec, TargetSpec
 from reconcilers.writes import (
@@ -65,6 +67,7 @@ class World:
         self._asked: dict[str, dict[str, dict[tuple[str, str], Entry]]] = defaultdict(lambda: defaultdict(dict))
         """By target and host: the same entries, for the facts; those of no host under an empty name."""
         self._claims: dict[str, str] = {}
+        self._relations = Relations(self.statuses)
         self._touched: dict[str, set[str]] = defaultdict(set)
         self._whole: set[str] = set()
         self._targets_on: dict[str, set[str]] = {}
@@ -101,6 +104,7 @@ class World:
         self.dirty = set(specs)
         self._targets_on = defaultdict(set)
         self._pools = {}
+        self._relations.set_specs(specs)
         for target, spec in specs.items():
             for name in (*spec.hosts, *spec.balancer_nodes, *spec.runners):
                 self._targets_on[name].add(target)
@@ -245,11 +249,17 @@ class World:
             operations=self.operations[target],
             stray=self._stray(target) if whole else (),
             pool_entries={key: entry.value for key, entry in self._asked[target][""].items()},
-            silent_balancers=[words for node in spec.balancer_nodes if (words := self._obstacle(node))],
+            silent_balancers=[words for node in spec.balancer_nodes if (words := spared(self.nodes.get(node)))],
             runners=[runner for runner in spec.runners if not self.nodes.get(runner).mute],
             watching_since=self.watching_since,
             changed=changed,
+            others=self._other,
+            failed=self._relations.failed,
         )
+
+    def _other(self, name: str) -> Other | None:
+        spec = self.specs.get(name)
+        return Other(spec, self.statuses.get(name) or RolloutStatus(target=name)) if spec else None
 
     def _index(self, target: str) -> TargetIndex:
         spec, index = self.specs[target], self.indexes.get(target)
@@ -300,23 +310,6 @@ class World:
                     unclear.add((name, pool_name))
         return seen, frozenset(unclear)
 
-    def _obstacle(self, name: str) -> str:
-        """In words, why nothing may be disrupted on a balancer node; empty if it may."""
-        node = self.nodes.get(name)
-        if not node.trusted:
-            return f"balancer node {name} does not count: {node.distrust}"
-        if node.silent:
-            since = f"since {node.seen:%H:%M:%S} UTC" if node.seen else "yet"
-            return f"balancer node {name} has not reported {since}"
-        if node.problem:
-            return f"the agent of balancer node {name} cannot work: {node.problem}"
-        balancer = node.report.balancer if node.report else None
-        if balancer is not None and not balancer.reachable:
-            return f"the balancer on {name} does not answer its agent: {balancer.message}"
-        if balancer is not None and not balancer.reload_safe:
-            return f"a reload of the balancer on {name} would forget what was set (ReloadUnsafe): {balancer.message}"
-        return ""
-
     def _stray(self, target: str) -> list[tuple[str, str]]:
         spec = self.specs[target]
         gone = [key for host, asked in self._asked[target].items() if host and host not in spec.hosts for key in asked]
@@ -340,7 +333,8 @@ class World:
         """Carry out a write of the target's plan; entries get the stamp of the assignment that will carry them."""
         match write:
             case PutStatus(status):
-                self.statuses[target] = status
+                before, self.statuses[target] = self.statuses.get(target), status
+                self.dirty |= self._relations.changed(target, before, status)
             case PutJourney(journey):
                 self.journeys.setdefault(target, {})[journey.host] = journey
                 self._claim(target, journey)

@@ -92,6 +92,15 @@ class Counts(WireModel):
     unavailable: int = 0
 
 
+class ProvenEdition(WireModel):
+    """A version and service revision that was ready on a target; other fleets may wait for it."""
+
+    edition: str
+    version: str
+    ready_since: datetime | None = Field(default=None, description="None: not ready now")
+    longest: float = Field(default=0.0, description="seconds that it was ready without a break, before that")
+
+
 class RolloutStatus(WireModel):
     """A target's status. No phase is stored: a headline is derived from the conditions."""
 
@@ -105,6 +114,8 @@ class RolloutStatus(WireModel):
     batch: int = Field(default=0, description="number of the batch under way or last finished, from 1")
     started: datetime | None = Field(default=None, description="when the rollout to this digest began")
     finished: datetime | None = None
+    rollout_revision: str = Field(default="", description="the revision that began the rollout to this digest")
+    editions: list[ProvenEdition] = Field(default_factory=list, description="the last ones, oldest first")
     succeeded_digest: str = Field(default="", description="the last release that every host ran healthy and online")
     hold: Hold | None = None
     pause: Mark | None = Field(default=None, description="a person has paused it: no host is taken out")

@@ -61,7 +61,14 @@ def _notice_spec(draft: Draft) -> None:
     if status.digest != target.digest:
         draft.event("RolloutStarted", target.name, "NewRelease", f"version {target.version or 'none'}")
         status = status.model_copy(
-            update={"digest": target.digest, "batch": 0, "started": draft.now, "finished": None, "hold": None}
+            update={
+                "digest": target.digest,
+                "rollout_revision": target.revision,
+                "batch": 0,
+                "started": draft.now,
+                "finished": None,
+                "hold": None,
+            }
         )
     draft.status = status.model_copy(
         update={

@@ -8,6 +8,7 @@ from reconcilers.classify import Standing
 from reconcilers.conditions import set_condition
 from reconcilers.draft import Draft
 from reconcilers.obstacles import obstacle, obstacles
+from reconcilers.order import noted
 
 _NAMED = 5
 """Hosts that a message names before it says "and N more"."""
@@ -24,6 +25,7 @@ def conclude(draft: Draft) -> None:
     _condition(draft, "Stalled", stalled)
     _condition(draft, "Reconciling", None if complete or stalled else _reconciling(draft))
     _ready(draft, complete)
+    draft.status = noted(draft.status, draft.target, complete, draft.now)
 
 
 def _finish(draft: Draft) -> None:

@@ -37,7 +37,7 @@ def _target(client: Client, target: Resource) -> list[str]:
     spec, status = target["spec"], target["status"]
     return [
         *_heading(target, converged(target)),
-        *_fields(target, {"Gates": ", ".join(spec["gates"])}),
+        *_fields(target, {"Gates": ", ".join(spec["gates"]), "Freezes": ", ".join(spec["freezes"])}),
         *_section("Decided by people", decided(target)),
         *_section("Why", why(target, client.state())),
         *_section("Conditions", _conditions(target)),

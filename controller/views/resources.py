@@ -63,6 +63,7 @@ class TargetResourceSpec(WireModel):
     pools: list[PoolNames]
     gates: list[str]
     runners: list[str]
+    freezes: list[str] = Field(description="names of the freezes that hold for it, in force now or not")
 
 
 class Running(WireModel):

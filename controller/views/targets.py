@@ -79,6 +79,7 @@ def _spec(spec: TargetSpec | None, status: RolloutStatus) -> TargetResourceSpec:
         pools=[_pool(pool) for pool in spec.pools] if spec else [],
         gates=[gate.name for gate in spec.gates] if spec else [],
         runners=list(spec.runners) if spec else [],
+        freezes=[freeze.metadata.name for freeze in spec.freezes] if spec else [],
     )
 
 

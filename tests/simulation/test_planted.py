@@ -8,8 +8,8 @@ import pytest
 
 import controller.lives
 import controller.revisions
-import reconcilers.batch
 import reconcilers.journey
+import reconcilers.room
 from agent.journal import Journal
 from controller.world import World
 from crds.desired import DesiredState
@@ -26,8 +26,8 @@ Plant = Callable[[pytest.MonkeyPatch], None]
 
 
 def budget_off_by_one(patch: pytest.MonkeyPatch) -> None:
-    real = reconcilers.batch.budget
-    patch.setattr(reconcilers.batch, "budget", lambda *args: real(*args) + 1)
+    real = reconcilers.room.budget
+    patch.setattr(reconcilers.room, "budget", lambda *args: real(*args) + 1)
 
 
 def claims_forgotten(patch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from tests.support.commands import asked, command_node
 from tests.support.site import Site, converged, ran
 from tests.support.worlds import NODES, ONLINE, target
 
-QUICK = {"batches": [1], "max_unavailable": 2}
+QUICK = {"batches": [1], "max_unavailable": 3}
 
 
 def admins(site: Site, host: str) -> set[str]:

@@ -22,6 +22,7 @@ def _read(name: str) -> str:
 def reasons() -> set[str]:
     """Reasons of the conditions Stalled and Reconciling, as the code gives them."""
     found = re.findall(r'return "([A-Z]\w+)", ', _read("reconcilers/verdict.py"))
+    found += re.findall(r'Obstacle\(\s*"([A-Z]\w+)"', _CODE)
     held = re.findall(r'reason = "([A-Z]\w+)" if .* else "([A-Z]\w+)"', _read("reconcilers/plan.py"))
     found += re.findall(r'Obstacle\("([A-Z]\w+)"', _read("reconcilers/obstacles.py"))
     orphaned = re.findall(r'"Stalled", "True", "(\w+)"', _CODE)
@@ -37,7 +38,7 @@ def quoted() -> set[str]:
 
 
 def test_reasons_are_found_in_the_code() -> None:
-    assert {"GateFailed", "HostFailed", "NoHosts", "Orphaned", "BatchUnderWay", "Settling"} <= reasons()
+    assert {"GateFailed", "HostFailed", "NoHosts", "Frozen", "Orphaned", "BatchUnderWay", "Settling"} <= reasons()
 
 
 @pytest.mark.parametrize("reason", sorted(reasons()))
