@@ -288,6 +288,7 @@ class World:
             entries=self._asked[target][name],
             journey=self.journeys.get(target, {}).get(name),
             claimed_by=claim if claim != target else None,
+            restart=self.statuses[target].restart if target in self.statuses else 0,
             excluded=f"excluded {marked(self.exclusions[name])}" if name in self.exclusions else "",
         )
 
@@ -335,6 +336,8 @@ class World:
             case PutStatus(status):
                 before, self.statuses[target] = self.statuses.get(target), status
                 self.dirty |= self._relations.changed(target, before, status)
+                if before is not None and before.restart != status.restart:
+                    self.indexes.pop(target, None)  # every host stands differently now
             case PutJourney(journey):
                 self.journeys.setdefault(target, {})[journey.host] = journey
                 self._claim(target, journey)

@@ -104,6 +104,10 @@ class Rollout(FileModel):
     min_available: Amount | None = Field(
         default=None, description="hosts that must be left, percentages rounded up; the stricter of the two counts"
     )
+    pause_after: list[Annotated[int, Field(ge=1)]] = Field(
+        default_factory=list,
+        description="numbers of batches, from 1, after which a person must say go: 'drumbeat rollout resume'",
+    )
     soak: Seconds = Field(default=0.0, description="a host must stay healthy online for this long")
     deadline: Seconds = Field(default=600.0, description="for one host's journey back online")
     drain: Drain = Drain()

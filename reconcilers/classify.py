@@ -15,7 +15,7 @@ class Standing(StrEnum):
     CURRENT = "current"
     """Runs the release, healthy, online on every node of every balancer."""
     OUTDATED = "outdated"
-    """Runs something else, or nothing."""
+    """Runs something else, or nothing, or was started before people asked for a restart."""
     OUT = "out"
     """Runs the release, but nobody has put it online."""
     UNHEALTHY = "unhealthy"
@@ -92,7 +92,7 @@ def _standing_by_release(target: TargetSpec, facts: HostFacts) -> tuple[Standing
     if target.release is None:
         gone = service is None or service.state == "absent"
         return (Standing.CURRENT, "") if gone else (Standing.OUTDATED, "")
-    if service is None or service.digest != target.digest:
+    if service is None or service.digest != target.digest or service.restart < facts.restart:
         return Standing.OUTDATED, ""
     if serves(target, facts):
         # Health that nobody knows yet serves customers no worse than before, but it is not success.

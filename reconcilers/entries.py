@@ -98,8 +98,16 @@ def _service_entry(target: TargetSpec, facts: HostFacts, fetch: bool) -> dict[tu
         statement=_statement(target, release, assigned if older else None),
         next_statement=target.statement if following else None,
         trust=target.trust,
+        restart=_restart(facts, assigned),
     )
     return {key: service_value(before, asked)}
+
+
+def _restart(facts: HostFacts, assigned: ServiceAssignment | None) -> int:
+    """The number of the process: a higher one only while the host is out, and only what its journey began with."""
+    journey = facts.journey
+    known = assigned.restart if assigned else facts.service.restart if facts.service else 0
+    return max(known, journey.restart) if journey and journey.step in _ON_THE_RELEASE else known
 
 
 def _statement(target: TargetSpec, release: Release | None, kept: ServiceAssignment | None) -> str | None:

@@ -147,16 +147,16 @@ def _deploying(journey: Journey, at: Situation, elapsed: float) -> Journey | Non
     if service.state in ("failed", "crashing"):
         tail = f"; its log ends: {service.log_tail[-1]}" if service.log_tail else ""
         return _failed(journey, at, elapsed, f"{service.state}: {service.message or 'no reason given'}{tail}")
-    waiting = _not_deployed(journey, at.target, service)
+    waiting = _not_deployed(journey, at, service)
     return _waits(journey, waiting) if waiting else moved(journey, Step.TESTING, at.now, elapsed)
 
 
-def _not_deployed(journey: Journey, target: TargetSpec, service: ServiceReport) -> str:
+def _not_deployed(journey: Journey, at: Situation, service: ServiceReport) -> str:
     """In words, what is missing; empty when the release runs as a new process and is healthy."""
-    if service.digest != target.digest or service.healthy is not True or service.identity is None:
+    if service.digest != at.target.digest or service.healthy is not True or service.identity is None:
         return service.message or f"the service is {service.state}"
-    same_process = journey.before_digest != target.digest and service.identity == journey.before
-    return "the old process still runs" if same_process else ""
+    same_process = journey.before_digest != at.target.digest and service.identity == journey.before
+    return "the old process still runs" if same_process or service.restart < journey.restart else ""
 
 
 def _testing(journey: Journey, at: Situation, elapsed: float) -> Journey:
@@ -230,7 +230,7 @@ def _soaking(journey: Journey, at: Situation, elapsed: float) -> Journey | None:
         return _waits(journey, at.facts.silence())
     if service.digest == journey.digest and service.healthy is False:
         return _failed(journey, at, elapsed, f"unhealthy while it soaked: {service.message or service.state}")
-    if elapsed < journey.entered + at.target.rollout.soak:
+    if elapsed < journey.entered + at.target.rollout.soak and not journey.skip:
         return _waits(journey, "soaks")
     if service.digest != journey.digest or service.healthy is not True:
         return _waits(journey, service.message or "its health on the release is not known")

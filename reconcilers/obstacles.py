@@ -10,6 +10,7 @@ from datetime import datetime
 
 from reconcilers.draft import Draft
 from reconcilers.freezes import Frozen, frozen
+from reconcilers.manual import awaits_go
 from reconcilers.marks import marked
 from reconcilers.order import halted, not_ready, unfinished, unproven
 
@@ -43,11 +44,15 @@ def obstacles(draft: Draft) -> Iterator[Obstacle]:
     """Everything that is in the way, in the order in which people should hear of it."""
     if draft.status.hold is not None:
         hold = draft.status.hold
-        yield Obstacle(hold.reason, f"{hold.message}. It goes on with the next release", stalls=True)
+        goes_on = f"It goes on with the next release, or 'drumbeat rollout retry {draft.target.name}'"
+        yield Obstacle(hold.reason, f"{hold.message}. {goes_on}", stalls=True)
     if draft.status.pause is not None:
         pause = draft.status.pause
         message = f"paused {marked(pause)}. 'drumbeat rollout resume {draft.target.name}' lets it go on"
         yield Obstacle("Paused", message, stalls=pause.until is None, until=pause.until)
+    if awaits_go(draft.target, draft.status, draft.journeys):
+        go = f"'drumbeat rollout resume {draft.target.name}' begins the next"
+        yield Obstacle("AwaitingGo", f"batch {draft.status.batch} is done; {go}", stalls=True)
     if draft.target.unsigned:
         yield Obstacle("Unsigned", draft.target.unsigned, stalls=True)
     if draft.observed.silent_balancers:

@@ -65,6 +65,7 @@ def _notice_spec(draft: Draft) -> None:
                 "digest": target.digest,
                 "rollout_revision": target.revision,
                 "batch": 0,
+                "go": 0,
                 "started": draft.now,
                 "finished": None,
                 "hold": None,

@@ -34,6 +34,38 @@ def resume(target: Target, reason: Why = "", by: By = "", server: Server = SERVE
     _rollout(server, target, "resume", by, reason)
 
 
+def abort(target: Target, reason: Why, by: By = "", server: Server = SERVER) -> None:
+    """End a rollout where no host is left half-way: hosts under way finish, no other begins.
+
+    It is held until a new release or a retry. Exit codes: 0 held, 1 refused or no answer, 2 wrong use.
+    """
+    _rollout(server, target, "abort", by, reason)
+
+
+def retry(target: Target, reason: Why = "", by: By = "", server: Server = SERVER) -> None:
+    """Let a rollout that is held go on; failed hosts begin anew.
+
+    Exit codes: 0 it goes on, or was not held; 1 refused or no answer; 2 wrong use.
+    """
+    _rollout(server, target, "retry", by, reason)
+
+
+def skip(target: Target, reason: Why, by: By = "", server: Server = SERVER) -> None:
+    """End a wait that a person may end: the soak of the hosts that soak now, or the wait for a word after a batch.
+
+    Exit codes: 0 it goes on, 1 nothing to skip or no answer, 2 wrong use.
+    """
+    _rollout(server, target, "skip", by, reason)
+
+
+def restart(target: Target, reason: Why, by: By = "", server: Server = SERVER) -> None:
+    """Restart every host with the same release, batch by batch, through the whole journey.
+
+    Exit codes: 0 it begins, 1 refused or no answer, 2 wrong use.
+    """
+    _rollout(server, target, "restart", by, reason)
+
+
 def exclude(node: Node, reason: Why, until: Until = "", by: By = "", server: Server = SERVER) -> None:
     """Leave a host or a balancer node alone, for all targets, until it is included again.
 

@@ -2,7 +2,7 @@
 
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -21,7 +21,7 @@ from tests.support.promises import PROMISES
 from tests.support.site import TIMEOUT, Site, saved
 from tests.support.worlds import ASKED, NODES, NOW, ONLINE, RUNNER, address, pool, server, target
 
-VERBS: tuple[RolloutVerb, ...] = ("pause", "resume")
+VERBS: tuple[RolloutVerb, ...] = get_args(RolloutVerb)
 NAMES = ("api@prod", "web@prod")
 MOST = 4
 names = st.sampled_from(NAMES)
@@ -162,7 +162,8 @@ class Histories(RuleBasedStateMachine):
             command_node(self.site, "include", node)
         for name in NAMES:
             self.site.declare(self.site.world.declared.get(name) or spec_of(name, "1", MOST))
-            command(self.site, "resume", target=name)
+            for verb in ("resume", "retry"):
+                command(self.site, verb, target=name)
         self.site.run(60, 3.0)
         for name in NAMES:
             ready, stalled = self.site.condition("Ready", name), self.site.condition("Stalled", name)

@@ -138,8 +138,10 @@ def deploys_only_to_hosts_that_are_out(spec: TargetSpec, observed: Observed, pla
         if not isinstance(write, PutEntry) or write.key != SERVICE or write.node not in spec.hosts:
             continue
         facts = observed.facts(write.node)
-        release = ServiceAssignment.model_validate_json(write.value).release
-        if not _is_another(release, facts):
+        asks = ServiceAssignment.model_validate_json(write.value)
+        before = facts.entries.get((write.node, SERVICE))
+        replaces = before and ServiceAssignment.model_validate_json(before.value).restart < asks.restart
+        if not replaces and not _is_another(asks.release, facts):
             continue
         for node, pool, port in places(spec):
             entry = facts.entries.get((node, server_key(pool, write.node)))

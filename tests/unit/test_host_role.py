@@ -82,12 +82,15 @@ class Host:
         named = {name.replace("_", "@"): said for name, said in services.items()}
         return Assignment(node="h1", term=1, serial=self.serial, expires=expires, services=named)
 
-    def assign(self, version: str | None, lasts: float = 3600.0, next_version: str | None = None) -> None:
+    def assign(
+        self, version: str | None, lasts: float = 3600.0, next_version: str | None = None, restart: int = 0
+    ) -> None:
         said = ServiceAssignment(
             release=release(version) if version else None,
             next=release(next_version) if next_version else None,
             probes=[PROBE],
             address="10.0.0.1",
+            restart=restart,
         )
         self.assignment = self.assigned(lasts, api_prod=said)
 
@@ -384,3 +387,43 @@ def test_an_unknown_driver_is_said_in_words(host: Host) -> None:
     host.assignment = host.assigned(api_prod=ServiceAssignment(release=strange))
     said = host.until(lambda said: said.state == "failed")
     assert "'msi'" in said.message
+
+
+def test_a_higher_number_has_the_process_replaced_and_is_said_of_the_new_one_alone(host: Host) -> None:
+    host.assign("1")
+    first = host.healthy("1")
+    host.assign("1", restart=7)
+    said = []
+    second = host.until(lambda report: (said.append(report), report.restart == 7 and report.healthy is True)[1])
+    assert second.identity != first.identity
+    assert all(report.restart < 7 for report in said if report.identity == first.identity)
+    host.assign("1", restart=7)
+    assert host.healthy("1").identity == second.identity
+
+
+def test_an_agent_that_dies_meanwhile_replaces_it_once(host: Host) -> None:
+    host.assign("1")
+    first = host.healthy("1")
+    host.assign("1", restart=7)
+    host.restart()
+    second = host.until(lambda report: report.restart == 7 and report.healthy is True)
+    assert second.identity != first.identity
+    host.restart()
+    assert host.until(lambda report: report.healthy is True).identity == second.identity
+
+
+def test_nothing_is_restarted_once_the_assignment_has_expired(host: Host) -> None:
+    host.assign("1")
+    first = host.healthy("1")
+    host.assign("1", lasts=-600.0, restart=7)
+    late = host.until(lambda report: report.state == "expired")
+    assert (late.identity, late.restart) == (first.identity, 0)
+    host.assign("1", restart=7)
+    assert host.until(lambda report: report.restart == 7).identity != first.identity
+
+
+def test_a_lower_number_restarts_nothing(host: Host) -> None:
+    host.assign("1", restart=7)
+    first = host.healthy("1")
+    host.assign("1", restart=3)
+    assert host.healthy("1").identity == first.identity
