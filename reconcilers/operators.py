@@ -13,9 +13,9 @@ from crds.status import Hold, Mark, Step
 from reconcilers.draft import Observed
 from reconcilers.manual import awaits_go
 from reconcilers.marks import is_over, marked
-from reconcilers.supersede import begun_again
+from reconcilers.rollback import retried
 from reconcilers.target import TargetSpec
-from reconcilers.writes import AddEvent, DropJourney, PutJourney, PutStatus, Write
+from reconcilers.writes import AddEvent, PutJourney, PutStatus, Write
 
 
 class Refused(Exception):
@@ -149,21 +149,15 @@ def _abort(case: Case) -> Decision:
 
 
 def _retry(case: Case) -> Decision:
-    """Failed hosts begin anew with a new process; all else that the rollout was held for is forgiven."""
-    name, status, observed = case.target.name, case.observed.status, case.observed
-    failed = [journey for journey in observed.journeys.values() if journey.step is Step.FAILED]
-    if status.hold is None and not failed:
+    """What it is held for, or in quarantine for, is forgiven; failed hosts begin anew, with a new process."""
+    name, status, journeys = case.target.name, case.observed.status, case.observed.journeys
+    failed = sorted(journey.host for journey in journeys.values() if journey.step is Step.FAILED)
+    if status.hold is None and status.quarantine is None and not failed:
         return Decision(f"{name} is neither held nor has it failed hosts: there is nothing to try again")
-    number = _next_number(case)
-    writes: list[Write] = [PutStatus(status.model_copy(update={"hold": None}))]
-    for journey in failed:
-        facts = observed.facts(journey.host)
-        again = begun_again(journey, case.target, facts, case.now, max(status.batch, 1))
-        anew = again.model_copy(update={"restart": number}) if again else None
-        writes.append(PutJourney(anew) if anew else DropJourney(journey.host))
-    hosts = ", ".join(sorted(journey.host for journey in failed))
-    told = "; ".join(filter(None, (case.command.reason, f"failed hosts begin anew: {hosts}" if hosts else "")))
-    return Decision(f"{name} is tried again", [*writes, case.event("RolloutRetried", told)])
+    again = f"failed hosts begin anew: {', '.join(failed)}" if failed else ""
+    told = "; ".join(filter(None, (case.command.reason, again)))
+    after = PutStatus(retried(status, case.now))
+    return Decision(f"{name} is tried again", [after, case.event("RolloutRetried", told)])
 
 
 def _next_number(case: Case) -> int:

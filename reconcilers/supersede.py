@@ -40,7 +40,15 @@ def begun_again(
             "restart": facts.restart,
             "out": journey.out,
             "reason": "",
+            "cause": None,
             "before": facts.service.identity if facts.service else None,
             "before_digest": facts.service.digest if facts.service else None,
         }
     )
+
+
+def tried_again(journey: Journey, target: TargetSpec, facts: HostFacts, now: datetime, batch: int) -> Journey | None:
+    """The same for a failed host of the same release: with a new process, so that it does not fail by its old word."""
+    again, assigned = begun_again(journey, target, facts, now, batch), facts.assigned_service()
+    number = max(facts.restart, assigned.restart if assigned else 0) + 1
+    return again.model_copy(update={"restart": number}) if again else None

@@ -9,7 +9,7 @@ from controller.store import Revision
 from crds.base import API_VERSION, WireModel
 from crds.messages import BalancerReport, ServiceReport, Stamp
 from crds.service import Rollout
-from crds.status import Condition, Counts, Event, Hold, Mark, Step
+from crds.status import Condition, Counts, Event, Hold, Mark, Quarantine, Step
 
 
 class Meta(WireModel):
@@ -121,6 +121,8 @@ class TargetResourceStatus(WireModel):
     hold: Hold | None
     pause: Mark | None
     excluded: dict[str, Mark] = Field(description="by node: its hosts and balancer nodes that people excluded")
+    quarantine: Quarantine | None = Field(description="the release that is not tried again here")
+    good_version: str = Field(description="the last release that every host ran; empty if there is none")
     counts: Counts
     conditions: list[Condition]
     running: list[Running]
@@ -190,6 +192,8 @@ class RolloutResourceStatus(WireModel):
     started: datetime | None
     finished: datetime | None
     hold: Hold | None
+    quarantine: Quarantine | None = Field(description="the release that is not tried again here")
+    good_version: str = Field(description="the last release that every host ran; empty if there is none")
     counts: Counts
     conditions: list[Condition]
     journeys: list[JourneyRow]

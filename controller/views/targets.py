@@ -61,11 +61,11 @@ def target_meta(status: RolloutStatus, version: str, now: datetime) -> Meta:
 
 def _resource(deciding: "Deciding", name: str, now: datetime) -> TargetResource:
     world = deciding.world
-    spec, status = world.specs.get(name), world.statuses.get(name) or RolloutStatus(target=name)
+    declared, status = world.declared.get(name), world.statuses.get(name) or RolloutStatus(target=name)
     return TargetResource(
-        metadata=target_meta(status, spec.version if spec else status.version, now),
-        spec=_spec(spec, status),
-        status=_status(deciding, spec, status, now),
+        metadata=target_meta(status, declared.version if declared else status.version, now),
+        spec=_spec(declared, status),
+        status=_status(deciding, world.specs.get(name), status, now),
     )
 
 
@@ -110,6 +110,8 @@ def _status(
         hold=status.hold,
         pause=status.pause,
         excluded=_excluded(deciding.world, spec.name) if spec else {},
+        quarantine=status.quarantine,
+        good_version=status.good.release.version if status.good else "",
         counts=status.counts,
         conditions=status.conditions,
         running=running,

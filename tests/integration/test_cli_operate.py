@@ -132,3 +132,40 @@ def test_nodes_that_cannot_be_excluded(fresh: Served) -> None:
     run(fresh, "exclude", "lb1", "--reason", "x")
     last = run(fresh, "exclude", "lb2", "--reason", "x")
     assert last.exit_code == 1 and "the last node of balancer" in last.stderr
+
+
+# --- abort, retry, skip, restart, and the word after a batch
+
+
+def test_a_rollout_is_ended_and_tried_again(fresh: Served) -> None:
+    nothing = run(fresh, "rollout", "abort", "api@prod", "--reason", "x")
+    assert (nothing.exit_code, "has no rollout under way" in nothing.stderr) == (1, True)
+    fresh.controller.commit(state("2", soak="1h"))
+    fresh.waits_for("soaks")
+    assert run(fresh, "rollout", "abort", "api@prod", "--reason", "wrong version", "--as", "ann").exit_code == 0
+    fresh.reaches("Aborted")
+    assert "aborted by ann: wrong version" in run(fresh, "describe", "target", "api@prod").stdout
+    assert run(fresh, "rollout", "skip", "api@prod", "--reason", "enough").exit_code == 0
+    assert run(fresh, "rollout", "retry", "api@prod").exit_code == 0
+    fresh.reaches("BatchUnderWay", current=1)
+
+
+def test_the_next_batch_waits_for_a_word(fresh: Served) -> None:
+    fresh.controller.commit(state("2", pauseAfter=[1]))
+    fresh.reaches("AwaitingGo", current=1)
+    assert "'drumbeat rollout resume api@prod' begins the next" in run(fresh, "describe", "target", "api@prod").stdout
+    assert "goes on after batch 1" in run(fresh, "rollout", "resume", "api@prod").stderr
+    fresh.reaches("Converged", current=4)
+
+
+def test_every_host_gets_a_new_process(fresh: Served) -> None:
+    def processes() -> list[int]:
+        return [
+            fresh.get(f"/api/v1/nodes/vm{number}")["status"]["services"]["api@prod"]["identity"]["pid"]
+            for number in (1, 2, 3, 4)
+        ]
+
+    before = processes()
+    assert run(fresh, "rollout", "restart", "api@prod", "--reason", "leaks memory").exit_code == 0
+    eventually(lambda: all(new > old for new, old in zip(processes(), before, strict=True)))
+    fresh.reaches("Converged", current=4)

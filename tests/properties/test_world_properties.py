@@ -10,12 +10,14 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invar
 
 from controller.world import World
 from crds.command import RolloutVerb
-from crds.messages import PoolReport, Report, ServerAssignment, plain_digest
+from crds.messages import PoolReport, Report, ServerAssignment, Stamp, plain_digest
 from crds.release import canonical_json
 from reconcilers.fragments import Entry, merge, server_key
 from reconcilers.operators import Refused
+from reconcilers.rollback import undone
 from reconcilers.sightings import adds_up, pool_number
 from reconcilers.target import TargetSpec
+from reconcilers.writes import PutStatus
 from tests.support.commands import command, command_node
 from tests.support.promises import PROMISES
 from tests.support.site import TIMEOUT, Site, saved
@@ -41,7 +43,7 @@ def spec_of(name: str, version: str | None, count: int, **changes: Any) -> Targe
 def from_nothing(world: World) -> World:
     """The same world, built at once from what is stored and what the nodes last said."""
     fresh = World(saved(world, {}), TIMEOUT, world.watching_since)
-    fresh.nodes = world.nodes
+    fresh.nodes.nodes = world.nodes.nodes
     fresh.set_specs(world.declared)
     return fresh
 
@@ -75,10 +77,24 @@ class Histories(RuleBasedStateMachine):
         soak=st.sampled_from(["0s", "10s"]),
         batches=st.sampled_from([[1, "50%"], ["100%"]]),
         max_unavailable=st.sampled_from([1, "50%"]),
+        on_failure=st.sampled_from(["hold", "rollback"]),
+        on_deadline=st.sampled_from(["hold", "rollback"]),
+        max_failed=st.sampled_from([0, 1]),
+        max_unknown=st.sampled_from([None, 0, 1]),
+        progress_deadline=st.sampled_from([None, "20s"]),
+        rollout_deadline=st.sampled_from([None, "2m"]),
+        rollback=st.sampled_from([{}, {"batches": ["100%"], "max_unavailable": "50%"}]),
     )
     def commit(self, name: str, version: str | None, count: int, **rollout: Any) -> None:
         self.site.declare(spec_of(name, version, count, **rollout))
         self.site.decide()
+
+    @rule(name=names)
+    def somebody_goes_back(self, name: str) -> None:
+        status = self.site.world.statuses.get(name)
+        if status is not None:
+            with suppress(ValueError):
+                self.site.world.apply(name, PutStatus(undone(status, "jo", "slow", self.site.now)), Stamp(0, 0))
 
     @rule(name=names)
     def version_file_vanishes(self, name: str) -> None:
