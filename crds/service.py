@@ -106,6 +106,16 @@ class Rollback(FileModel):
     soak: Seconds | None = Field(default=None, description="as the rollout's if left out")
 
 
+class Profile(FileModel):
+    """What differs in a rollout whose version file names the profile; what is left out is as ever."""
+
+    batches: Annotated[list[Amount], Field(min_length=1)] | None = None
+    max_unavailable: Amount | None = None
+    min_available: Amount | None = None
+    pause_after: list[Annotated[int, Field(ge=1)]] | None = None
+    soak: Seconds | None = None
+
+
 class Rollout(FileModel):
     """How a target is converged to a new release."""
 
@@ -140,6 +150,9 @@ class Rollout(FileModel):
     rollback: Rollback = Rollback()
     downtime: Literal["refused", "allowed"] = Field(
         default="refused", description="allowed: a single host may be taken out although nobody replaces it"
+    )
+    profiles: dict[Name, Profile] = Field(
+        default_factory=dict, description="other ways to roll out, by the name that a version file's profile gives"
     )
 
 

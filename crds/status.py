@@ -168,6 +168,7 @@ class RolloutStatus(WireModel):
     hold: Hold | None = None
     restart: int = Field(default=0, description="hosts whose process was started under a lower number are restarted")
     go: int = Field(default=0, description="the last batch after which a person said go")
+    break_glass: str = Field(default="", description="why a freeze does not hold it, as it was put on record")
     pause: Mark | None = Field(default=None, description="a person has paused it: no host is taken out")
     good: GoodRelease | None = Field(default=None, description="the last release that every host ran")
     former: GoodRelease | None = Field(default=None, description="the good release before that one")

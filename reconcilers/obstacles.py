@@ -66,7 +66,9 @@ def obstacles(draft: Draft) -> Iterator[Obstacle]:
         yield Obstacle("TooManyUnknown", unknown)
     if draft.status.succeeded_digest != draft.target.digest and not draft.target.in_place_of:
         yield from _out_of_order(draft)
-    if freeze := frozen(draft.target.freezes, draft.now, rolling_back=bool(draft.target.in_place_of)):
+    back = bool(draft.target.in_place_of)
+    freeze = None if draft.target.break_glass else frozen(draft.target.freezes, draft.now, rolling_back=back)
+    if freeze:
         yield Obstacle("Frozen", _frozen_words(freeze), mends=True, until=freeze.until)
 
 

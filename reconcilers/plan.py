@@ -14,7 +14,7 @@ from reconcilers.failure import judge
 from reconcilers.fragments import operation_key, pool_key
 from reconcilers.gates import next_operation
 from reconcilers.journey import Situation, advance, elapsed_of, wakes_at
-from reconcilers.marks import lift_pause
+from reconcilers.marks import break_glass, lift_pause
 from reconcilers.obstacles import obstacles
 from reconcilers.rollback import settled
 from reconcilers.sizes import batch_size
@@ -44,6 +44,7 @@ def plan(target: TargetSpec, observed: Observed, now: datetime) -> Plan:
     draft = Draft(target, observed, now, observed.status, dict(observed.journeys))
     _notice_spec(draft)
     lift_pause(draft)
+    break_glass(draft)
     status = draft.status
     _keep_time(draft)
     _advance(draft, [host for host in draft.journeys if draft.concerns(host)])

@@ -67,15 +67,17 @@ def restart(target: Target, reason: Why, by: By = "", server: Server = SERVER) -
 
 
 def exclude(node: Node, reason: Why, until: Until = "", by: By = "", server: Server = SERVER) -> None:
-    """Leave a host or a balancer node alone, for all targets, until it is included again.
+    """Leave a host or a balancer node alone, until it is included.
 
-    Exit codes: 0 excluded, 1 refused or no answer, 2 wrong use.
+    It holds for all targets. Exit codes: 0 excluded, 1 refused or no answer, 2 wrong use.
     """
     _command(server, f"nodes/{node}", "exclude", by, reason, until)
 
 
 def include(node: Node, reason: Why = "", by: By = "", server: Server = SERVER) -> None:
-    """Count a host or a balancer node again; it is converged before it serves, or confirms before others go on.
+    """Count a host or a balancer node again.
+
+    A host is converged before it serves; a balancer node must confirm before others go on.
 
     Exit codes: 0 it counts, 1 refused or no answer, 2 wrong use.
     """
