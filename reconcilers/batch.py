@@ -77,6 +77,7 @@ def _chosen(draft: Draft, facts: HostFacts, number: int) -> Journey:
         accounted=draft.now,
         before=service.identity if service else None,
         before_digest=service.digest if service else None,
+        restart=facts.restart,
     )
 
 

@@ -11,7 +11,7 @@ from bus.envelope import seal_assignment
 from bus.keyring import KeyRing
 from controller.deciding import Deciding
 from controller.intake import Intake, Refusals
-from controller.mailbox import Mailbox, RevisionRead
+from controller.mailbox import Commanded, Mailbox, RevisionRead
 from controller.metrics import Metrics
 from controller.store import Store, Transaction
 from controller.world import World
@@ -116,6 +116,12 @@ class SimController:
         """The repository's head cannot be applied."""
         self._read(RevisionRead(revision, None, ["versions/prod/api.yaml:1:1: error: planted"], {}))
 
+    def command(self, message: Commanded) -> None:
+        """Somebody asks; nobody hears it while the controller is away."""
+        if self.deciding is not None:
+            self._mailbox.put(message)
+            self.wake(0.001)
+
     def _read(self, head: RevisionRead) -> None:
         self._head = head
         if self.deciding is not None:
@@ -168,6 +174,7 @@ class SimController:
 
     def _check(self, before: dict[str, RolloutStatus]) -> None:
         simulation = self._simulation
+        simulation.checkers.excluded = set(self.world.exclusions)
         simulation.checkers.notice_complete()
         simulation.checkers.decided(self.world, self.good)
         simulation.quarantines.check(self.world)

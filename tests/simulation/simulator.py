@@ -28,6 +28,7 @@ from tests.simulation.faults import NONE, Faults
 from tests.simulation.memory_bus import MemoryNetwork
 from tests.simulation.network import Post
 from tests.simulation.nodes import INTERVAL, BalancerNode, HostNode, RunnerNode, SimNode, Witness
+from tests.simulation.operators import Operators
 from tests.simulation.quarantine import Quarantines
 
 NODE_TIMEOUT = 90.0
@@ -74,6 +75,7 @@ class Simulation:
         names = (*host_names(hosts), *BALANCERS, *RUNNERS)
         self.nodes = {name: self.make_node(name, folder / name, self.checkers) for name in names}
         self.clones = Clones(self)
+        self.operators = Operators(self)
         self.controller = SimController(self)
         self._bad: set[str] = set()
         self._moves: dict[tuple[str, str], str] = {}
@@ -230,6 +232,7 @@ class Simulation:
             (faults.reload, self._reload),
             (faults.busy, self._busy),
             (faults.cloned, self._clone),
+            (faults.operators, self.operators.act),
         ):
             if mean:
                 self._again(mean, act)
@@ -291,6 +294,7 @@ class Simulation:
         self.note("faults stop")
         self.faults = NONE
         self.clones.end()
+        self.operators.take_back()
         self.post.cut.clear()
         for name in self.nodes:
             self._start_agent(name)
