@@ -70,6 +70,13 @@ class Hold(WireModel):
     since: datetime
 
 
+class Turn(WireModel):
+    """A target's place among those that wait for what their fleet allows all of them together."""
+
+    limits: list[str] = Field(description="what it waits for: hosts, zone/NAME, rollouts")
+    since: datetime = Field(description="who has waited longest comes first; it begins anew with each host taken out")
+
+
 class Counts(WireModel):
     """Hosts of a target, each counted once in the first five."""
 
@@ -98,6 +105,8 @@ class RolloutStatus(WireModel):
     finished: datetime | None = None
     succeeded_digest: str = Field(default="", description="the last release that every host ran healthy and online")
     hold: Hold | None = None
+    under_way: bool = Field(default=False, description="counts among the rollouts that its fleet allows at once")
+    turn: Turn | None = None
     counts: Counts = Counts()
     conditions: list[Condition] = Field(default_factory=list)
 

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from reconcilers.draft import Draft
+from reconcilers.limits import ROLLOUTS
+
+ROLLOUTS_LIMITED = "RolloutsLimited"
 
 
 @dataclass(frozen=True)
@@ -39,3 +42,7 @@ def obstacles(draft: Draft) -> Iterator[Obstacle]:
         yield Obstacle("Unsigned", draft.target.unsigned, stalls=True)
     if draft.observed.silent_balancers:
         yield Obstacle("BalancerSilent", "; ".join(draft.observed.silent_balancers))
+    fleet = draft.observed.fleet
+    begins = draft.has_hosts_to_take() and not draft.status.under_way
+    if fleet and begins and fleet.left(ROLLOUTS, draft.target.name) <= 0:
+        yield Obstacle(ROLLOUTS_LIMITED, fleet.words(ROLLOUTS, draft.target.name))

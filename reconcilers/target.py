@@ -13,6 +13,7 @@ from crds.fleet import Fleet, Host
 from crds.probe import Probe
 from crds.release import Release, canonical_json
 from crds.service import Gate, PoolRef, Rollout, ServiceSpec
+from reconcilers.limits import FleetLimits, limits_of
 from reconcilers.overrides import service_on
 from reconcilers.releases import release_of
 
@@ -75,6 +76,8 @@ class TargetSpec:
     """What was signed about the release, for nodes to judge."""
     trust: str | None = None
     """The fleet's trust document, likewise."""
+    limits: FleetLimits | None = None
+    """What its fleet allows all of its targets together; no part of the target, hence of no fingerprint."""
     unsigned: str = ""
     """Why the release does not meet the fleet's policy, and what to do; empty if it does, or nothing is demanded."""
 
@@ -90,7 +93,7 @@ class TargetSpec:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Changes whenever anything but the revision changes."""
+        """Changes whenever anything but the revision, and what is the fleet's, changes."""
         said: dict[str, Any] = {
             "release": self.digest,
             "hosts": {name: [host.address, host.zone] for name, host in self.hosts.items()},
@@ -131,6 +134,7 @@ def _target(state: DesiredState, name: str, fleet_name: str, service_name: str) 
         rollout=spec.rollout,
         statement=state.statements.get((fleet_name, service_name)),
         trust=state.trust.get(fleet_name),
+        limits=limits_of(fleet),
         unsigned=state.unsigned.get((fleet_name, service_name), ""),
     )
 

@@ -8,6 +8,7 @@ from reconcilers.classify import Standing
 from reconcilers.conditions import set_condition
 from reconcilers.draft import Draft
 from reconcilers.obstacles import obstacle, obstacles
+from reconcilers.turns import take_turn
 
 _NAMED = 5
 """Hosts that a message names before it says "and N more"."""
@@ -20,6 +21,7 @@ def conclude(draft: Draft) -> None:
     complete = not draft.journeys and counts.total > 0 and counts.current + counts.excluded == counts.total
     if complete:
         _finish(draft)
+    take_turn(draft)
     stalled = _stalled(draft)
     _condition(draft, "Stalled", stalled)
     _condition(draft, "Reconciling", None if complete or stalled else _reconciling(draft))

@@ -10,6 +10,8 @@ import controller.deciding
 import controller.lives
 import reconcilers.journey
 import reconcilers.room
+import tests.simulation.checkers
+import tests.simulation.desired
 from agent.journal import Journal
 from controller.world import World
 from crds.desired import DesiredState
@@ -17,6 +19,7 @@ from crds.status import Counts, Journey, Step
 from reconcilers.facts import HostFacts
 from reconcilers.index import TargetIndex
 from reconcilers.journey import Situation, moved
+from reconcilers.limits import HOSTS, FleetIndex
 from reconcilers.target import TargetSpec
 from tests.simulation.__main__ import simulate
 from tests.simulation.checkers import PromiseBroken
@@ -28,6 +31,26 @@ Plant = Callable[[pytest.MonkeyPatch], None]
 def budget_off_by_one(patch: pytest.MonkeyPatch) -> None:
     real = reconcilers.room.budget
     patch.setattr(reconcilers.room, "budget", lambda *args: real(*args) + 1)
+
+
+def a_place_too_many_in_the_fleet(patch: pytest.MonkeyPatch) -> None:
+    real = FleetIndex.left
+    patch.setattr(FleetIndex, "left", lambda index, limit, target: real(index, limit, target) + (limit == HOSTS))
+
+
+def a_place_too_many_in_a_zone(patch: pytest.MonkeyPatch) -> None:
+    """Where a zone has a single place: budgets alone spread two services well enough to stay within two."""
+    for module in (tests.simulation.desired, tests.simulation.checkers):
+        patch.setattr(module, "ZONE_SHARE", 50)
+    real = FleetIndex.left
+    patch.setattr(FleetIndex, "left", lambda index, limit, target: real(index, limit, target) + ("/" in limit))
+
+
+def each_target_counts_for_itself(patch: pytest.MonkeyPatch) -> None:
+    def left(index: FleetIndex, limit: str, target: str) -> float:
+        return index.limits.places.get(limit, 1000) - index.holders[limit, target]
+
+    patch.setattr(FleetIndex, "left", left)
 
 
 def claims_forgotten(patch: pytest.MonkeyPatch) -> None:
@@ -98,6 +121,9 @@ def restarts_taken_for_clones(patch: pytest.MonkeyPatch) -> None:
 
 PLANTED: list[tuple[int, Plant]] = [
     (1, budget_off_by_one),
+    (1, a_place_too_many_in_the_fleet),
+    (1, a_place_too_many_in_a_zone),
+    (1, each_target_counts_for_itself),
     (2, claims_forgotten),
     (3, deployed_without_waiting),
     (3, only_one_balancer_asked),

@@ -46,6 +46,16 @@ def surely_serves(spec: TargetSpec, facts: HostFacts) -> bool:
     return bool(spec.pools) or (facts.service is not None and facts.service.healthy is True)
 
 
+def is_missed(spec: TargetSpec, facts: HostFacts) -> bool:
+    """The host is out as far as its fleet counts: on its way, or something that ran there serves nobody for certain."""
+    if facts.journey is not None and facts.journey.step not in (Step.WAITING, Step.SOAKING):
+        return True
+    entry = facts.entries.get((facts.host.name, SERVICE))
+    asked_to_run = entry is not None and ServiceAssignment.model_validate_json(entry.value).release is not None
+    runs = facts.service is not None and facts.service.state != "absent"
+    return (asked_to_run or runs) and not surely_serves(spec, facts)
+
+
 def newly_asked(spec: TargetSpec, observed: Observed, plan: Plan) -> Iterator[tuple[HostFacts, str, str, str]]:
     """(host, balancer node, online pool, state) where a plan asks another state of a server than before."""
     online = {(node, pool) for node, pool, _ in places(spec)}
