@@ -6,8 +6,8 @@ from crds.status import Journey, Step
 
 
 def is_claim(journey: Journey) -> bool:
-    """The journey keeps the host from other targets; a failed host is left to whoever can mend it."""
-    return journey.step not in (Step.WAITING, Step.FAILED)
+    """The journey keeps the host from other targets; a failed or a yielding one leaves it to whoever can use it."""
+    return journey.step not in (Step.WAITING, Step.FAILED) and not journey.yields
 
 
 class Claims:

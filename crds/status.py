@@ -58,6 +58,7 @@ class Journey(WireModel):
     before: ProcessIdentity | None = Field(default=None, description="the process that must be gone")
     before_digest: str | None = None
     out: bool = Field(default=False, description="left every pool: nothing is disrupted by going on with it")
+    yields: bool = Field(default=False, description="claims the host no more: another target may have it meanwhile")
     reason: str = Field(default="", description="for people: what it waits for, or why it failed")
 
 

@@ -46,6 +46,7 @@ def moved(journey: Journey, step: Step, now: datetime, elapsed: float, reason: s
             "accounted": now,
             "reason": reason,
             "out": _is_out(journey, step),
+            "yields": journey.yields and _is_out(journey, step),
         }
     )
 

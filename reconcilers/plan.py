@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from crds.status import Hold, Step
+from reconcilers.aside import stand_aside, stands_still
 from reconcilers.batch import let_go, start_batch, start_waiting
 from reconcilers.draft import Draft, Observed
 from reconcilers.entries import entries_for
@@ -38,6 +39,7 @@ def plan(target: TargetSpec, observed: Observed, now: datetime) -> Plan:
     """
     draft = Draft(target, observed, now, observed.status, dict(observed.journeys))
     _notice_spec(draft)
+    stand_aside(draft)
     _keep_time(draft)
     _advance(draft, [host for host in draft.journeys if draft.concerns(host)])
     _hold_on_failure(draft)
@@ -77,13 +79,15 @@ def _notice_spec(draft: Draft) -> None:
 
 
 def _keep_time(draft: Draft) -> None:
-    """Note how long hosts have been on their way. While a balancer or every runner is lost, no host's time runs.
+    """Note how long hosts have been on their way.
 
-    Losing them must stop a rollout, not fail it. Without a loss it is enough to note it when all hosts are looked at.
+    No host's time runs while a balancer or every runner is lost, which must stop a rollout and not fail it, nor while
+    another target has the host. Otherwise it is enough to note it when all hosts are looked at.
     """
     observed = draft.observed
     for host, journey in list(draft.journeys.items()):
         lost = bool(observed.silent_balancers) or (journey.step is Step.TESTING and not observed.runners)
+        lost = lost or stands_still(draft, journey)
         if journey.step in (Step.WAITING, Step.FAILED) or not (lost or observed.changed is None):
             continue
         elapsed = journey.elapsed if lost else elapsed_of(journey, draft.now, observed.watching_since)
@@ -95,6 +99,9 @@ def _advance(draft: Draft, hosts: Iterable[str]) -> None:
     for host in hosts:
         journey = draft.journeys[host]
         facts = draft.facts(host)
+        if stands_still(draft, journey):
+            draft.put(host, journey.model_copy(update={"reason": f"{facts.claimed_by} has it on a journey"}))
+            continue
         at = Situation(draft.target, facts, observed.operations, observed.runners, draft.now, observed.watching_since)
         following = advance(journey, at)
         if following is None:

@@ -33,20 +33,28 @@ def budget_off_by_one(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(reconcilers.room, "budget", lambda *args: real(*args) + 1)
 
 
+def tight_limits(patch: pytest.MonkeyPatch, **shares: int) -> None:
+    """Where the fleet allows no more than one service would take alone: two seldom need more at once."""
+    for name, share in shares.items():
+        for module in (tests.simulation.desired, tests.simulation.checkers):
+            patch.setattr(module, name, share)
+
+
 def a_place_too_many_in_the_fleet(patch: pytest.MonkeyPatch) -> None:
+    tight_limits(patch, FLEET_SHARE=25)
     real = FleetIndex.left
     patch.setattr(FleetIndex, "left", lambda index, limit, target: real(index, limit, target) + (limit == HOSTS))
 
 
 def a_place_too_many_in_a_zone(patch: pytest.MonkeyPatch) -> None:
-    """Where a zone has a single place: budgets alone spread two services well enough to stay within two."""
-    for module in (tests.simulation.desired, tests.simulation.checkers):
-        patch.setattr(module, "ZONE_SHARE", 50)
+    tight_limits(patch, FLEET_SHARE=40, ZONE_SHARE=50)
     real = FleetIndex.left
     patch.setattr(FleetIndex, "left", lambda index, limit, target: real(index, limit, target) + ("/" in limit))
 
 
 def each_target_counts_for_itself(patch: pytest.MonkeyPatch) -> None:
+    tight_limits(patch, FLEET_SHARE=25)
+
     def left(index: FleetIndex, limit: str, target: str) -> float:
         return index.limits.places.get(limit, 1000) - index.holders[limit, target]
 

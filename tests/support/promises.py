@@ -141,6 +141,17 @@ def acts_on_no_unknown_or_claimed_host(spec: TargetSpec, observed: Observed, pla
     assert not list(begun(observed, plan)) or not observed.silent_balancers
 
 
+def leaves_hosts_of_others_alone(spec: TargetSpec, observed: Observed, plan: Plan) -> None:
+    """Promise 2: while another target has a host, ours goes no step there, and does not claim it."""
+    for write in plan.writes:
+        if not isinstance(write, PutJourney) or observed.facts(write.journey.host).claimed_by is None:
+            continue
+        before, after = observed.journeys.get(write.journey.host), write.journey
+        same = before is not None and (before.step is after.step or before.digest != after.digest)
+        assert after.step is Step.WAITING or same, (before, after)
+        assert after.yields or after.step in (Step.WAITING, Step.FAILED), after
+
+
 def deploys_only_to_hosts_that_are_out(spec: TargetSpec, observed: Observed, plan: Plan) -> None:
     """Promise 3: another release only where every node has confirmed MAINT, idle, under the assignment that asked."""
     for write in plan.writes:
@@ -202,6 +213,7 @@ PROMISES = (
     keeps_the_budget,
     spreads_over_zones,
     acts_on_no_unknown_or_claimed_host,
+    leaves_hosts_of_others_alone,
     deploys_only_to_hosts_that_are_out,
     enables_only_tested_hosts,
     contradicts_itself_nowhere,
