@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from crds.status import Journey, RolloutStatus, Step
+from reconcilers.aside import stand_aside, stands_still
 from reconcilers.batch import let_go, start_batch, start_waiting
 from reconcilers.deadlines import deadline_at, keep_stopwatch
 from reconcilers.draft import Draft, Observed
@@ -45,6 +46,7 @@ def plan(target: TargetSpec, observed: Observed, now: datetime) -> Plan:
     _notice_spec(draft)
     lift_pause(draft)
     break_glass(draft)
+    stand_aside(draft)
     status = draft.status
     _keep_time(draft)
     _advance(draft, [host for host in draft.journeys if draft.concerns(host)])
@@ -98,13 +100,15 @@ def _is_retried(journey: Journey, status: RolloutStatus) -> bool:
 
 
 def _keep_time(draft: Draft) -> None:
-    """Note how long hosts have been on their way. While a balancer or every runner is lost, no host's time runs.
+    """Note how long hosts have been on their way.
 
-    Losing them must stop a rollout, not fail it. Without a loss it is enough to note it when all hosts are looked at.
+    No host's time runs while a balancer or every runner is lost, which must stop a rollout and not fail it, nor while
+    another target has the host. Otherwise it is enough to note it when all hosts are looked at.
     """
     observed = draft.observed
     for host, journey in list(draft.journeys.items()):
         lost = bool(observed.silent_balancers) or (journey.step is Step.TESTING and not observed.runners)
+        lost = lost or stands_still(draft, journey)
         if journey.step in (Step.WAITING, Step.FAILED) or not (lost or observed.changed is None):
             continue
         elapsed = journey.elapsed if lost else elapsed_of(journey, draft.now, observed.watching_since)
@@ -116,6 +120,9 @@ def _advance(draft: Draft, hosts: Iterable[str]) -> None:
     for host in hosts:
         journey = draft.journeys[host]
         facts = draft.facts(host)
+        if stands_still(draft, journey):
+            draft.put(host, journey.model_copy(update={"reason": f"{facts.claimed_by} has it on a journey"}))
+            continue
         at = Situation(draft.target, facts, observed.operations, observed.runners, draft.now, observed.watching_since)
         following = advance(journey, at)
         if following is None:

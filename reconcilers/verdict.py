@@ -11,6 +11,7 @@ from reconcilers.obstacles import obstacle, obstacles
 from reconcilers.order import noted
 from reconcilers.rollback import remembered
 from reconcilers.room import Room
+from reconcilers.turns import take_turn
 
 _NAMED = 5
 """Hosts that a message names before it says "and N more"."""
@@ -23,6 +24,7 @@ def conclude(draft: Draft) -> None:
     complete = not draft.journeys and counts.total > 0 and counts.current + counts.excluded == counts.total
     if complete:
         _finish(draft)
+    take_turn(draft)
     stalled = _stalled(draft, complete)
     _condition(draft, "Stalled", stalled)
     _condition(draft, "Reconciling", None if complete or stalled else _reconciling(draft))

@@ -60,7 +60,8 @@ def _rollout(client: Client, rollout: Resource) -> list[str]:
     ]
     plan = {
         "Batches": ", ".join(str(size) for size in settings.get("batches", [])),
-        "Unavailable": f"{rollout['status']['counts']['unavailable']}, at most {settings.get('maxUnavailable', '-')}",
+        "Unavailable": f"{rollout['status']['counts']['unavailable']}, at most {settings.get('maxUnavailable', '-')}"
+        + (f", at least {stays} available" if (stays := settings.get("minAvailable")) else ""),
         "Soak": settings.get("soak", "-"),
         "On failure": f"{settings.get('onFailure', '-')}, with more than {settings.get('maxFailed', 0)} failed hosts",
     }
