@@ -96,10 +96,10 @@ class Checkers:
         """Promises 2 and 6, from the controller's own records."""
         self._one_batch(world)
         self._left_alone(world)
-        revisions = {spec.revision for spec in world.specs.values()}
+        revisions = {spec.revision for spec in world.declared.values()}
         if len(revisions) > 1:
             raise PromiseBroken(6, f"targets of {sorted(revisions)} are in force together")
-        for spec in world.specs.values():
+        for spec in world.declared.values():
             if good[spec.revision][spec.name.partition("@")[0]] != spec.version:
                 raise PromiseBroken(6, f"{spec.name} is {spec.version}, which is not what {spec.revision} says")
 
