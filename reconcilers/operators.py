@@ -13,7 +13,7 @@ from crds.status import Hold, Mark, Step
 from reconcilers.draft import Observed
 from reconcilers.manual import awaits_go
 from reconcilers.marks import is_over, marked
-from reconcilers.rollback import retried
+from reconcilers.rollback import retried, undone, way_back
 from reconcilers.target import TargetSpec
 from reconcilers.writes import AddEvent, PutJourney, PutStatus, Write
 
@@ -160,6 +160,21 @@ def _retry(case: Case) -> Decision:
     return Decision(f"{name} is tried again", [after, case.event("RolloutRetried", told)])
 
 
+def _undo(case: Case) -> Decision:
+    """Go back to the good release before the present one, which git declares still: so it is put into quarantine."""
+    name, status, command = case.target.name, case.observed.status, case.command
+    message = f"undone by {command.by}: {command.reason}"
+    try:
+        after = undone(status, command.by, message, case.now)
+    except ValueError as error:
+        raise Refused(f"{name} cannot go back: {error}") from error
+    back = way_back(status, status.digest)
+    version = back.release.version if back else ""
+    event = case.event("RolloutUndone", f"back to version {version}: {command.reason}")
+    said = f"{name} goes back to version {version}; {status.version} is not tried again before a new release or a retry"
+    return Decision(said, [PutStatus(after), event])
+
+
 def _next_number(case: Case) -> int:
     """Higher than any number that was given before, whatever the clock does."""
     given = [journey.restart for journey in case.observed.journeys.values()]
@@ -194,12 +209,13 @@ def _restart(case: Case) -> Decision:
     return Decision(said, [after, case.event("RestartAsked", case.command.reason)])
 
 
-_NEEDS_REASON = ("pause", "abort", "skip", "restart")
+_NEEDS_REASON = ("pause", "abort", "undo", "skip", "restart")
 _VERBS: dict[RolloutVerb, Callable[[Case], Decision]] = {
     "pause": _pause,
     "resume": _resume,
     "abort": _abort,
     "retry": _retry,
+    "undo": _undo,
     "skip": _skip,
     "restart": _restart,
 }
