@@ -55,6 +55,8 @@ class Journey(WireModel):
     entered: float = Field(default=0.0, description="elapsed when this step began")
     accounted: datetime = Field(description="up to when elapsed is counted")
     attempt: int = Field(default=0, description="of the gates")
+    tested: bool = Field(default=False, description="has passed its own gates in maintenance; waits for the batch's")
+    vouched: bool = Field(default=False, description="has passed the batch's gates with its batch")
     before: ProcessIdentity | None = Field(default=None, description="the process that must be gone")
     before_digest: str | None = None
     out: bool = Field(default=False, description="left every pool: nothing is disrupted by going on with it")
@@ -83,6 +85,33 @@ class Counts(WireModel):
     unavailable: int = 0
 
 
+Task = Literal["before", "expand", "batch", "after", "contract"]
+"""What an operation without a host is there for: a gate by its ``when``, or a migration."""
+
+
+class TaskRecord(WireModel):
+    """What became of something that is done once for a release: it vouches for the status's digest and no other."""
+
+    task: Task
+    name: str
+    state: Literal["waiting", "running", "passed", "failed", "inconclusive"]
+    scope: str = Field(default="", description="what beside the release it vouches for: which hosts of a batch")
+    attempt: int = Field(default=0, description="each is an operation of its own")
+    operation: str = Field(default="", description="the id of the newest one")
+    message: str = ""
+    since: datetime
+    held: bool = Field(default=False, description="its end was made known: from here on a person decides")
+
+
+class Approval(WireModel):
+    """A person's go for the contract migrations of one release."""
+
+    digest: str
+    by: str
+    reason: str = ""
+    at: datetime
+
+
 class RolloutStatus(WireModel):
     """A target's status. No phase is stored: a headline is derived from the conditions."""
 
@@ -98,6 +127,11 @@ class RolloutStatus(WireModel):
     finished: datetime | None = None
     succeeded_digest: str = Field(default="", description="the last release that every host ran healthy and online")
     hold: Hold | None = None
+    tasks: list[TaskRecord] = Field(
+        default_factory=list, description="gates and migrations of the present release that have no host"
+    )
+    approval: Approval | None = Field(default=None, description="a person's go for its contract migrations")
+    no_return: str = Field(default="", description="why hosts cannot go back to the release before; empty if they can")
     counts: Counts = Counts()
     conditions: list[Condition] = Field(default_factory=list)
 
@@ -107,8 +141,9 @@ class Operation(WireModel):
 
     id: str
     target: str
-    host: str
+    host: str = Field(description="empty: it is about the whole target")
     node: str = Field(description="the runner that has it")
+    digest: str = Field(default="", description="of the release that its result vouches for")
     spec: OperationSpec
     result: OperationReport | None = None
 

@@ -29,6 +29,8 @@ class Observed:
     """Balancer nodes of the target that do not report, or whose balancer must not be disrupted, each in words."""
     runners: Sequence[str] = ()
     """Runners of the fleet that report."""
+    locks: Mapping[str, Operation] = field(default_factory=dict)
+    """Migrations of the fleet that were requested and have not ended, by their lock."""
     watching_since: datetime = field(kw_only=True)
     changed: Set[str] | None = None
     """Hosts about which anything changed since the last plan; None: every host is to be looked at."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from reconcilers.draft import Draft
+from reconcilers.stages import unprepared
 
 
 @dataclass(frozen=True)
@@ -39,3 +40,5 @@ def obstacles(draft: Draft) -> Iterator[Obstacle]:
         yield Obstacle("Unsigned", draft.target.unsigned, stalls=True)
     if draft.observed.silent_balancers:
         yield Obstacle("BalancerSilent", "; ".join(draft.observed.silent_balancers))
+    if because := unprepared(draft):
+        yield Obstacle(*because)

@@ -31,6 +31,8 @@ def retargeted(journey: Journey, target: TargetSpec, facts: HostFacts, now: date
             "elapsed": 0.0,
             "entered": 0.0,
             "attempt": 0,
+            "tested": False,
+            "vouched": False,
             "out": journey.out,
             "reason": "",
             "before": facts.service.identity if facts.service else None,

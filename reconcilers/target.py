@@ -3,7 +3,7 @@
 import hashlib
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -11,7 +11,7 @@ from crds.desired import DesiredState
 from crds.fleet import Fleet
 from crds.probe import Probe
 from crds.release import Release, canonical_json
-from crds.service import Gate, PoolRef, Rollout, ServiceSpec
+from crds.service import Gate, Migrations, PoolRef, Rollout, ServiceSpec
 from reconcilers.overrides import service_on
 from reconcilers.releases import release_of
 
@@ -68,6 +68,7 @@ class TargetSpec:
     probes: tuple[Probe, ...]
     gates: tuple[Gate, ...]
     rollout: Rollout
+    migrations: Migrations = field(default_factory=Migrations)
     statement: str | None = None
     """What was signed about the release, for nodes to judge."""
     trust: str | None = None
@@ -97,6 +98,8 @@ class TargetSpec:
             "gates": [gate.model_dump(mode="json") for gate in self.gates],
             "rollout": self.rollout.model_dump(mode="json"),
         }
+        if self.migrations != Migrations():
+            said["migrations"] = self.migrations.model_dump(mode="json")
         signed = [self.statement, self.trust, self.unsigned]
         if any(signed):
             said["signed"] = signed
@@ -126,6 +129,7 @@ def _target(state: DesiredState, name: str, fleet_name: str, service_name: str) 
         probes=tuple(spec.probes),
         gates=tuple(spec.gates),
         rollout=spec.rollout,
+        migrations=spec.migrations,
         statement=state.statements.get((fleet_name, service_name)),
         trust=state.trust.get(fleet_name),
         unsigned=state.unsigned.get((fleet_name, service_name), ""),

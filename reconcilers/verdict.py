@@ -8,6 +8,7 @@ from reconcilers.classify import Standing
 from reconcilers.conditions import set_condition
 from reconcilers.draft import Draft
 from reconcilers.obstacles import obstacle, obstacles
+from reconcilers.stages import contract, verify
 
 _NAMED = 5
 """Hosts that a message names before it says "and N more"."""
@@ -18,11 +19,15 @@ def conclude(draft: Draft) -> None:
     counts = draft.observed.index.counts()
     draft.status = draft.status.model_copy(update={"counts": counts})
     complete = not draft.journeys and counts.total > 0 and counts.current + counts.excluded == counts.total
+    verifying = verify(draft, free=not any(obstacles(draft))) if complete else None
+    complete = complete and verifying is None
     if complete:
         _finish(draft)
-    stalled = _stalled(draft)
+    follows = contract(draft, free=not any(obstacles(draft))) if complete else None
+    stalled = follows[:2] if follows and follows[2] else _stalled(draft, verifying is not None)
     _condition(draft, "Stalled", stalled)
-    _condition(draft, "Reconciling", None if complete or stalled else _reconciling(draft))
+    waits = follows[:2] if follows else verifying if verifying else None if complete else _reconciling(draft)
+    _condition(draft, "Reconciling", None if stalled else waits)
     _ready(draft, complete)
 
 
@@ -48,12 +53,12 @@ def _ready(draft: Draft, complete: bool) -> None:
     draft.status = set_condition(draft.status, "Ready", "True" if complete else "False", reason, message, draft.now)
 
 
-def _stalled(draft: Draft) -> tuple[str, str] | None:
-    """Why nothing will move until somebody changes something."""
+def _stalled(draft: Draft, verifying: bool) -> tuple[str, str] | None:
+    """Why nothing will move until somebody changes something; ``verifying``: all hosts are there, and gates follow."""
     if not draft.target.hosts:
         return "NoHosts", "the service's selector matches no host of the fleet; change spec.hosts or a host's labels"
     for each in obstacles(draft):
-        if each.stalls and draft.status.counts.current < draft.status.counts.total:
+        if each.stalls and (verifying or draft.status.counts.current < draft.status.counts.total):
             return each.reason, each.message
     if not draft.journeys and needs_downtime(draft):
         return "NeedsDowntime", "the only host serves customers; write rollout.downtime: allowed, or add a host"

@@ -36,9 +36,17 @@ def _target(client: Client, target: Resource) -> list[str]:
     spec, status = target["spec"], target["status"]
     return [
         *_heading(target, converged(target)),
-        *_fields(target, {"Gates": ", ".join(spec["gates"])}),
+        *_fields(
+            target,
+            {
+                "Gates": ", ".join(spec["gates"]),
+                "Migrations": ", ".join(spec["migrations"]),
+                "No way back": status["noReturn"],
+            },
+        ),
         *_section("Why", why(target, client.state())),
         *_section("Conditions", _conditions(target)),
+        *_section("Tasks", _tasks(target)),
         *_section("Hosts", _hosts(target)),
         *_section("Pools", _pools(target)),
         *_section("Runs", _running(status)),
@@ -60,14 +68,38 @@ def _rollout(client: Client, rollout: Resource) -> list[str]:
         "Batches": ", ".join(str(size) for size in settings.get("batches", [])),
         "Unavailable": f"{rollout['status']['counts']['unavailable']}, at most {settings.get('maxUnavailable', '-')}",
         "Soak": settings.get("soak", "-"),
+        "Approved": _approval(rollout),
+        "No way back": rollout["status"]["noReturn"],
     }
     return [
         *_heading(rollout, converged(rollout)),
         *_fields(target, plan),
         *_section("Why", why(target, client.state())),
         *_section("Journeys", _table(("HOST", "BATCH", "STEP", "FOR", "REASON"), journeys)),
-        *_section("Gates", _table(("GATE", "HOST", "RUNNER", "STATE", "OUTCOME", "MESSAGE"), operations)),
+        *_section("Tasks", _tasks(rollout)),
+        *_section("Operations", _table(("NAME", "HOST", "RUNNER", "STATE", "OUTCOME", "MESSAGE"), operations)),
+        *_section("Output", _output(rollout)),
     ]
+
+
+def _tasks(resource: Resource) -> list[str]:
+    """What the release has done once, around its hosts, in order."""
+    rows = [
+        (row["task"], row["name"], row["state"], age(row["since"], resource), row["attempt"] + 1, row["message"])
+        for row in resource["status"]["tasks"]
+    ]
+    return _table(("TASK", "NAME", "STATE", "FOR", "ATTEMPT", "MESSAGE"), rows)
+
+
+def _output(rollout: Resource) -> list[str]:
+    """The end of what operations have written that are about no host."""
+    kept = [row for row in rollout["status"]["operations"] if not row["host"] and row["logTail"]]
+    return [f"{row['name']}: {line}" for row in kept for line in row["logTail"]]
+
+
+def _approval(rollout: Resource) -> str:
+    said = rollout["status"]["approval"]
+    return f"by {said['by']} {age(said['at'], rollout)} ago: {said['reason'] or 'no reason given'}" if said else ""
 
 
 def _node(_client: Client, node: Resource) -> list[str]:

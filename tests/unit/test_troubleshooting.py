@@ -24,6 +24,9 @@ def reasons() -> set[str]:
     found = re.findall(r'return "([A-Z]\w+)", ', _read("reconcilers/verdict.py"))
     held = re.findall(r'reason = "([A-Z]\w+)" if .* else "([A-Z]\w+)"', _read("reconcilers/plan.py"))
     orphaned = re.findall(r'"Stalled", "True", "(\w+)"', _CODE)
+    found += sorted(
+        set(re.findall(r'"([A-Z][a-z]+(?:[A-Z][a-z]+)*)"', _read("reconcilers/stages.py"))) - {"RolloutHeld"}
+    )
     return {*found, *(each for pair in held for each in pair), *orphaned, "HostsUnknown", "HostsUnhealthy"}
 
 
