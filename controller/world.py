@@ -10,6 +10,7 @@ from datetime import datetime
 
 from controller.nodes import Node, Nodes
 from controller.operations import Operations
+from controller.relations import Relations
 from controller.store import Loaded
 from crds.messages import PoolReport, Report, ServerReport, Stamp
 from crds.status import Journey, Operation, RolloutStatus, Step
@@ -18,6 +19,7 @@ from reconcilers.draft import Observed
 from reconcilers.facts import HostFacts, online_places
 from reconcilers.fragments import SERVICE, Entry
 from reconcilers.index import TargetIndex, rebuilt
+from reconcilers.order import Other
 from reconcilers.sightings import adds_up, changed_servers, plain_server, pool_number
 from reconcilers.target import HostSpec, PoolSpec, TargetSpec
 from reconcilers.writes import (
@@ -58,6 +60,7 @@ class World:
         self._asked: dict[str, dict[str, dict[tuple[str, str], Entry]]] = defaultdict(lambda: defaultdict(dict))
         """By target and host: the same entries, for the facts; those of no host under an empty name."""
         self._claims: dict[str, str] = {}
+        self._relations = Relations(self.statuses)
         self._touched: dict[str, set[str]] = defaultdict(set)
         self._whole: set[str] = set()
         self._targets_on: dict[str, set[str]] = {}
@@ -92,6 +95,7 @@ class World:
         self.dirty = set(specs)
         self._targets_on = defaultdict(set)
         self._pools = {}
+        self._relations.set_specs(specs)
         for target, spec in specs.items():
             for name in (*spec.hosts, *spec.balancer_nodes, *spec.runners):
                 self._targets_on[name].add(target)
@@ -244,7 +248,13 @@ class World:
             runners=[runner for runner in spec.runners if not self.nodes.get(runner).mute],
             watching_since=self.watching_since,
             changed=changed,
+            others=self._other,
+            failed=self._relations.failed,
         )
+
+    def _other(self, name: str) -> Other | None:
+        spec = self.specs.get(name)
+        return Other(spec, self.statuses.get(name) or RolloutStatus(target=name)) if spec else None
 
     def _index(self, target: str) -> TargetIndex:
         spec, index = self.specs[target], self.indexes.get(target)
@@ -334,7 +344,8 @@ class World:
         """Carry out a write of the target's plan; entries get the stamp of the assignment that will carry them."""
         match write:
             case PutStatus(status):
-                self.statuses[target] = status
+                before, self.statuses[target] = self.statuses.get(target), status
+                self.dirty |= self._relations.changed(target, before, status)
             case PutJourney(journey):
                 self.journeys.setdefault(target, {})[journey.host] = journey
                 self._claim(target, journey)

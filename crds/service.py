@@ -215,12 +215,24 @@ class Rollout(FileModel):
         default=["25%"], description="hosts that go together, batch after batch; the last one repeats"
     )
     max_unavailable: Amount = Field(default="25%", description="hosts that may be missing at once, for whatever cause")
+    min_available: Amount | None = Field(
+        default=None, description="hosts that must be left, percentages rounded up; the stricter of the two counts"
+    )
     soak: Seconds = Field(default=0.0, description="a host must stay healthy online for this long")
     deadline: Seconds = Field(default=600.0, description="for one host's journey back online")
     drain: Drain = Drain()
     on_failure: Literal["hold"] = Field(default="hold", description="what a failed host does to the rollout")
     downtime: Literal["refused", "allowed"] = Field(
         default="refused", description="allowed: a single host may be taken out although nobody replaces it"
+    )
+
+
+class After(FileModel):
+    """Which fleet comes first."""
+
+    fleet: Name = Field(description="the service must be deployed there too")
+    soak: Seconds = Field(
+        default=0.0, description="the same version and service revision must have been ready there for so long"
     )
 
 
@@ -234,6 +246,17 @@ class ServiceSpec(FileModel):
     gates: list[Gate] = Field(default_factory=list)
     migrations: Migrations = Migrations()
     rollout: Rollout = Rollout()
+    depends_on: list[Name] = Field(
+        default_factory=list,
+        description="services that must be ready on the same fleet, each with its release, before a new one comes here",
+    )
+    wave: Annotated[int, Field(ge=-1000, le=1000)] = Field(
+        default=0,
+        description="new releases wait until all services of lower waves on the fleet have finished theirs",
+    )
+    after: After | None = Field(
+        default=None, description="fleet on which a release must have been ready before it comes here, as staging"
+    )
     fleets: dict[Name, dict[str, Any]] = Field(
         default_factory=dict, description="what differs on one fleet, field by field"
     )

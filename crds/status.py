@@ -72,6 +72,15 @@ class Hold(WireModel):
     since: datetime
 
 
+class Mark(WireModel):
+    """Something that a person decided, and that stays until it is lifted."""
+
+    by: str
+    reason: str = Field(description="in that person's words")
+    since: datetime
+    until: datetime | None = Field(default=None, description="when it lifts itself; None: only a person lifts it")
+
+
 class Counts(WireModel):
     """Hosts of a target, each counted once in the first five."""
 
@@ -112,6 +121,15 @@ class Approval(WireModel):
     at: datetime
 
 
+class ProvenEdition(WireModel):
+    """A version and service revision that was ready on a target; other fleets may wait for it."""
+
+    edition: str
+    version: str
+    ready_since: datetime | None = Field(default=None, description="None: not ready now")
+    longest: float = Field(default=0.0, description="seconds that it was ready without a break, before that")
+
+
 class RolloutStatus(WireModel):
     """A target's status. No phase is stored: a headline is derived from the conditions."""
 
@@ -125,6 +143,8 @@ class RolloutStatus(WireModel):
     batch: int = Field(default=0, description="number of the batch under way or last finished, from 1")
     started: datetime | None = Field(default=None, description="when the rollout to this digest began")
     finished: datetime | None = None
+    rollout_revision: str = Field(default="", description="the revision that began the rollout to this digest")
+    editions: list[ProvenEdition] = Field(default_factory=list, description="the last ones, oldest first")
     succeeded_digest: str = Field(default="", description="the last release that every host ran healthy and online")
     hold: Hold | None = None
     tasks: list[TaskRecord] = Field(
@@ -132,6 +152,7 @@ class RolloutStatus(WireModel):
     )
     approval: Approval | None = Field(default=None, description="a person's go for its contract migrations")
     no_return: str = Field(default="", description="why hosts cannot go back to the release before; empty if they can")
+    pause: Mark | None = Field(default=None, description="a person has paused it: no host is taken out")
     counts: Counts = Counts()
     conditions: list[Condition] = Field(default_factory=list)
 

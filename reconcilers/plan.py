@@ -13,7 +13,8 @@ from reconcilers.facts import HostFacts
 from reconcilers.fragments import operation_key, pool_key
 from reconcilers.gates import next_operation
 from reconcilers.journey import Situation, advance, elapsed_of, wakes_at
-from reconcilers.obstacles import obstacle, obstacles
+from reconcilers.marks import lift_pause
+from reconcilers.obstacles import obstacles
 from reconcilers.sizes import batch_size
 from reconcilers.stages import PREPARING, begun_anew, enlist, prepare, unprepared
 from reconcilers.supersede import retargeted
@@ -42,6 +43,7 @@ def plan(target: TargetSpec, observed: Observed, now: datetime) -> Plan:
     """
     draft = Draft(target, observed, now, observed.status, dict(observed.journeys))
     _notice_spec(draft)
+    lift_pause(draft)
     prepare(draft, free=not needs_downtime(draft) and all(each.reason in PREPARING for each in obstacles(draft)))
     _keep_time(draft)
     _advance(draft, [host for host in draft.journeys if draft.concerns(host)])
@@ -63,7 +65,13 @@ def _notice_spec(draft: Draft) -> None:
     if status.digest != target.digest:
         draft.event("RolloutStarted", target.name, "NewRelease", f"version {target.version or 'none'}")
         status = begun_anew(status, target.digest).model_copy(
-            update={"batch": 0, "started": draft.now, "finished": None, "hold": None}
+            update={
+                "rollout_revision": target.revision,
+                "batch": 0,
+                "started": draft.now,
+                "finished": None,
+                "hold": None,
+            }
         )
     draft.status = status.model_copy(
         update={
@@ -245,6 +253,5 @@ def _wake_at(draft: Draft) -> datetime | None:
     times = [
         wakes_at(journey, draft.target, draft.now, draft.observed.watching_since) for journey in draft.journeys.values()
     ]
-    in_the_way = obstacle(draft)
-    times.append(in_the_way.until if in_the_way else None)
+    times += [each.until for each in obstacles(draft)]
     return min((time for time in times if time is not None), default=None)

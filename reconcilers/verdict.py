@@ -8,6 +8,7 @@ from reconcilers.classify import Standing
 from reconcilers.conditions import set_condition
 from reconcilers.draft import Draft
 from reconcilers.obstacles import obstacle, obstacles
+from reconcilers.order import noted
 from reconcilers.stages import contract, verify
 
 _NAMED = 5
@@ -29,6 +30,7 @@ def conclude(draft: Draft) -> None:
     waits = follows[:2] if follows else verifying if verifying else None if complete else _reconciling(draft)
     _condition(draft, "Reconciling", None if stalled else waits)
     _ready(draft, complete)
+    draft.status = noted(draft.status, draft.target, complete, draft.now)
 
 
 def _finish(draft: Draft) -> None:

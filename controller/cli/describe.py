@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from controller.cli.client import Client, Resource
+from controller.cli.decided import decided
 from controller.cli.events import TITLES, event_row
 from controller.cli.kinds import POOL, kind_of, name_of
 from controller.cli.options import SERVER, Server, explained
@@ -41,9 +42,11 @@ def _target(client: Client, target: Resource) -> list[str]:
             {
                 "Gates": ", ".join(spec["gates"]),
                 "Migrations": ", ".join(spec["migrations"]),
+                "Freezes": ", ".join(spec["freezes"]),
                 "No way back": status["noReturn"],
             },
         ),
+        *_section("Decided by people", decided(target)),
         *_section("Why", why(target, client.state())),
         *_section("Conditions", _conditions(target)),
         *_section("Tasks", _tasks(target)),

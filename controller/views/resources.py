@@ -9,7 +9,7 @@ from controller.store import Revision
 from crds.base import API_VERSION, WireModel
 from crds.messages import BalancerReport, ServiceReport, Stamp
 from crds.service import Rollout
-from crds.status import Approval, Condition, Counts, Event, Hold, Step, TaskRecord
+from crds.status import Approval, Condition, Counts, Event, Hold, Mark, Step, TaskRecord
 
 
 class Meta(WireModel):
@@ -64,6 +64,7 @@ class TargetResourceSpec(WireModel):
     gates: list[str]
     migrations: list[str] = Field(description="expand, then contract")
     runners: list[str]
+    freezes: list[str] = Field(description="names of the freezes that hold for it, in force now or not")
 
 
 class Running(WireModel):
@@ -119,6 +120,7 @@ class TargetResourceStatus(WireModel):
     started: datetime | None
     finished: datetime | None
     hold: Hold | None
+    pause: Mark | None
     counts: Counts
     tasks: list[TaskRecord] = Field(description="gates and migrations of the present release that have no host")
     no_return: str = Field(description="why hosts cannot go back to the release before; empty if they can")
@@ -342,6 +344,14 @@ class StateResource(WireModel):
     targets: dict[str, int] = Field(description="how many targets there are, by headline")
     nodes: int
     silent_nodes: list[str] = Field(description="declared ones, or such that reported once")
+
+
+class Done(WireModel):
+    """What came of a command."""
+
+    api_version: str = API_VERSION
+    kind: Literal["Done"] = "Done"
+    message: str = Field(description="one sentence for whoever asked")
 
 
 class Problem(WireModel):

@@ -81,6 +81,7 @@ def _spec(spec: TargetSpec | None, status: RolloutStatus) -> TargetResourceSpec:
         gates=[gate.name for gate in spec.gates] if spec else [],
         migrations=_migrations(spec.migrations) if spec else [],
         runners=list(spec.runners) if spec else [],
+        freezes=[freeze.metadata.name for freeze in spec.freezes] if spec else [],
     )
 
 
@@ -113,6 +114,7 @@ def _status(
         started=status.started,
         finished=status.finished,
         hold=status.hold,
+        pause=status.pause,
         counts=status.counts,
         tasks=status.tasks,
         no_return=status.no_return,
