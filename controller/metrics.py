@@ -64,7 +64,7 @@ class Metrics:
         self._begin_at_zero()
 
     def _begin_at_zero(self) -> None:
-        for result in ("succeeded", "superseded", "held"):
+        for result in ("succeeded", "superseded", "held", "rolled_back"):
             self.rollouts_total.labels(result)
         for result in ("succeeded", "superseded", "failed"):
             self.journeys_total.labels(result)
@@ -83,7 +83,8 @@ class Metrics:
 
     def count(self, verb: str, reason: str) -> None:
         """Count an event that ends a rollout, a host's journey or a task."""
-        ended = {"RolloutSucceeded": "succeeded", "RolloutHeld": "held"}.get(verb)
+        results = {"RolloutSucceeded": "succeeded", "RolloutHeld": "held", "ReleaseQuarantined": "rolled_back"}
+        ended = results.get(verb)
         if ended:
             self.rollouts_total.labels(ended).inc()
         if verb == "TaskEnded":

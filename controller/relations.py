@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping
 
 from crds.status import RolloutStatus
-from reconcilers.order import signal
+from reconcilers.order import has_failed, signal
 from reconcilers.target import TargetSpec
 
 
@@ -19,7 +19,7 @@ class Relations:
         self._failed: dict[str, set[str]] = defaultdict(set)
         """By revision."""
         for target, status in statuses.items():
-            if status.hold is not None:
+            if has_failed(status):
                 self._failed[status.rollout_revision].add(target)
 
     def set_specs(self, specs: Mapping[str, TargetSpec]) -> None:
@@ -38,9 +38,9 @@ class Relations:
         """Take in a target's new status; says which others to plan because of it."""
         if signal(before) == signal(after):
             return set()
-        if before is not None and before.hold is not None:
+        if before is not None and has_failed(before):
             self._failed[before.rollout_revision].discard(target)
-        if after.hold is not None:
+        if has_failed(after):
             self._failed[after.rollout_revision].add(target)
-        halted = self._halting if (before and before.hold) != after.hold else set()
+        halted = self._halting if (before is not None and has_failed(before)) != has_failed(after) else set()
         return self._watchers.get(target, set()) | halted

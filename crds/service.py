@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from crds.base import API_VERSION, Amount, FileModel, Labels, Metadata, Name, PoolName, Port, Seconds
+from crds.base import API_VERSION, Amount, FileModel, Labels, Limit, Metadata, Name, PoolName, Port, Seconds
 from crds.probe import Command, Probe, UrlPath
 
 Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
@@ -208,6 +208,18 @@ class Drain(FileModel):
     )
 
 
+class Rollback(FileModel):
+    """What differs on the way back to the last good release; what is left out is as in the rollout."""
+
+    batches: Annotated[list[Amount], Field(min_length=1)] | None = Field(
+        default=None, description="hosts that go back together, batch after batch; as the rollout's if left out"
+    )
+    max_unavailable: Amount | None = Field(
+        default=None, description="hosts that may be missing at once meanwhile; as the rollout's if left out"
+    )
+    soak: Seconds | None = Field(default=None, description="as the rollout's if left out")
+
+
 class Rollout(FileModel):
     """How a target is converged to a new release."""
 
@@ -220,8 +232,22 @@ class Rollout(FileModel):
     )
     soak: Seconds = Field(default=0.0, description="a host must stay healthy online for this long")
     deadline: Seconds = Field(default=600.0, description="for one host's journey back online")
+    progress_deadline: Seconds | None = Field(
+        default=None, description="for the next step of any host of a batch; none if left out"
+    )
+    rollout_deadline: Seconds | None = Field(default=None, description="for the whole rollout; none if left out")
     drain: Drain = Drain()
-    on_failure: Literal["hold"] = Field(default="hold", description="what a failed host does to the rollout")
+    max_failed: Limit = Field(default=0, description="failed hosts with which the rollout goes on")
+    max_unknown: Limit | None = Field(
+        default=None, description="silent hosts with which further hosts are taken out; any number if left out"
+    )
+    on_failure: Literal["hold", "rollback"] = Field(
+        default="hold", description="what becomes of the rollout once more hosts than maxFailed have failed"
+    )
+    on_deadline: Literal["hold", "rollback"] = Field(
+        default="hold", description="what becomes of it at progressDeadline and rolloutDeadline"
+    )
+    rollback: Rollback = Rollback()
     downtime: Literal["refused", "allowed"] = Field(
         default="refused", description="allowed: a single host may be taken out although nobody replaces it"
     )

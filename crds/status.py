@@ -8,6 +8,9 @@ from pydantic import Field
 
 from crds.base import WireModel
 from crds.messages import OperationReport, OperationSpec, ProcessIdentity
+from crds.probe import Probe
+from crds.release import Release
+from crds.service import Gate
 
 
 class Condition(WireModel):
@@ -42,6 +45,18 @@ class Step(StrEnum):
     """Stays out of the pools with its reason."""
 
 
+class Cause(StrEnum):
+    """Why a host has failed, as far as it matters for what follows."""
+
+    GATE = "gate"
+    DEPLOYMENT = "deployment"
+    """It could not be installed, or ends again and again."""
+    HEALTH = "health"
+    DEADLINE = "deadline"
+    SILENCE = "silence"
+    """Its deadline passed while its agent was not heard: that says nothing about the release."""
+
+
 class Journey(WireModel):
     """One host's way through a rollout: a row that exists while the host is part of a batch."""
 
@@ -61,6 +76,37 @@ class Journey(WireModel):
     before_digest: str | None = None
     out: bool = Field(default=False, description="left every pool: nothing is disrupted by going on with it")
     reason: str = Field(default="", description="for people: what it waits for, or why it failed")
+    cause: Cause | None = Field(default=None, description="why it failed, for machines; None on its way")
+
+
+class GoodRelease(WireModel):
+    """A release that every host ran healthy and online, with everything that it takes to run and test it again."""
+
+    release: Release
+    statement: str | None = Field(default=None, description="what was signed about it and the commands around it")
+    probes: list[Probe] = Field(default_factory=list, description="by which its health is told")
+    gates: list[Gate] = Field(default_factory=list, description="that test it")
+    since: datetime = Field(description="when every host ran it first")
+
+
+class Quarantine(WireModel):
+    """A release that is not tried again before git declares another one, or somebody says so."""
+
+    digest: str
+    version: str
+    reason: str = Field(description="one word in CamelCase, for machines")
+    message: str
+    since: datetime
+    by: str = Field(default="drumbeat", description="who decided it")
+
+
+class Stopwatch(WireModel):
+    """How long a rollout has taken, of the time that counts; kept where a deadline needs it."""
+
+    elapsed: float = Field(default=0.0, description="seconds that counted until `accounted`")
+    progressed: float = Field(default=0.0, description="elapsed when a host last reached another step")
+    accounted: datetime
+    running: bool = Field(default=False, description="time counts now")
 
 
 class Hold(WireModel):
@@ -109,7 +155,6 @@ class TaskRecord(WireModel):
     operation: str = Field(default="", description="the id of the newest one")
     message: str = ""
     since: datetime
-    held: bool = Field(default=False, description="its end was made known: from here on a person decides")
 
 
 class Approval(WireModel):
@@ -151,8 +196,13 @@ class RolloutStatus(WireModel):
         default_factory=list, description="gates and migrations of the present release that have no host"
     )
     approval: Approval | None = Field(default=None, description="a person's go for its contract migrations")
-    no_return: str = Field(default="", description="why hosts cannot go back to the release before; empty if they can")
     pause: Mark | None = Field(default=None, description="a person has paused it: no host is taken out")
+    good: GoodRelease | None = Field(default=None, description="the last release that every host ran")
+    former: GoodRelease | None = Field(default=None, description="the good release before that one")
+    quarantine: Quarantine | None = None
+    no_return: str = Field(default="", description="in words, what was done that an older release cannot run with")
+    retried: datetime | None = Field(default=None, description="failures before this moment count no more")
+    stopwatch: Stopwatch | None = None
     counts: Counts = Counts()
     conditions: list[Condition] = Field(default_factory=list)
 

@@ -1,5 +1,6 @@
 """Batches: who goes next, and when each of them may be taken out."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from crds.base import format_duration
@@ -18,7 +19,9 @@ def start_batch(draft: Draft) -> None:
     """Choose the hosts of the next batch, once nobody of the last one is under way and nothing holds the rollout."""
     candidates = draft.observed.index.candidates
     # A journey that has ended in this very pass waits for the next one: the index does not know of it yet.
-    if draft.observed.journeys or not candidates or needs_downtime(draft) or obstacle(draft, serving=candidates[0][0]):
+    ended = draft.observed.journeys.keys() - draft.journeys.keys()
+    under_way = ended or is_under_way(draft.observed.journeys) or is_under_way(draft.journeys)
+    if under_way or not candidates or needs_downtime(draft) or obstacle(draft, serving=candidates[0][0]):
         return
     if draft.status.finished is not None:
         draft.event("RolloutStarted", draft.target.name, "Drift", "hosts are new, out, or run something else")
@@ -48,6 +51,11 @@ def _closed(draft: Draft) -> set[str]:
     """Zones of which no host that serves can be taken out, whoever is out elsewhere."""
     room = Room(draft)
     return {zone for zone in draft.observed.index.zones if room.zone_lacks(zone)}
+
+
+def is_under_way(journeys: Mapping[str, Journey]) -> bool:
+    """A batch has not ended: some host has neither arrived nor failed."""
+    return any(journey.step is not Step.FAILED for journey in journeys.values())
 
 
 def needs_downtime(draft: Draft) -> bool:
@@ -91,7 +99,7 @@ def let_go(draft: Draft) -> None:
         now = classify(draft.target, replace(draft.facts(host), journey=None))
         if not is_candidate(now) or (now.available and (mend_first or blocked)):
             draft.put(host, None)
-    if waiting and not draft.journeys:
+    if waiting and not is_under_way(draft.journeys):
         draft.status = draft.status.model_copy(update={"batch": max(draft.status.batch - 1, 0)})
 
 

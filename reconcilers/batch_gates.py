@@ -1,6 +1,6 @@
 """Gates of a batch: asked once all of its hosts are tested in maintenance, before any of them goes online."""
 
-from crds.status import Step, TaskRecord
+from crds.status import Cause, Step, TaskRecord
 from reconcilers.draft import Draft
 from reconcilers.gates import MAX_ATTEMPTS, identity
 from reconcilers.journey import elapsed_of, moved
@@ -40,7 +40,8 @@ def _tell(draft: Draft, host: str, record: TaskRecord | None) -> None:
         ended = "failed" if record.state == "failed" else f"was inconclusive {MAX_ATTEMPTS} times"
         reason = f"gate {record.name} {ended}: {record.message}"
         elapsed = elapsed_of(journey, draft.now, draft.observed.watching_since)
-        draft.put(host, moved(journey, Step.FAILED, draft.now, elapsed, reason))
+        failed = moved(journey, Step.FAILED, draft.now, elapsed, reason)
+        draft.put(host, failed.model_copy(update={"cause": Cause.GATE}))
         draft.event("HostMoved", f"{draft.target.name}/{host}", "Failed", reason)
     elif record.message:
         draft.put(host, journey.model_copy(update={"reason": f"the batch's gate {record.name} {record.message}"}))

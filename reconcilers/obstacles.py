@@ -8,10 +8,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
+from reconcilers.classify import Standing
 from reconcilers.draft import Draft
 from reconcilers.freezes import Frozen, frozen
 from reconcilers.marks import marked
 from reconcilers.order import halted, not_ready, unfinished, unproven
+from reconcilers.rollback import is_quarantined
+from reconcilers.sizes import limit_of
 from reconcilers.stages import unprepared
 
 
@@ -49,13 +52,17 @@ def obstacles(draft: Draft) -> Iterator[Obstacle]:
         pause = draft.status.pause
         message = f"paused {marked(pause)}. 'drumbeat rollout resume {draft.target.name}' lets it go on"
         yield Obstacle("Paused", message, stalls=pause.until is None, until=pause.until)
+    if is_quarantined(draft.target, draft.status):
+        yield Obstacle("Quarantined", "the release is in quarantine: another one takes its place")
     if draft.target.unsigned:
         yield Obstacle("Unsigned", draft.target.unsigned, stalls=True)
     if draft.observed.silent_balancers:
         yield Obstacle("BalancerSilent", "; ".join(draft.observed.silent_balancers))
-    if draft.status.succeeded_digest != draft.target.digest:
+    if unknown := _too_many_unknown(draft):
+        yield Obstacle("TooManyUnknown", unknown)
+    if draft.status.succeeded_digest != draft.target.digest and not draft.target.in_place_of:
         yield from _out_of_order(draft)
-    if freeze := frozen(draft.target.freezes, draft.now):
+    if freeze := frozen(draft.target.freezes, draft.now, rolling_back=bool(draft.target.in_place_of)):
         yield Obstacle("Frozen", _frozen_words(freeze), mends=True, until=freeze.until)
     if because := unprepared(draft):
         yield Obstacle(*because)
@@ -72,6 +79,15 @@ def _out_of_order(draft: Draft) -> Iterator[Obstacle]:
         yield Obstacle("Wave", f"services of earlier waves come first: {words}")
     if missing := unproven(target, observed.others, draft.now, observed.watching_since):
         yield Obstacle("After", missing.words, until=missing.until)
+
+
+def _too_many_unknown(draft: Draft) -> str:
+    """In words, how many hosts cannot be told more than are tolerated; empty if they are not too many."""
+    limit, total = draft.target.rollout.max_unknown, len(draft.target.hosts)
+    unknown = draft.observed.index.standings[Standing.UNKNOWN]
+    if limit is None or unknown <= limit_of(limit, total):
+        return ""
+    return f"{unknown} of {total} hosts are unknown, and maxUnknown tolerates {limit_of(limit, total)}"
 
 
 def _frozen_words(freeze: Frozen) -> str:

@@ -143,7 +143,13 @@ def signal(status: RolloutStatus | None) -> tuple[object, ...]:
         return ()
     ready = find(status.conditions, "Ready")
     editions = tuple((each.edition, each.ready_since) for each in status.editions)
-    return (ready and ready.status, status.digest, status.finished is None, status.hold is None, editions)
+    return (ready and ready.status, status.digest, status.finished is None, has_failed(status), editions)
+
+
+def has_failed(status: RolloutStatus) -> bool:
+    """The rollout failed here, whether it is held or was taken back; that a person ended it is no failure."""
+    held = status.hold is not None and status.hold.reason != "Aborted"
+    return held or status.quarantine is not None
 
 
 def _listed(words: list[str]) -> str:

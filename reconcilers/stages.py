@@ -5,9 +5,9 @@ gates before -> expand migrations -> batches of hosts -> gates after -> succeede
 
 from datetime import datetime
 
-from crds.status import Approval, Hold, RolloutStatus, TaskRecord
+from crds.status import Approval, RolloutStatus, TaskRecord
 from reconcilers.draft import Draft
-from reconcilers.tasks import ENDED, Job, again, drive, gate_jobs, migration_jobs, put_record, record_of
+from reconcilers.tasks import ENDED, Job, drive, gate_jobs, migration_jobs, put_record, record_of
 
 PREPARING = ("Migrating", "GateBefore")
 """Reasons of obstacles that are the preparation itself: they do not keep it from going on."""
@@ -41,8 +41,6 @@ def prepare(draft: Draft, free: bool) -> None:
     waited = unprepared(draft) is not None
     needed = bool(draft.journeys or draft.observed.index.candidates)
     record = drive(draft, jobs, free and needed)
-    if record is not None and record.state in ENDED:
-        _hold(draft, record)
     if waited and record is None:
         draft.moved |= draft.journeys.keys()  # hosts that were out already have waited for this
 
@@ -60,22 +58,52 @@ def unprepared(draft: Draft) -> tuple[str, str] | None:
 def _before_hosts(draft: Draft) -> list[Job]:
     if draft.target.release is None:
         return []
-    return gate_jobs(draft.target, "before") + _enlisted(draft, migration_jobs(draft.target, "expand"))
+    gates = [] if draft.target.in_place_of else gate_jobs(draft.target, "before")
+    return gates + _enlisted(draft, migration_jobs(draft.target, "expand"))
 
 
 def _enlisted(draft: Draft, jobs: list[Job]) -> list[Job]:
     return [job for job in jobs if record_of(draft, job) is not None]
 
 
-def verify(draft: Draft, free: bool) -> tuple[str, str] | None:
-    """Take gates after the last batch as far as they go; what is waited for, None if the rollout may end."""
+def verify(draft: Draft, free: bool) -> None:
+    """Take gates after the last batch as far as they go, once all hosts have arrived."""
+    if arrived(draft):
+        drive(draft, _after_hosts(draft), free)
+
+
+def arrived(draft: Draft) -> bool:
+    """Every host but the excluded ones runs the release, healthy and online."""
+    counts = draft.observed.index.counts()
+    return not draft.journeys and counts.total > 0 and counts.current + counts.excluded == counts.total
+
+
+def unverified(draft: Draft) -> tuple[str, str] | None:
+    """Reason and message of the first gate after the hosts that has not passed; None: the rollout has succeeded."""
+    for job in _after_hosts(draft):
+        record = record_of(draft, job)
+        if record is None or record.state != "passed":
+            return "GateAfter", f"{job.words} {record.message or 'has not begun' if record else 'has not begun'}"
+    return None
+
+
+def _after_hosts(draft: Draft) -> list[Job]:
+    """Not for a rollout that has succeeded: a host that is mended later is tested by itself."""
     if draft.status.finished is not None or draft.target.release is None:
-        return None
-    jobs = gate_jobs(draft.target, "after")
-    record = drive(draft, jobs, free)
-    if record is not None and record.state in ENDED:
-        _hold(draft, record)
-    return ("GateAfter", f"gate {record.name} {record.message or 'has not begun'}") if record is not None else None
+        return []
+    return gate_jobs(draft.target, "after")
+
+
+def troubled(draft: Draft) -> tuple[str, str, bool] | None:
+    """Reason, message, and whether that speaks against the release: a task before or after the hosts has not passed.
+
+    What was found before the first host was taken out disrupts nobody: there is nothing to take back.
+    """
+    for job in _before_hosts(draft) + _after_hosts(draft):
+        record = record_of(draft, job)
+        if record is not None and record.state in ENDED:
+            return *_told(record), job.task == "after" and record.state == "failed"
+    return None
 
 
 def contract(draft: Draft, free: bool) -> tuple[str, str, bool] | None:
@@ -104,12 +132,6 @@ def approved(status: RolloutStatus, by: str, reason: str, now: datetime) -> Roll
     return status.model_copy(update={"approval": Approval(digest=status.digest, by=by, reason=reason, at=now)})
 
 
-def retried(status: RolloutStatus) -> RolloutStatus:
-    """The status with each task that has failed to be tried again; whoever lifts its hold does that too."""
-    tasks = [again(each) if each.state in ENDED else each for each in status.tasks]
-    return status.model_copy(update={"tasks": tasks})
-
-
 def begun_anew(status: RolloutStatus, digest: str) -> RolloutStatus:
     """The status at the start of a rollout to another release.
 
@@ -122,18 +144,6 @@ def begun_anew(status: RolloutStatus, digest: str) -> RolloutStatus:
 
 def _approved(status: RolloutStatus) -> bool:
     return status.approval is not None and status.approval.digest == status.digest
-
-
-def _hold(draft: Draft, record: TaskRecord) -> None:
-    """Hold the rollout because of a task, once for each attempt."""
-    if record.held:
-        return
-    put_record(draft, record.model_copy(update={"held": True}))
-    if draft.status.hold is None:
-        reason, message = _told(record)
-        hold = Hold(digest=draft.target.digest, reason=reason, message=message, since=draft.now)
-        draft.status = draft.status.model_copy(update={"hold": hold})
-        draft.event("RolloutHeld", draft.target.name, reason, message)
 
 
 def _told(record: TaskRecord) -> tuple[str, str]:

@@ -91,6 +91,8 @@ class TargetSpec:
     after: tuple[str, float] | None = None
     """The target that must have proven the edition, and for how many seconds."""
     halt_after: int | None = None
+    in_place_of: str = ""
+    """The version that git declares, where the last good release takes its place (see rollback.py)."""
     freezes: tuple[Freeze, ...] = ()
     """Those that hold for it, whether in force now or not."""
 

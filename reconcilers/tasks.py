@@ -119,7 +119,7 @@ def put_record(draft: Draft, record: TaskRecord) -> None:
 
 def again(record: TaskRecord) -> TaskRecord:
     """The task's next attempt: an operation of its own."""
-    return record.model_copy(update={"state": "waiting", "attempt": record.attempt + 1, "held": False})
+    return record.model_copy(update={"state": "waiting", "attempt": record.attempt + 1})
 
 
 def is_kept(draft: Draft, operation: Operation) -> bool:
@@ -150,13 +150,10 @@ def _follow(draft: Draft, job: Job, free: bool) -> TaskRecord:
 
 
 def _goes_again(draft: Draft, job: Job, record: TaskRecord) -> bool:
-    """A gate that told nothing is asked a few times; what a person let go on after it was held is tried once more.
-
-    Not so a contract: its rollout is over, and is not held by it.
-    """
+    """A gate that told nothing is asked a few times; anything is tried once more when somebody says so."""
     if record.state == "inconclusive" and not job.lock and (record.attempt + 1) % MAX_ATTEMPTS:
         return True
-    return record.held and draft.status.hold is None and job.task != "contract"
+    return draft.status.retried is not None and record.since <= draft.status.retried
 
 
 def _heard(draft: Draft, job: Job, record: TaskRecord) -> TaskRecord:

@@ -73,6 +73,7 @@ def _rollout(client: Client, rollout: Resource) -> list[str]:
         "Soak": settings.get("soak", "-"),
         "Approved": _approval(rollout),
         "No way back": rollout["status"]["noReturn"],
+        "On failure": f"{settings.get('onFailure', '-')}, with more than {settings.get('maxFailed', 0)} failed hosts",
     }
     return [
         *_heading(rollout, converged(rollout)),
@@ -181,9 +182,18 @@ def _fields(target: Resource, more: dict[str, str]) -> list[str]:
             "Revision": short(spec["revision"]),
             "Generation": f"{target['metadata']['generation']} (observed {status['observedGeneration']})",
             "Rollout": batch + started + finished,
+            "Quarantine": _quarantine(status["quarantine"], target),
+            "Last good": status["goodVersion"],
             **more,
         }
     )
+
+
+def _quarantine(bad: Resource | None, target: Resource) -> str:
+    if not bad:
+        return ""
+    what = f"version {bad['version'] or 'none'} (digest {short(bad['digest'])})"
+    return f"{what}, for {age(bad['since'], target)}, by {bad['by']}: {bad['message']}"
 
 
 def _labelled(fields: dict[str, str]) -> list[str]:

@@ -9,7 +9,7 @@ from controller.store import Revision
 from crds.base import API_VERSION, WireModel
 from crds.messages import BalancerReport, ServiceReport, Stamp
 from crds.service import Rollout
-from crds.status import Approval, Condition, Counts, Event, Hold, Mark, Step, TaskRecord
+from crds.status import Approval, Condition, Counts, Event, Hold, Mark, Quarantine, Step, TaskRecord
 
 
 class Meta(WireModel):
@@ -121,6 +121,8 @@ class TargetResourceStatus(WireModel):
     finished: datetime | None
     hold: Hold | None
     pause: Mark | None
+    quarantine: Quarantine | None = Field(description="the release that is not tried again here")
+    good_version: str = Field(description="the last release that every host ran; empty if there is none")
     counts: Counts
     tasks: list[TaskRecord] = Field(description="gates and migrations of the present release that have no host")
     no_return: str = Field(description="why hosts cannot go back to the release before; empty if they can")
@@ -192,6 +194,8 @@ class RolloutResourceStatus(WireModel):
     started: datetime | None
     finished: datetime | None
     hold: Hold | None
+    quarantine: Quarantine | None = Field(description="the release that is not tried again here")
+    good_version: str = Field(description="the last release that every host ran; empty if there is none")
     counts: Counts
     conditions: list[Condition]
     journeys: list[JourneyRow]

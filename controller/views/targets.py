@@ -62,11 +62,11 @@ def target_meta(status: RolloutStatus, version: str, now: datetime) -> Meta:
 
 def _resource(deciding: "Deciding", name: str, now: datetime) -> TargetResource:
     world = deciding.world
-    spec, status = world.specs.get(name), world.statuses.get(name) or RolloutStatus(target=name)
+    declared, status = world.declared.get(name), world.statuses.get(name) or RolloutStatus(target=name)
     return TargetResource(
-        metadata=target_meta(status, spec.version if spec else status.version, now),
-        spec=_spec(spec, status),
-        status=_status(deciding, spec, status, now),
+        metadata=target_meta(status, declared.version if declared else status.version, now),
+        spec=_spec(declared, status),
+        status=_status(deciding, world.specs.get(name), status, now),
     )
 
 
@@ -115,6 +115,8 @@ def _status(
         finished=status.finished,
         hold=status.hold,
         pause=status.pause,
+        quarantine=status.quarantine,
+        good_version=status.good.release.version if status.good else "",
         counts=status.counts,
         tasks=status.tasks,
         no_return=status.no_return,

@@ -13,7 +13,7 @@ from reconcilers.facts import HostFacts
 from reconcilers.fragments import SERVICE, server_key
 from reconcilers.gates import operation_id
 from reconcilers.target import TargetSpec
-from reconcilers.writes import DropEntry, DropJourney, Plan, PutEntry, PutJourney
+from reconcilers.writes import DropEntry, DropJourney, Plan, PutEntry, PutJourney, PutStatus
 
 OUT = ("drain", "maint")
 
@@ -188,7 +188,24 @@ def contradicts_itself_nowhere(spec: TargetSpec, observed: Observed, plan: Plan)
     assert len(dropped) == len(set(dropped))
 
 
+def begins_no_quarantined_release(spec: TargetSpec, observed: Observed, plan: Plan) -> None:
+    """Promise 19: a release in quarantine begins on no further host, neither its journey nor its installation."""
+    bad = observed.status.quarantine
+    for write in plan.writes:
+        if isinstance(write, PutStatus):
+            bad = write.status.quarantine
+    for journey in begun(observed, plan):
+        assert bad is None or journey.digest != bad.digest, f"{journey.host} begins with what is in quarantine"
+    for write in plan.writes:
+        if bad is not None and isinstance(write, PutEntry) and write.key == SERVICE and write.node in spec.hosts:
+            asked_now = ServiceAssignment.model_validate_json(write.value).release
+            before = observed.facts(write.node).assigned_service()
+            had_it = before is not None and before.release is not None and before.release.digest == bad.digest
+            assert had_it or asked_now is None or asked_now.digest != bad.digest, f"{write.node} is given {bad.version}"
+
+
 PROMISES = (
+    begins_no_quarantined_release,
     keeps_the_budget,
     spreads_over_zones,
     acts_on_no_unknown_or_claimed_host,

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from crds.service import Gate
+from reconcilers.rollback import retried
 from reconcilers.target import TargetSpec
 from reconcilers.writes import PutStatus
 from tests.support.site import Site, converged, ran
@@ -32,7 +33,7 @@ def arrived(site: Site) -> bool:
 
 def let_go(site: Site) -> Site:
     """A person ends the hold."""
-    status = site.status().model_copy(update={"hold": None})
+    status = retried(site.status(), site.now)
     site.world.apply("api@prod", PutStatus(status), site.world.nodes.get("vm1").report.taken)  # type: ignore[union-attr]
     site.world.look_at_all("api@prod")
     return site.run(3)
@@ -117,6 +118,18 @@ def test_the_rollout_has_not_succeeded_before_the_gate_after_has_passed() -> Non
     site.behaviour.outcomes.clear()
     let_go(site).until(arrived)
     assert site.status().succeeded_digest == site.status().digest
+
+
+@pytest.mark.parametrize(("when", "back"), [("before", False), ("batch", True), ("online", True), ("after", True)])
+def test_what_speaks_against_a_release_takes_it_back_if_the_service_asks_for_that(when: str, back: bool) -> None:
+    """A gate before the first host took nobody out: there is nothing to take back."""
+    site = converged(OLD)
+    site.behaviour.outcomes[f"gate-{when}"] = "failed"
+    site.declare(gated(when, on_failure="rollback"))
+    site.run(60)
+    assert (site.status().quarantine is not None) == back
+    assert set(site.versions().values()) == {"1"}
+    assert len(site.serving("online", "lb1")) == 4
 
 
 def test_a_gate_goes_to_another_runner_when_its_own_falls_silent() -> None:

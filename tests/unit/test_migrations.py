@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from crds.service import Migrations
-from reconcilers.stages import approved, retried
+from reconcilers.rollback import retried
+from reconcilers.stages import approved
 from reconcilers.target import TargetSpec
 from reconcilers.writes import PutStatus
 from tests.support.site import Site, converged, ran
@@ -98,7 +99,7 @@ def test_expand_that_does_not_pass_holds_until_a_person_lets_it_go_on(outcome: s
     assert "expand migration add-column" in site.condition("Stalled")[2]
     assert set(site.versions().values()) == {"1"}
     site.behaviour.outcomes["add-column"] = "passed"
-    decided(site, site.status().model_copy(update={"hold": None}))
+    decided(site, retried(site.status(), site.now))
     site.until(arrived())
     assert asked(site) == ["add-column"] * 2
     assert set(site.versions().values()) == {"2"}
@@ -113,7 +114,7 @@ def test_contract_that_fails_stalls_and_is_tried_again_when_a_person_says_so() -
     assert site.condition("Stalled")[:2] == ("True", "MigrationFailed")
     assert asked(site) == ["drop-column"]
     site.behaviour.outcomes["drop-column"] = "passed"
-    decided(site, retried(site.status())).run(3)
+    decided(site, retried(site.status(), site.now)).run(3)
     assert (asked(site), site.condition("Stalled")[0]) == (["drop-column"] * 2, "False")
 
 

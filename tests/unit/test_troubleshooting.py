@@ -21,10 +21,9 @@ def _read(name: str) -> str:
 
 def reasons() -> set[str]:
     """Reasons of the conditions Stalled and Reconciling, as the code gives them."""
-    found = re.findall(r'return "([A-Z]\w+)", ', _read("reconcilers/verdict.py"))
+    found = re.findall(r'return "([A-Z]\w+)", ', _read("reconcilers/verdict.py") + _read("reconcilers/deadlines.py"))
     found += re.findall(r'Obstacle\(\s*"([A-Z]\w+)"', _CODE)
-    held = re.findall(r'reason = "([A-Z]\w+)" if .* else "([A-Z]\w+)"', _read("reconcilers/plan.py"))
-    found += re.findall(r'Obstacle\("([A-Z]\w+)"', _read("reconcilers/obstacles.py"))
+    held = re.findall(r'return "([A-Z]\w+)" if .* else "([A-Z]\w+)"', _read("reconcilers/failure.py"))
     orphaned = re.findall(r'"Stalled", "True", "(\w+)"', _CODE)
     found += sorted(
         set(re.findall(r'"([A-Z][a-z]+(?:[A-Z][a-z]+)*)"', _read("reconcilers/stages.py"))) - {"RolloutHeld"}
