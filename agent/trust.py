@@ -151,7 +151,7 @@ class NodeTrust:
             if spec.version != signed.version:
                 words = f"version {spec.version!r} was signed as {signed.version!r}; {remedy(spec.target)}"
                 raise NotTrusted("wrong_value", words)
-            for value in (spec.host or "", spec.address or ""):
+            for value in (spec.host or "", spec.address or "", spec.url or ""):
                 _check_value(spec.target, value)
 
         return self._judge(_key("operate", repr(spec)), check)
