@@ -166,7 +166,8 @@ def _heard(draft: Draft, job: Job, record: TaskRecord) -> TaskRecord:
     draft.writes.append(DropEntry(operation.node, operation_key(operation.id)))
     reason = f"{job.task.capitalize()}{result.outcome.capitalize()}"
     message = said_by(result)
-    draft.event("TaskEnded", draft.target.name, reason, f"{job.words}, for {draft.target.digest[:12]}: {message}")
+    words = f"{job.words}, for {draft.target.digest[:12]}" + (f": {message}" if message else "")
+    draft.event("TaskEnded", draft.target.name, reason, words)
     return record.model_copy(update={"state": result.outcome, "message": message})
 
 
@@ -175,7 +176,7 @@ def said_by(result: OperationReport) -> str:
     last = result.log_tail[-1] if result.log_tail else ""
     if result.message and last:
         return f"{result.message}; its output ends: {last}"
-    return result.message or last or "no reason given"
+    return result.message or last or ("" if result.outcome == "passed" else "no reason given")
 
 
 def _under_way(draft: Draft, job: Job, record: TaskRecord, operation: Operation) -> TaskRecord:

@@ -1,7 +1,7 @@
 """``drumbeat describe``: one resource in full, and the one answer to "why is it not moving?"."""
 
 from collections.abc import Callable, Sequence
-from typing import Annotated
+from typing import Annotated, get_args
 
 import typer
 
@@ -13,6 +13,7 @@ from controller.cli.options import SERVER, Server, explained
 from controller.cli.tables import Table, colored, show
 from controller.cli.why import why
 from controller.cli.words import age, converged, hosts, short
+from crds.status import Task
 
 _EVENTS = 10
 
@@ -90,7 +91,7 @@ def _tasks(resource: Resource) -> list[str]:
     """What the release has done once, around its hosts, in order."""
     rows = [
         (row["task"], row["name"], row["state"], age(row["since"], resource), row["attempt"] + 1, row["message"])
-        for row in resource["status"]["tasks"]
+        for row in sorted(resource["status"]["tasks"], key=lambda row: get_args(Task).index(row["task"]))
     ]
     return _table(("TASK", "NAME", "STATE", "FOR", "ATTEMPT", "MESSAGE"), rows)
 
