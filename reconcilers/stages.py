@@ -106,10 +106,11 @@ def troubled(draft: Draft) -> tuple[str, str, bool] | None:
     return None
 
 
-def contract(draft: Draft, free: bool) -> tuple[str, str, bool] | None:
+def contract(draft: Draft, because: str) -> tuple[str, str, bool] | None:
     """Take migrations after the rollout as far as they go: reason, message, and whether only a person can go on.
 
-    None: nothing is left to do. They never run where nothing was rolled out: then there was no release before.
+    ``because``: in words, why nothing may be begun now. None: nothing is left to do. They never run where nothing was
+    rolled out: then there was no release before.
     """
     if not draft.status.batch or draft.target.release is None or unprepared(draft) is not None:
         return None
@@ -117,13 +118,14 @@ def contract(draft: Draft, free: bool) -> tuple[str, str, bool] | None:
         record = record_of(draft, job)
         if record is not None and record.state == "waiting" and job.approval and not _approved(draft.status):
             return "ApprovalNeeded", f"contract migration {job.name} waits for a person's go", False
-        record = drive(draft, [job], free)
+        record = drive(draft, [job], free=not because)
         if record is None:
             continue
         if record.state in ENDED:
             reason, message = _told(record)
             return reason, message, True
-        return "Migrating", f"{job.words} {record.message or 'has not begun'}", False
+        waits = f"waits: {because}" if because and record.state == "waiting" else record.message or "has not begun"
+        return "Migrating", f"{job.words} {waits}", False
     return None
 
 

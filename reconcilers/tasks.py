@@ -119,7 +119,7 @@ def put_record(draft: Draft, record: TaskRecord) -> None:
 
 def again(record: TaskRecord) -> TaskRecord:
     """The task's next attempt: an operation of its own."""
-    return record.model_copy(update={"state": "waiting", "attempt": record.attempt + 1})
+    return record.model_copy(update={"state": "waiting", "attempt": record.attempt + 1, "operation": ""})
 
 
 def is_kept(draft: Draft, operation: Operation) -> bool:
@@ -193,9 +193,16 @@ def _under_way(draft: Draft, job: Job, record: TaskRecord, operation: Operation)
     return record.model_copy(update={"message": words})
 
 
+def _identity(draft: Draft, job: Job, record: TaskRecord) -> str:
+    """Names the rollout too: what was found for the same release in an earlier one may still arrive late."""
+    started = draft.status.started.isoformat() if draft.status.started else ""
+    what = [job.task, job.name, job.scope, record.attempt]
+    return identity([draft.target.name, draft.target.digest, started, *what])
+
+
 def _request(draft: Draft, job: Job, record: TaskRecord) -> TaskRecord:
     target, observed = draft.target, draft.observed
-    found = identity([target.name, target.digest, job.task, job.name, job.scope, record.attempt])
+    found = record.operation or _identity(draft, job, record)
     holder = observed.locks.get(job.lock) if job.lock else None
     if holder is not None and holder.id != found:
         held = f"migration {holder.spec.name} of {holder.target} has it on {holder.node}"

@@ -23,7 +23,8 @@ def conclude(draft: Draft) -> None:
     complete = arrived(draft) and verifying is None
     if complete:
         _finish(draft)
-    follows = contract(draft, free=not any(obstacles(draft))) if complete else None
+    in_the_way = next(obstacles(draft), None) if complete else None
+    follows = contract(draft, in_the_way.message if in_the_way else "") if complete else None
     stalled = follows[:2] if follows and follows[2] else _stalled(draft, complete)
     _condition(draft, "Stalled", stalled)
     waits = follows[:2] if follows else verifying if verifying else None if complete else _reconciling(draft)

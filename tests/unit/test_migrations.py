@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from crds.service import Migrations
+from crds.status import Mark
 from reconcilers.rollback import retried
 from reconcilers.stages import approved
 from reconcilers.target import TargetSpec
@@ -262,6 +263,31 @@ def test_there_is_no_way_back_past_an_incompatible_expand_or_a_contract() -> Non
     site.declare(target("3"))
     site.run(1)
     assert site.status().no_return == "", "2 has succeeded: that is what one goes back to"
+
+
+def test_the_same_release_in_another_rollout_is_asked_about_anew() -> None:
+    """What a runner said in the first one may still be on its way."""
+    site = converged(OLD)
+    site.declare(migrating([ADD], []))
+    site.until(arrived())
+    site.declare(target("3"))
+    site.until(arrived("3"))
+    site.declare(migrating([ADD], []))
+    site.until(arrived())
+    assert asked(site) == ["add-column"] * 2, "its check says that it is done already"
+
+
+def test_a_contract_waits_for_what_is_in_the_way_and_says_so() -> None:
+    site = converged(OLD)
+    site.declare(migrating([], [DROP | {"approval": "required"}]))
+    site.until(arrived()).run(3)
+    pause = Mark(by="jo", reason="a look first", since=site.now)
+    decided(site, approved(site.status(), "ann", "", NOW).model_copy(update={"pause": pause})).run(3)
+    assert (asked(site), site.condition("Ready")[0]) == ([], "True")
+    assert site.condition("Reconciling")[1] == "Migrating"
+    assert site.condition("Reconciling")[2].startswith("migration drop-column waits: paused by jo")
+    decided(site, site.status().model_copy(update={"pause": None})).run(3)
+    assert asked(site) == ["drop-column"]
 
 
 def test_nothing_begins_while_something_else_is_in_the_way() -> None:
