@@ -94,6 +94,7 @@ class Deciding:
         with self._saving.step():
             settled, questions = self._take_in(messages, now)
             self._hearing.expire(now)
+            self._operating.lift(now)
             self._hearing.restamp_nodes(now)
             self._plan_all(now)
         self._saving.publish(now)
@@ -127,7 +128,7 @@ class Deciding:
 
     def _next_step(self) -> datetime | None:
         owes = self._clock.now() if self._hearing.owes_answers else None
-        times = [self.queue.next(), self.world.nodes.next_expiry(), owes]
+        times = [self.queue.next(), self.world.nodes.next_expiry(), self._operating.next_end(), owes]
         return min((time for time in times if time is not None), default=None)
 
     def _answer(self, questions: list[Ask]) -> None:

@@ -59,6 +59,7 @@ class Metrics:
         self.rollout_paused = gauge("drumbeat_rollout_paused", "1 while people have paused a target.", ["target"])
         self.mailbox_depth = gauge("drumbeat_mailbox_depth", "Messages that wait for the deciding thread.")
         self.nodes_silent = gauge("drumbeat_nodes_silent", "Nodes that did not report in time and count as unknown.")
+        self.nodes_excluded = gauge("drumbeat_nodes_excluded", "Hosts and balancer nodes excluded by command.")
         self.source_errors_total = counter("drumbeat_source_errors", "Looks at the state repository that failed.")
         self.revision_refused = gauge("drumbeat_revision_refused", "1 while the newest revision is refused, else 0.")
         self._begin_at_zero()

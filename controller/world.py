@@ -10,32 +10,34 @@ from datetime import datetime
 
 from controller.nodes import Node, Nodes
 from controller.operations import Operations
+from controller.pools import Pools
 from controller.relations import Relations
 from controller.store import Loaded
-from crds.messages import PoolReport, Report, ServerReport, Stamp
+from crds.messages import PoolReport, Report, Stamp
 from crds.status import Journey, Operation, RolloutStatus, Step
 from reconcilers.classify import classify
 from reconcilers.draft import Observed
-from reconcilers.facts import HostFacts, online_places
+from reconcilers.exclusions import without
+from reconcilers.facts import HostFacts
 from reconcilers.fragments import SERVICE, Entry
 from reconcilers.index import TargetIndex, rebuilt
+from reconcilers.marks import marked
 from reconcilers.order import Other
 from reconcilers.rollback import effective
-from reconcilers.sightings import adds_up, changed_servers, plain_server, pool_number
-from reconcilers.target import HostSpec, PoolSpec, TargetSpec
+from reconcilers.sightings import changed_servers
+from reconcilers.target import PoolSpec, TargetSpec
 from reconcilers.writes import (
     DropEntry,
+    DropExclusion,
     DropJourney,
     DropOperation,
     PutEntry,
+    PutExclusion,
     PutJourney,
     PutOperation,
     PutStatus,
     Write,
 )
-
-Place = tuple[str, str]
-"""(balancer node, pool)."""
 
 
 def is_claim(journey: Journey) -> bool:
@@ -50,8 +52,11 @@ class World:
         self.watching_since = watching_since
         self.declared: dict[str, TargetSpec] = {}
         """As git says."""
+        self.exclusions = dict(loaded.exclusions)
+        """Hosts and balancer nodes that people excluded by command."""
         self.specs: dict[str, TargetSpec] = {}
-        """What is planned for: as git says, with the last good release in place of one in quarantine."""
+        """What is planned for: as git says, with the last good release in place of one in quarantine, and without the
+        balancer nodes that are excluded."""
         self.statuses = dict(loaded.statuses)
         self.journeys = {target: dict(journeys) for target, journeys in loaded.journeys.items()}
         self.operations = Operations()
@@ -68,9 +73,7 @@ class World:
         self._touched: dict[str, set[str]] = defaultdict(set)
         self._whole: set[str] = set()
         self._targets_on: dict[str, set[str]] = {}
-        self._pools: dict[Place, tuple[str, PoolSpec]] = {}
-        self._numbers: dict[tuple[str, str], int] = {}
-        self._adds_up: dict[Place, bool] = {}
+        self._pools = Pools(self.nodes)
         self._load(loaded)
 
     def _load(self, loaded: Loaded) -> None:
@@ -91,7 +94,7 @@ class World:
     def set_specs(self, declared: Mapping[str, TargetSpec]) -> None:
         """Put a revision in force. Targets that it no longer declares keep what they have and are planned no more."""
         self.declared = dict(declared)
-        specs = {target: effective(spec, self._status(target)) for target, spec in declared.items()}
+        specs = {target: self._planned(spec) for target, spec in declared.items()}
         for target in self.specs.keys() | specs.keys():
             before, after = self.specs.get(target), specs.get(target)
             if before is None or after is None or before.fingerprint != after.fingerprint:
@@ -100,33 +103,24 @@ class World:
         self.specs = specs
         self.dirty = set(specs)
         self._targets_on = defaultdict(set)
-        self._pools = {}
+        self._pools.set_specs(specs)
         self._relations.set_specs(specs)
         for target, spec in specs.items():
             for name in (*spec.hosts, *spec.balancer_nodes, *spec.runners):
                 self._targets_on[name].add(target)
-            for pool in spec.pools:
-                self._numbers[target, pool.online] = pool_number(spec, pool)
-                self._pools |= {(node.name, name): (target, pool) for node in pool.nodes for name in pool.names}
-        self._adds_up = {place: self._sums(place) for place in self._pools}
 
     def _status(self, target: str) -> RolloutStatus:
         return self.statuses.get(target) or RolloutStatus(target=target)
 
+    def _planned(self, declared: TargetSpec) -> TargetSpec:
+        return without(effective(declared, self._status(declared.name)), self.exclusions.keys())
+
     def _turn(self, target: str) -> None:
         """Plan for another release from now on: one was put into quarantine, or let out of it."""
         if target in self.declared:
-            self.specs[target] = effective(self.declared[target], self.statuses[target])
+            self.specs[target] = self._planned(self.declared[target])
             self.indexes.pop(target, None)
             self.dirty.add(target)
-
-    def _sums(self, place: Place) -> bool:
-        target, pool = self._pools[place]
-        node = self.nodes.get(place[0])
-        report = node.report.pools.get(place[1]) if node.report else None
-        if report is None or place[1] != pool.online:
-            return False
-        return adds_up(report, self.specs[target], pool, self._numbers[target, pool.online])
 
     # --- what is
 
@@ -148,7 +142,7 @@ class World:
         for pool, seen in report.pools.items():
             self._fold_pool(report.node, pool, before.pools.get(pool) if before else None, seen)
         for pool in before.pools.keys() - report.pools.keys() if before else ():
-            self._touch_all(self._pools.get((report.node, pool)))
+            self._touch_all(self._pools.owners.get((report.node, pool)))
         if (before.problem if before else "") != report.problem:
             self._touch_node(report.node)
         if before is None or before.balancer != report.balancer:
@@ -156,12 +150,10 @@ class World:
         return True, list(self._fold_operations(report)), False
 
     def _fold_pool(self, node: str, pool: str, before: PoolReport | None, after: PoolReport) -> None:
-        owner = self._pools.get((node, pool))
+        owner = self._pools.owners.get((node, pool))
         if owner is None:
             return
-        summed, sums = self._adds_up.get((node, pool)), self._sums((node, pool))
-        self._adds_up[node, pool] = sums
-        if summed != sums or before is None:
+        if self._pools.changed((node, pool)) or before is None:
             self._touch_all(owner)
         for server in changed_servers(before, after):
             self.touch(owner[0], server)
@@ -233,7 +225,7 @@ class World:
             self.touch(target, name)
             if name in self.specs[target].runners:
                 self._touched[target] |= self.journeys.get(target, {}).keys() & self.specs[target].hosts.keys()
-        for (node, _), owner in self._pools.items():
+        for (node, _), owner in self._pools.owners.items():
             if node == name:
                 self._touch_all(owner)
 
@@ -288,7 +280,7 @@ class World:
         spec = self.specs[target]
         node, host = self.nodes.get(name), spec.hosts[name]
         claim = self._claims.get(name)
-        servers, unclear = self._servers(spec, host)
+        servers, unclear = self._pools.servers(spec, host)
         return HostFacts(
             host=host,
             silent=node.mute,
@@ -299,31 +291,14 @@ class World:
             entries=self._asked[target][name],
             journey=self.journeys.get(target, {}).get(name),
             claimed_by=claim if claim != target else None,
+            restart=self.statuses[target].restart if target in self.statuses else 0,
+            excluded=f"excluded {marked(self.exclusions[name])}" if name in self.exclusions else "",
         )
-
-    def _servers(self, spec: TargetSpec, host: HostSpec) -> tuple[dict[Place, ServerReport], frozenset[Place]]:
-        seen: dict[Place, ServerReport] = {}
-        unclear = set()
-        for name, pool in online_places(spec):
-            node = self.nodes.get(name)
-            if node.mute or node.report is None:
-                continue
-            for pool_name in pool.names:
-                report = node.report.pools.get(pool_name)
-                if report is None:
-                    continue
-                if host.name in report.servers:
-                    seen[name, pool_name] = report.servers[host.name]
-                elif pool_name == pool.online and self._adds_up.get((name, pool_name)):
-                    seen[name, pool_name] = plain_server(report, f"{host.address}:{pool.port}")
-                if pool_name == pool.online and not self._adds_up.get((name, pool_name)):
-                    unclear.add((name, pool_name))
-        return seen, frozenset(unclear)
 
     def _stray(self, target: str) -> list[tuple[str, str]]:
         spec = self.specs[target]
         gone = [key for host, asked in self._asked[target].items() if host and host not in spec.hosts for key in asked]
-        places = {(node, f"pool/{pool}") for (node, pool), (owner, _) in self._pools.items() if owner == target}
+        places = {(node, f"pool/{pool}") for (node, pool), (owner, _) in self._pools.owners.items() if owner == target}
         pools = [key for key in self._asked[target][""] if key[1].startswith("pool/") and key not in places]
         return sorted(gone + pools)
 
@@ -345,6 +320,8 @@ class World:
             case PutStatus(status):
                 before, self.statuses[target] = self.statuses.get(target), status
                 self.dirty |= self._relations.changed(target, before, status)
+                if before is not None and before.restart != status.restart:
+                    self.indexes.pop(target, None)  # every host stands differently now
                 if status.quarantine != (before.quarantine if before else None):
                     self._turn(target)
             case PutJourney(journey):
@@ -368,6 +345,17 @@ class World:
                 self._mark(target, operation.host)
             case DropOperation(identity):
                 self._lock_freed(target, self.operations.drop(identity))
+            case PutExclusion(node, mark):
+                self.exclusions[node] = mark
+                self._heed_exclusion(node)
+            case DropExclusion(node):
+                self.exclusions.pop(node, None)
+                self._heed_exclusion(node)
+
+    def _heed_exclusion(self, node: str) -> None:
+        if any(node in spec.balancer_nodes for spec in self.declared.values()):
+            self.set_specs(self.declared)
+        self._touch_node(node)
 
     def _put_entry(self, target: str, node: str, key: str, entry: Entry) -> None:
         self.entries[node][target][key] = entry

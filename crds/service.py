@@ -220,6 +220,16 @@ class Rollback(FileModel):
     soak: Seconds | None = Field(default=None, description="as the rollout's if left out")
 
 
+class Profile(FileModel):
+    """What differs in a rollout whose version file names the profile; what is left out is as ever."""
+
+    batches: Annotated[list[Amount], Field(min_length=1)] | None = None
+    max_unavailable: Amount | None = None
+    min_available: Amount | None = None
+    pause_after: list[Annotated[int, Field(ge=1)]] | None = None
+    soak: Seconds | None = None
+
+
 class Rollout(FileModel):
     """How a target is converged to a new release."""
 
@@ -229,6 +239,10 @@ class Rollout(FileModel):
     max_unavailable: Amount = Field(default="25%", description="hosts that may be missing at once, for whatever cause")
     min_available: Amount | None = Field(
         default=None, description="hosts that must be left, percentages rounded up; the stricter of the two counts"
+    )
+    pause_after: list[Annotated[int, Field(ge=1)]] = Field(
+        default_factory=list,
+        description="numbers of batches, from 1, after which a person must say go: 'drumbeat rollout resume'",
     )
     soak: Seconds = Field(default=0.0, description="a host must stay healthy online for this long")
     deadline: Seconds = Field(default=600.0, description="for one host's journey back online")
@@ -250,6 +264,9 @@ class Rollout(FileModel):
     rollback: Rollback = Rollback()
     downtime: Literal["refused", "allowed"] = Field(
         default="refused", description="allowed: a single host may be taken out although nobody replaces it"
+    )
+    profiles: dict[Name, Profile] = Field(
+        default_factory=dict, description="other ways to roll out, by the name that a version file's profile gives"
     )
 
 

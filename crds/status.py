@@ -75,6 +75,8 @@ class Journey(WireModel):
     before: ProcessIdentity | None = Field(default=None, description="the process that must be gone")
     before_digest: str | None = None
     out: bool = Field(default=False, description="left every pool: nothing is disrupted by going on with it")
+    restart: int = Field(default=0, description="the number under which its process is to be started")
+    skip: bool = Field(default=False, description="a person ends its soak")
     reason: str = Field(default="", description="for people: what it waits for, or why it failed")
     cause: Cause | None = Field(default=None, description="why it failed, for machines; None on its way")
 
@@ -196,6 +198,9 @@ class RolloutStatus(WireModel):
         default_factory=list, description="gates and migrations of the present release that have no host"
     )
     approval: Approval | None = Field(default=None, description="a person's go for its contract migrations")
+    restart: int = Field(default=0, description="hosts whose process was started under a lower number are restarted")
+    go: int = Field(default=0, description="the last batch after which a person said go")
+    break_glass: str = Field(default="", description="why a freeze does not hold it, as it was put on record")
     pause: Mark | None = Field(default=None, description="a person has paused it: no host is taken out")
     good: GoodRelease | None = Field(default=None, description="the last release that every host ran")
     former: GoodRelease | None = Field(default=None, description="the good release before that one")

@@ -77,6 +77,7 @@ def _chosen(draft: Draft, facts: HostFacts, number: int) -> Journey:
         accounted=draft.now,
         before=service.identity if service else None,
         before_digest=service.digest if service else None,
+        restart=facts.restart,
     )
 
 
@@ -105,7 +106,8 @@ def let_go(draft: Draft) -> None:
 
 def _others_could_go(draft: Draft, waiting: list[str]) -> bool:
     """Everybody under way waits for a zone that is short of hosts, and another zone has some to give."""
-    if not waiting or len(waiting) < len(draft.journeys):
+    under_way = [journey for journey in draft.journeys.values() if journey.step is not Step.FAILED]
+    if not waiting or len(waiting) < len(under_way):
         return False
     index, closed = draft.observed.index, _closed(draft)
     return {draft.target.hosts[host].zone for host in waiting} <= closed and bool(index.next_hosts(1, closed))

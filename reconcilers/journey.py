@@ -157,16 +157,16 @@ def _deploying(journey: Journey, at: Situation, elapsed: float) -> Journey | Non
         return _failed(
             journey, at, elapsed, Cause.DEPLOYMENT, f"{service.state}: {service.message or 'no reason given'}{tail}"
         )
-    waiting = _not_deployed(journey, at.target, service)
+    waiting = _not_deployed(journey, at, service)
     return _waits(journey, waiting) if waiting else moved(journey, Step.TESTING, at.now, elapsed)
 
 
-def _not_deployed(journey: Journey, target: TargetSpec, service: ServiceReport) -> str:
+def _not_deployed(journey: Journey, at: Situation, service: ServiceReport) -> str:
     """In words, what is missing; empty when the release runs as a new process and is healthy."""
-    if service.digest != target.digest or service.healthy is not True or service.identity is None:
+    if service.digest != at.target.digest or service.healthy is not True or service.identity is None:
         return service.message or f"the service is {service.state}"
-    same_process = journey.before_digest != target.digest and service.identity == journey.before
-    return "the old process still runs" if same_process else ""
+    same_process = journey.before_digest != at.target.digest and service.identity == journey.before
+    return "the old process still runs" if same_process or service.restart < journey.restart else ""
 
 
 def _testing(journey: Journey, at: Situation, elapsed: float) -> Journey:
@@ -180,7 +180,7 @@ def _testing(journey: Journey, at: Situation, elapsed: float) -> Journey:
         return verdict
     if gates_at(at.target, "batch") and not journey.vouched:
         return journey if journey.tested else _tested(journey)
-    mark = persons_mark(at.target, at.facts)
+    mark = persons_mark(at.target, at.facts) or at.facts.excluded
     return _waits(journey, mark) if mark else _admitted(journey, at, elapsed)
 
 
@@ -258,7 +258,7 @@ def _soaking(journey: Journey, at: Situation, elapsed: float) -> Journey | None:
     verdict = _verdict("online", journey, at, elapsed)
     if verdict is not None:
         return verdict
-    if elapsed < journey.entered + at.target.rollout.soak:
+    if elapsed < journey.entered + at.target.rollout.soak and not journey.skip:
         return _waits(journey, "soaks")
     if service.digest != journey.digest or service.healthy is not True:
         return _waits(journey, service.message or "its health on the release is not known")

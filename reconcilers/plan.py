@@ -10,17 +10,18 @@ from reconcilers.batch_gates import vouch
 from reconcilers.deadlines import deadline_at, keep_stopwatch
 from reconcilers.draft import Draft, Observed
 from reconcilers.entries import entries_for
+from reconcilers.exclusions import set_apart
 from reconcilers.facts import HostFacts
 from reconcilers.failure import judge
 from reconcilers.fragments import operation_key, pool_key
 from reconcilers.gates import next_operation
 from reconcilers.journey import Situation, advance, elapsed_of, wakes_at
-from reconcilers.marks import lift_pause
+from reconcilers.marks import break_glass, lift_pause
 from reconcilers.obstacles import obstacles
 from reconcilers.rollback import settled
 from reconcilers.sizes import batch_size
 from reconcilers.stages import PREPARING, begun_anew, enlist, prepare, unprepared, verify
-from reconcilers.supersede import begun_again, retargeted
+from reconcilers.supersede import retargeted, tried_again
 from reconcilers.target import TargetSpec
 from reconcilers.tasks import is_kept
 from reconcilers.values import pool_value, written
@@ -47,11 +48,13 @@ def plan(target: TargetSpec, observed: Observed, now: datetime) -> Plan:
     draft = Draft(target, observed, now, observed.status, dict(observed.journeys))
     _notice_spec(draft)
     lift_pause(draft)
+    break_glass(draft)
     status = draft.status
     prepare(draft, free=not needs_downtime(draft) and all(each.reason in PREPARING for each in obstacles(draft)))
     _keep_time(draft)
     _advance(draft, [host for host in draft.journeys if draft.concerns(host)])
     _advance(draft, vouch(draft, free=not target.unsigned))
+    set_apart(draft)
     verify(draft, free=not any(obstacles(draft)))
     keep_stopwatch(draft)
     judge(draft)
@@ -75,7 +78,7 @@ def _notice_spec(draft: Draft) -> None:
     if status.digest != target.digest:
         reason = "RollBack" if target.in_place_of else "NewRelease"
         draft.event("RolloutStarted", target.name, reason, f"version {target.version or 'none'}")
-        fresh = {"batch": 0, "started": draft.now, "finished": None, "hold": None, "stopwatch": None}
+        fresh = {"batch": 0, "go": 0, "started": draft.now, "finished": None, "hold": None, "stopwatch": None}
         revision = status.rollout_revision if target.in_place_of else target.revision
         status = begun_anew(status, target.digest).model_copy(update={"rollout_revision": revision, **fresh})
     draft.status = settled(status, target).model_copy(
@@ -92,7 +95,7 @@ def _notice_spec(draft: Draft) -> None:
         elif journey.digest != target.digest:
             draft.put(host, retargeted(journey, target, draft.facts(host), draft.now))
         elif _is_retried(journey, draft.status):
-            draft.put(host, begun_again(journey, target, draft.facts(host), draft.now, draft.status.batch or 1))
+            draft.put(host, tried_again(journey, target, draft.facts(host), draft.now, draft.status.batch or 1))
     enlist(draft)
     if draft.journeys and not draft.status.batch:
         draft.status = draft.status.model_copy(update={"batch": 1})

@@ -18,11 +18,14 @@ def enlist(draft: Draft) -> None:
 
     What is declared later is the next release's: it may have been pushed a while before the version that needs it.
     """
-    if draft.status.batch or draft.status.finished or draft.target.release is None:
+    status, target = draft.status, draft.target
+    begun = status.batch or status.finished or status.succeeded_digest == target.digest
+    if target.release is None or (begun and draft.observed.status.digest == target.digest):
         return
     jobs = migration_jobs(draft.target, "expand") + migration_jobs(draft.target, "contract")
+    dropped = [each for each in draft.status.tasks if each.task in ("expand", "contract") and not each.operation]
     declared = {(job.task, job.name) for job in jobs}
-    kept = [each for each in draft.status.tasks if (each.task, each.name) in declared or each.operation]
+    kept = [each for each in draft.status.tasks if each not in dropped or (each.task, each.name) in declared]
     if kept != draft.status.tasks:
         draft.status = draft.status.model_copy(update={"tasks": kept})
     for job in jobs:
@@ -114,6 +117,8 @@ def contract(draft: Draft, because: str) -> tuple[str, str, bool] | None:
     """
     if not draft.status.batch or draft.target.release is None or unprepared(draft) is not None:
         return None
+    if apart := draft.observed.index.counts().excluded:
+        because = because or f"{apart} of its hosts are excluded, and may run the release before"
     for job in _enlisted(draft, migration_jobs(draft.target, "contract")):
         record = record_of(draft, job)
         if record is not None and record.state == "waiting" and job.approval and not _approved(draft.status):

@@ -17,7 +17,7 @@ from crds.release import Release, canonical_json
 from crds.service import Gate, Migrations, PoolRef, Rollout, ServiceSpec
 from reconcilers.freezes import freezes_of
 from reconcilers.order import edition_of
-from reconcilers.overrides import service_on
+from reconcilers.overrides import service_on, with_profile
 from reconcilers.releases import release_of
 
 
@@ -93,6 +93,8 @@ class TargetSpec:
     halt_after: int | None = None
     in_place_of: str = ""
     """The version that git declares, where the last good release takes its place (see rollback.py)."""
+    break_glass: str = ""
+    """Why this deployment may pass a freeze; empty: it may not."""
     freezes: tuple[Freeze, ...] = ()
     """Those that hold for it, whether in force now or not."""
 
@@ -123,6 +125,8 @@ class TargetSpec:
         signed = [self.statement, self.trust, self.unsigned]
         if any(signed):
             said["signed"] = signed
+        if self.break_glass:
+            said["break_glass"] = self.break_glass
         return hashlib.sha256(canonical_json(said)).hexdigest()[:16]
 
 
@@ -164,8 +168,9 @@ def _target(state: DesiredState, fleet_name: str, service_name: str, spec: Servi
         runners=tuple(runner.name for runner in fleet.spec.runners),
         probes=tuple(spec.probes),
         gates=tuple(spec.gates),
-        rollout=spec.rollout,
+        rollout=with_profile(spec.rollout, version.profile),
         migrations=spec.migrations,
+        break_glass=version.break_glass.reason if version.break_glass else "",
         statement=state.statements.get((fleet_name, service_name)),
         trust=state.trust.get(fleet_name),
         unsigned=state.unsigned.get((fleet_name, service_name), ""),

@@ -121,6 +121,7 @@ class TargetResourceStatus(WireModel):
     finished: datetime | None
     hold: Hold | None
     pause: Mark | None
+    excluded: dict[str, Mark] = Field(description="by node: its hosts and balancer nodes that people excluded")
     quarantine: Quarantine | None = Field(description="the release that is not tried again here")
     good_version: str = Field(description="the last release that every host ran; empty if there is none")
     counts: Counts
@@ -234,9 +235,12 @@ class NodeResourceSpec(WireModel):
 class NodeResourceStatus(WireModel):
     """What the node says of itself."""
 
-    headline: str = Field(description="Ready, Silent, Revoked, Disputed, Problem, BalancerUnreachable or ReloadUnsafe")
+    headline: str = Field(
+        description="Ready, Excluded, Silent, Revoked, Disputed, Problem, BalancerUnreachable or ReloadUnsafe"
+    )
     message: str = Field(description="for people, where the headline needs a word")
     silent: bool
+    excluded: Mark | None = Field(description="people have excluded it by command")
     last_seen: datetime | None = Field(description="None: not since the controller started")
     agent_version: str
     platform: str

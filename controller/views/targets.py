@@ -18,7 +18,7 @@ from controller.views.resources import (
 )
 from controller.views.selector import Matches
 from crds.service import Migrations
-from crds.status import RolloutStatus
+from crds.status import Mark, RolloutStatus
 from reconcilers.conditions import headline
 from reconcilers.target import PoolSpec, TargetSpec
 
@@ -115,6 +115,7 @@ def _status(
         finished=status.finished,
         hold=status.hold,
         pause=status.pause,
+        excluded=_excluded(deciding.world, spec.name) if spec else {},
         quarantine=status.quarantine,
         good_version=status.good.release.version if status.good else "",
         counts=status.counts,
@@ -126,6 +127,15 @@ def _status(
         planning_fails=deciding.queue.rests(status.target, now),
         next_wake=deciding.queue.wake_at(status.target),
     )
+
+
+def _excluded(world: "World", target: str) -> dict[str, Mark]:
+    spec = world.declared[target]
+    return {
+        node: mark
+        for node, mark in sorted(world.exclusions.items())
+        if node in spec.hosts or node in spec.balancer_nodes
+    }
 
 
 def _running(world: "World", spec: TargetSpec) -> tuple[list[Running], int]:

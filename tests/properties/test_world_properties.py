@@ -2,25 +2,29 @@
 
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
 
 from controller.world import World
+from crds.command import RolloutVerb
 from crds.messages import PoolReport, Report, ServerAssignment, Stamp, plain_digest
 from crds.release import canonical_json
 from crds.service import Gate, Migrations
 from reconcilers.fragments import Entry, merge, server_key
-from reconcilers.rollback import retried, undone
+from reconcilers.operators import Refused
+from reconcilers.rollback import undone
 from reconcilers.sightings import adds_up, pool_number
 from reconcilers.target import TargetSpec
 from reconcilers.writes import PutStatus
+from tests.support.commands import command, command_node
 from tests.support.promises import PROMISES
 from tests.support.site import TIMEOUT, Site, saved
 from tests.support.worlds import ASKED, NODES, NOW, ONLINE, RUNNER, address, pool, server, target
 
+VERBS: tuple[RolloutVerb, ...] = get_args(RolloutVerb)
 NAMES = ("api@prod", "web@prod")
 MOST = 4
 names = st.sampled_from(NAMES)
@@ -52,7 +56,7 @@ GATES = tuple(
 def from_nothing(world: World) -> World:
     """The same world, built at once from what is stored and what the nodes last said."""
     fresh = World(saved(world, {}), TIMEOUT, world.watching_since)
-    fresh.nodes = world.nodes
+    fresh.nodes.nodes = world.nodes.nodes
     fresh.set_specs(world.declared)
     return fresh
 
@@ -101,13 +105,6 @@ class Histories(RuleBasedStateMachine):
         self.site.decide()
 
     @rule(name=names)
-    def somebody_asks_for_another_try(self, name: str) -> None:
-        status = self.site.world.statuses.get(name)
-        if status is not None:
-            self.site.world.apply(name, PutStatus(retried(status, self.site.now)), Stamp(0, 0))
-            self.site.world.look_at_all(name)
-
-    @rule(name=names)
     def somebody_goes_back(self, name: str) -> None:
         status = self.site.world.statuses.get(name)
         if status is not None:
@@ -147,6 +144,17 @@ class Histories(RuleBasedStateMachine):
     @rule(node=balancers, name=st.sampled_from([ONLINE, "web"]), host=hosts, state=st.sampled_from(["maint", "drain"]))
     def somebody_takes_out(self, node: str, name: str, host: str, state: Any) -> None:
         self.site.agents[node].marked[name, host] = state
+
+    @rule(node=st.one_of(hosts, balancers), verb=st.sampled_from(["exclude", "include"]))
+    def an_operator_decides_about_a_node(self, node: str, verb: Any) -> None:
+        with suppress(Refused):
+            command_node(self.site, verb, node)
+
+    @rule(name=names, verb=st.sampled_from(VERBS))
+    def an_operator_decides_about_a_rollout(self, name: str, verb: Any) -> None:
+        if name in self.site.world.specs:
+            with suppress(Refused):
+                command(self.site, verb, target=name)
 
     @rule(node=balancers)
     def somebody_puts_back(self, node: str) -> None:
@@ -191,8 +199,12 @@ class Histories(RuleBasedStateMachine):
             faults.clear()
         for agent in self.site.agents.values():
             agent.marked.clear()
+        for node in [*self.site.world.exclusions]:
+            command_node(self.site, "include", node)
         for name in NAMES:
             self.site.declare(self.site.world.declared.get(name) or spec_of(name, "1", MOST))
+            for verb in ("resume", "retry"):
+                command(self.site, verb, target=name)
         self.site.run(60, 3.0)
         for name in NAMES:
             ready, stalled = self.site.condition("Ready", name), self.site.condition("Stalled", name)

@@ -97,6 +97,15 @@ def reports_of_services_ignored(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(World, "facts", facts)
 
 
+def exclusions_forgotten(patch: pytest.MonkeyPatch) -> None:
+    real = World.facts
+
+    def facts(world: World, target: str, name: str) -> HostFacts:
+        return replace(real(world, target, name), excluded="")
+
+    patch.setattr(World, "facts", facts)
+
+
 def restarts_taken_for_clones(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(controller.lives, "_clash", lambda _own, _other, _now: "planted")
 
@@ -136,6 +145,7 @@ PLANTED: list[tuple[int, Plant]] = [
     (20, check_asked_only_afterwards),
     (20, hosts_do_not_wait_for_expand),
     (20, locks_forgotten),
+    (13, exclusions_forgotten),
     (17, reports_of_services_ignored),
     (18, restarts_taken_for_clones),
 ]

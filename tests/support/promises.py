@@ -122,6 +122,7 @@ def acts_on_no_unknown_or_claimed_host(spec: TargetSpec, observed: Observed, pla
     for journey in begun(observed, plan):
         facts = observed.facts(journey.host)
         assert not facts.silent
+        assert not facts.excluded
         assert facts.claimed_by is None
         for node, pool, port in places(spec):
             server = facts.servers.get((node, pool))
@@ -137,8 +138,10 @@ def deploys_only_to_hosts_that_are_out(spec: TargetSpec, observed: Observed, pla
         if not isinstance(write, PutEntry) or write.key != SERVICE or write.node not in spec.hosts:
             continue
         facts = observed.facts(write.node)
-        release = ServiceAssignment.model_validate_json(write.value).release
-        if not _is_another(release, facts):
+        asks = ServiceAssignment.model_validate_json(write.value)
+        before = facts.entries.get((write.node, SERVICE))
+        replaces = before and ServiceAssignment.model_validate_json(before.value).restart < asks.restart
+        if not replaces and not _is_another(asks.release, facts):
             continue
         for node, pool, port in places(spec):
             entry = facts.entries.get((node, server_key(pool, write.node)))
@@ -168,6 +171,8 @@ def enables_only_tested_hosts(spec: TargetSpec, observed: Observed, plan: Plan) 
             continue
         host = facts.host.name
         journey = journeys[host]
+        was = observed.journeys.get(host)
+        assert not facts.excluded or (was is not None and was.step in (Step.ENABLING, Step.SOAKING))
         dropped = DropJourney(host) in plan.writes
         assert journey.digest == spec.digest or dropped
         assert journey.vouched or dropped or not [gate for gate in spec.gates if gate.when == "batch"]

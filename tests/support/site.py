@@ -77,6 +77,8 @@ class Agent:
         """Version and process id by target."""
         self.ran: dict[str, OperationSpec] = {}
         """Operations that were ever asked of it, in their order."""
+        self.restarts: dict[str, int] = {}
+        """The number under which the process was started, by target."""
         self._versions: dict[str, str] = {}
         self._seq = 0
         self._pid = 100
@@ -91,8 +93,11 @@ class Agent:
         for target, asked in assignment.services.items():
             if asked.release is None:
                 self.runs.pop(target, None)
-            elif self.name not in self._behaviour.stuck and self._digest(target) != asked.release.digest:
+            elif self.name not in self._behaviour.stuck and (
+                self._digest(target) != asked.release.digest or asked.restart > self.restarts.get(target, 0)
+            ):
                 self._pid += 1
+                self.restarts[target] = asked.restart
                 self._versions[asked.release.digest] = asked.release.version
                 self.runs[target] = (asked.release.digest, self._pid)
 
@@ -149,6 +154,7 @@ class Agent:
             digest=digest,
             healthy=self._versions.get(digest) not in self._behaviour.broken,
             identity=identity,
+            restart=self.restarts.get(target, 0),
             fetched=asked.next.digest if asked and asked.next else None,
         )
 
@@ -346,6 +352,7 @@ def saved(world: World, reports: Mapping[str, Report]) -> Loaded:
         entries={node: {t: dict(asked) for t, asked in targets.items()} for node, targets in world.entries.items()},
         serials=dict(world.serials),
         reports=dict(reports),
+        exclusions=dict(world.exclusions),
         operations={name: each for kept in world.operations.by_target.values() for name, each in kept.items()},
     )
 

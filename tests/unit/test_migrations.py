@@ -6,8 +6,11 @@ from typing import Any
 
 import pytest
 
+from crds.command import OperatorCommand
 from crds.service import Migrations
 from crds.status import Mark
+from reconcilers.draft import Observed
+from reconcilers.operators import Case, Refused, decide
 from reconcilers.rollback import retried
 from reconcilers.stages import approved
 from reconcilers.target import TargetSpec
@@ -39,6 +42,10 @@ def said(site: Site, name: str, name_of_target: str = "api@prod") -> tuple[str, 
     """State and message of a task."""
     record = next(each for each in site.status(name_of_target).tasks if each.name == name)
     return record.state, record.message
+
+
+def observed(site: Site) -> Observed:
+    return site.world.observed("api@prod")
 
 
 def decided(site: Site, status: Any) -> Site:
@@ -128,8 +135,13 @@ def test_contract_waits_for_a_persons_go_for_this_release() -> None:
     of_another = approved(site.status().model_copy(update={"digest": "another"}), "ann", "", NOW).approval
     decided(site, site.status().model_copy(update={"approval": of_another})).run(5)
     assert asked(site) == []
-    decided(site, approved(site.status(), "ann", "looks well", NOW)).run(3)
-    assert asked(site) == ["drop-column"]
+    case = Case(OperatorCommand(by="ann", reason="looks well"), site.world.specs["api@prod"], observed(site), site.now)
+    (put, event) = decide("approve", case).writes
+    assert isinstance(put, PutStatus)
+    decided(site, put.status).run(3)
+    assert (asked(site), event.actor) == (["drop-column"], "ann")  # type: ignore[union-attr]
+    with pytest.raises(Refused, match="waits for a go"):
+        decide("approve", replace(case, observed=observed(site)))
     assert site.condition("Reconciling")[0] == "False"
 
 
