@@ -1,6 +1,7 @@
 """Metrics of the controller, in a registry that is passed in. Base units; no host name is ever a label."""
 
 import re
+from collections.abc import Iterable
 from functools import partial
 from importlib.metadata import version
 from typing import get_args
@@ -9,6 +10,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 
 from crds.command import NodeVerb, RolloutVerb
 from crds.status import Condition, RolloutStatus, Task
+from reconcilers.limits import FleetIndex
 
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 _STATES = ("current", "outdated", "in_flight", "failed", "unknown")
@@ -32,6 +34,10 @@ class Metrics:
         self.hosts_unavailable = gauge(
             "drumbeat_hosts_unavailable", "Hosts of a target that count against its budget.", ["target"]
         )
+        places = ["fleet", "limit"]
+        self.places = gauge("drumbeat_fleet_places", "Hosts out, and rollouts under way, that a fleet allows.", places)
+        self.places_used = gauge("drumbeat_fleet_places_used", "Of these, how many are in use.", places)
+        self.fleet_waiting = gauge("drumbeat_fleet_waiting", "Targets that wait at a limit of their fleet.", ["fleet"])
         self.rollouts_total = counter("drumbeat_rollouts", "Rollouts that ended, by result.", ["result"])
         self.journeys_total = counter("drumbeat_journeys", "Journeys of hosts that ended, by result.", ["result"])
         self.tasks_total = counter(
@@ -101,6 +107,15 @@ class Metrics:
         self.hosts_excluded.labels(status.target).set(status.counts.excluded)
         self.hosts_unavailable.labels(status.target).set(status.counts.unavailable)
         self.rollout_paused.labels(status.target).set(status.pause is not None)
+
+    def show_fleets(self, fleets: Iterable[FleetIndex]) -> None:
+        """Show how many places are used of fleets that set limits, and how many targets wait."""
+        for fleet in fleets:
+            name = fleet.limits.fleet
+            for limit, places in fleet.limits.places.items():
+                self.places.labels(name, limit).set(places)
+                self.places_used.labels(name, limit).set(fleet.used[limit])
+            self.fleet_waiting.labels(name).set(len(fleet.turns))
 
     def forget(self, target: str) -> None:
         """Take a target that is no more out of every gauge."""

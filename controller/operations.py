@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 
 from crds.messages import Report
-from crds.status import Operation
+from crds.status import Operation, RolloutStatus
 
 
 class Operations:
@@ -63,3 +63,8 @@ class Operations:
 
 def _fleet(target: str) -> str:
     return target.rpartition("@")[2]
+
+
+def waits_in(status: RolloutStatus, fleet: str) -> bool:
+    """Whether a target of the fleet has a task that waits, perhaps for a lock."""
+    return _fleet(status.target) == fleet and any(task.state == "waiting" for task in status.tasks)

@@ -8,18 +8,20 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
+from controller.claims import Claims
+from controller.fleets import Fleets
 from controller.nodes import Node, Nodes
-from controller.operations import Operations
+from controller.operations import Operations, waits_in
 from controller.pools import Pools
 from controller.relations import Relations
 from controller.store import Loaded
 from crds.messages import PoolReport, Report, Stamp
-from crds.status import Journey, Operation, RolloutStatus, Step
+from crds.status import Journey, Operation, RolloutStatus
 from reconcilers.classify import classify
 from reconcilers.draft import Observed
 from reconcilers.exclusions import without
 from reconcilers.facts import HostFacts
-from reconcilers.fragments import SERVICE, Entry
+from reconcilers.fragments import Entry, host_of
 from reconcilers.index import TargetIndex, rebuilt
 from reconcilers.marks import marked
 from reconcilers.order import Other
@@ -38,11 +40,6 @@ from reconcilers.writes import (
     PutStatus,
     Write,
 )
-
-
-def is_claim(journey: Journey) -> bool:
-    """The journey keeps the host from other targets; a failed host is left to whoever can mend it."""
-    return journey.step not in (Step.WAITING, Step.FAILED)
 
 
 class World:
@@ -68,9 +65,13 @@ class World:
         self.indexes: dict[str, TargetIndex] = {}
         self._asked: dict[str, dict[str, dict[tuple[str, str], Entry]]] = defaultdict(lambda: defaultdict(dict))
         """By target and host: the same entries, for the facts; those of no host under an empty name."""
-        self._claims: dict[str, str] = {}
         self._relations = Relations(self.statuses)
+        self.claims = Claims(self.journeys)
+        self.fleets = Fleets()
         self._touched: dict[str, set[str]] = defaultdict(set)
+        """Hosts that the target's next plan looks at."""
+        self._stale: dict[str, set[str]] = defaultdict(set)
+        """Hosts whose classification in the index may not hold any more."""
         self._whole: set[str] = set()
         self._targets_on: dict[str, set[str]] = {}
         self._pools = Pools(self.nodes)
@@ -83,9 +84,6 @@ class World:
             for target, fragment in fragments.items():
                 for key, entry in fragment.items():
                     self._put_entry(target, node, key, entry)
-        for target, journeys in self.journeys.items():
-            for journey in journeys.values():
-                self._claim(target, journey)
         for report in loaded.reports.values():
             self.nodes.load(report)
 
@@ -98,9 +96,9 @@ class World:
         for target in self.specs.keys() | specs.keys():
             before, after = self.specs.get(target), specs.get(target)
             if before is None or after is None or before.fingerprint != after.fingerprint:
-                self.indexes.pop(target, None)
-                self._touched.pop(target, None)
+                self._forget_index(target)
         self.specs = specs
+        self.fleets.set_specs(self.specs, self.indexes, self.statuses)
         self.dirty = set(specs)
         self._targets_on = defaultdict(set)
         self._pools.set_specs(specs)
@@ -118,9 +116,16 @@ class World:
     def _turn(self, target: str) -> None:
         """Plan for another release from now on: one was put into quarantine, or let out of it."""
         if target in self.declared:
+            self._forget_index(target)
             self.specs[target] = self._planned(self.declared[target])
-            self.indexes.pop(target, None)
             self.dirty.add(target)
+
+    def _forget_index(self, target: str) -> None:
+        self.indexes.pop(target, None)
+        self._touched.pop(target, None)
+        self._stale.pop(target, None)
+        if target in self.specs:
+            self.fleets.forget(self.specs[target])
 
     # --- what is
 
@@ -166,11 +171,9 @@ class World:
 
     def _lock_freed(self, target: str, freed: bool) -> None:
         """Have whoever waits for a lock of the fleet planned."""
+        fleet = target.rpartition("@")[2]
         if freed:
-            waiting = {
-                name for name, status in self.statuses.items() for task in status.tasks if task.state == "waiting"
-            }
-            self.dirty |= {name for name in waiting if name.rpartition("@")[2] == target.rpartition("@")[2]}
+            self.dirty |= {name for name, status in self.statuses.items() if waits_in(status, fleet)}
 
     def dispute(self, name: str, why: str) -> None:
         """Count a node as silent, whatever is said in its name."""
@@ -211,12 +214,17 @@ class World:
         spec = self.specs.get(target)
         if spec is None or host not in spec.hosts:
             return False
-        self._touched[target].add(host)
+        self._mark_all(target, (host,))
         return True
+
+    def _mark_all(self, target: str, hosts: Iterable[str]) -> None:
+        self._touched[target].update(hosts)
+        self._stale[target].update(hosts)
+        self.fleets.fell_behind(target)
 
     def _touch_all(self, owner: tuple[str, PoolSpec] | None) -> None:
         if owner is not None:
-            self._touched[owner[0]] |= self.specs[owner[0]].hosts.keys()
+            self._mark_all(owner[0], self.specs[owner[0]].hosts)
             self.dirty.add(owner[0])
 
     def _touch_node(self, name: str) -> None:
@@ -224,7 +232,7 @@ class World:
             self.dirty.add(target)
             self.touch(target, name)
             if name in self.specs[target].runners:
-                self._touched[target] |= self.journeys.get(target, {}).keys() & self.specs[target].hosts.keys()
+                self._mark_all(target, self.journeys.get(target, {}).keys() & self.specs[target].hosts.keys())
         for (node, _), owner in self._pools.owners.items():
             if node == name:
                 self._touch_all(owner)
@@ -240,11 +248,16 @@ class World:
         """Everything about the target, with its index brought up to date; what is new about hosts counts as seen."""
         spec = self.specs[target]
         whole = target in self._whole or target not in self.indexes
+        status, fleet = self.statuses.get(target) or RolloutStatus(target=target), self.fleets.of(target)
+        if fleet is not None:
+            fleet.put_status(status)
+            self._catch_up(fleet.limits.fleet)
+        index = self.index(target)
         changed = None if whole else frozenset(self._touched[target])
-        index = self._index(target)
+        self._touched[target].clear()
         self._whole.discard(target)
         return Observed(
-            status=self._status(target),
+            status=status,
             index=index,
             facts=lambda host: self.facts(target, host),
             journeys=self.journeys.get(target, {}),
@@ -258,28 +271,46 @@ class World:
             changed=changed,
             others=self._other,
             failed=self._relations.failed,
+            fleet=fleet,
         )
 
     def _other(self, name: str) -> Other | None:
         spec = self.declared.get(name)
-        return Other(spec, self.statuses.get(name) or RolloutStatus(target=name)) if spec else None
+        return Other(spec, self._status(name)) if spec else None
 
-    def _index(self, target: str) -> TargetIndex:
+    def index(self, target: str) -> TargetIndex:
+        """The target's index, brought up to date."""
         spec, index = self.specs[target], self.indexes.get(target)
+        stale: Iterable[str] = spec.hosts if index is None else self._stale.get(target, ())
+        found = {host: classify(spec, self.facts(target, host)) for host in stale}
         if index is None:
-            found = {host: classify(spec, self.facts(target, host)) for host in spec.hosts}
             index = self.indexes[target] = rebuilt(spec.hosts, found)
         else:
-            for host in self._touched[target]:
-                index.put(spec.hosts[host], classify(spec, self.facts(target, host)))
-        self._touched[target].clear()
+            for host, now in found.items():
+                index.put(spec.hosts[host], now)
+        self._stale.pop(target, None)
+        self.fleets.put_hosts(spec, index, found)
+        self.fleets.caught_up(target)
         return index
+
+    def catch_up(self) -> None:
+        """Count anew in every fleet that sets limits, and have those planned for which a place became free."""
+        for name in self.fleets.indexes:
+            self._catch_up(name)
+
+    def _catch_up(self, fleet: str) -> None:
+        for target in self.fleets.behind(fleet):
+            try:
+                self.index(target)
+            except Exception:  # noqa: BLE001 - it is raised again where the target itself is planned, and told there
+                self.dirty.add(target)
+                self.fleets.caught_up(target)
+        self.dirty |= self.fleets.indexes[fleet].next_in_turn()
 
     def facts(self, target: str, name: str) -> HostFacts:
         """What is known of one host of the target."""
         spec = self.specs[target]
         node, host = self.nodes.get(name), spec.hosts[name]
-        claim = self._claims.get(name)
         servers, unclear = self._pools.servers(spec, host)
         return HostFacts(
             host=host,
@@ -290,7 +321,7 @@ class World:
             unclear=unclear,
             entries=self._asked[target][name],
             journey=self.journeys.get(target, {}).get(name),
-            claimed_by=claim if claim != target else None,
+            claimed_by=self.claims.of_another(target, name),
             restart=self.statuses[target].restart if target in self.statuses else 0,
             excluded=f"excluded {marked(self.exclusions[name])}" if name in self.exclusions else "",
         )
@@ -320,17 +351,18 @@ class World:
             case PutStatus(status):
                 before, self.statuses[target] = self.statuses.get(target), status
                 self.dirty |= self._relations.changed(target, before, status)
+                self.fleets.put_status(status)
                 if before is not None and before.restart != status.restart:
-                    self.indexes.pop(target, None)  # every host stands differently now
+                    self._forget_index(target)  # every host stands differently now
                 if status.quarantine != (before.quarantine if before else None):
                     self._turn(target)
             case PutJourney(journey):
                 self.journeys.setdefault(target, {})[journey.host] = journey
-                self._claim(target, journey)
+                self._claim(target, journey.host, journey)
                 self.touch(target, journey.host)
             case DropJourney(host):
                 self.journeys[target].pop(host, None)
-                self._release_claim(target, host)
+                self._claim(target, host, None)
                 self._mark(target, host)
                 self.dirty.add(target)
             case PutEntry(node, key, value):
@@ -361,21 +393,7 @@ class World:
         self.entries[node][target][key] = entry
         self._asked[target][host_of(node, key)][node, key] = entry
 
-    def _claim(self, target: str, journey: Journey) -> None:
-        if is_claim(journey):
-            self._claims[journey.host] = target
-        else:
-            self._release_claim(target, journey.host)
-
-    def _release_claim(self, target: str, host: str) -> None:
-        if self._claims.get(host) == target:
-            del self._claims[host]
+    def _claim(self, target: str, host: str, journey: Journey | None) -> None:
+        if self.claims.put(target, host, journey):
             for other in self._targets_on.get(host, set()) - {target}:
                 self.touch(other, host)
-
-
-def host_of(node: str, key: str) -> str:
-    """Which host of a target an entry is about; empty for pools and operations."""
-    if key == SERVICE:
-        return node
-    return key.split("/", 2)[2] if key.startswith("server/") else ""

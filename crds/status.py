@@ -77,6 +77,7 @@ class Journey(WireModel):
     out: bool = Field(default=False, description="left every pool: nothing is disrupted by going on with it")
     restart: int = Field(default=0, description="the number under which its process is to be started")
     skip: bool = Field(default=False, description="a person ends its soak")
+    yields: bool = Field(default=False, description="claims the host no more: another target may have it meanwhile")
     reason: str = Field(default="", description="for people: what it waits for, or why it failed")
     cause: Cause | None = Field(default=None, description="why it failed, for machines; None on its way")
 
@@ -127,6 +128,13 @@ class Mark(WireModel):
     reason: str = Field(description="in that person's words")
     since: datetime
     until: datetime | None = Field(default=None, description="when it lifts itself; None: only a person lifts it")
+
+
+class Turn(WireModel):
+    """A target's place among those that wait for what their fleet allows all of them together."""
+
+    limits: list[str] = Field(description="what it waits for: hosts, zone/NAME, rollouts")
+    since: datetime = Field(description="who has waited longest comes first; it begins anew with each host taken out")
 
 
 class Counts(WireModel):
@@ -208,6 +216,8 @@ class RolloutStatus(WireModel):
     no_return: str = Field(default="", description="in words, what was done that an older release cannot run with")
     retried: datetime | None = Field(default=None, description="failures before this moment count no more")
     stopwatch: Stopwatch | None = None
+    under_way: bool = Field(default=False, description="counts among the rollouts that its fleet allows at once")
+    turn: Turn | None = None
     counts: Counts = Counts()
     conditions: list[Condition] = Field(default_factory=list)
 

@@ -39,6 +39,8 @@ class Classification:
     """What is asked about it is what should be asked, and it is on no journey."""
     why: str = ""
     """For people, where the standing needs a word."""
+    out: bool = False
+    """Counts among the fleet's hosts that are out: on its way, or what ran on it does not serve."""
 
 
 def classify(target: TargetSpec, facts: HostFacts) -> Classification:
@@ -46,12 +48,20 @@ def classify(target: TargetSpec, facts: HostFacts) -> Classification:
     standing, why = _standing(target, facts)
     journey = facts.journey
     touched = journey is not None and journey.step not in (Step.WAITING, Step.SOAKING)
+    available = not touched and not facts.excluded and serves(target, facts)
     return Classification(
         standing=standing,
-        available=not touched and not facts.excluded and serves(target, facts),
+        available=available,
         settled=journey is None and entries_for(target, facts) == {k: e.value for k, e in facts.entries.items()},
         why=why,
+        out=touched or (not available and _deployed(facts)),
     )
+
+
+def _deployed(facts: HostFacts) -> bool:
+    """Something runs there, or should: nobody misses a host to which a service never came, or which it has left."""
+    assigned, service = facts.assigned_service(), facts.service
+    return bool(assigned and assigned.release) or (service is not None and service.state != "absent")
 
 
 def serves(target: TargetSpec, facts: HostFacts) -> bool:

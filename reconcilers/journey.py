@@ -51,6 +51,7 @@ def moved(journey: Journey, step: Step, now: datetime, elapsed: float, reason: s
             "reason": reason,
             "cause": None,
             "out": _is_out(journey, step),
+            "yields": journey.yields and _is_out(journey, step),
         }
     )
 

@@ -11,12 +11,15 @@ from datetime import datetime
 from reconcilers.classify import Standing
 from reconcilers.draft import Draft
 from reconcilers.freezes import Frozen, frozen
+from reconcilers.limits import ROLLOUTS
 from reconcilers.manual import awaits_go
 from reconcilers.marks import marked
 from reconcilers.order import halted, not_ready, unfinished, unproven
 from reconcilers.rollback import is_quarantined
 from reconcilers.sizes import limit_of
 from reconcilers.stages import unprepared
+
+ROLLOUTS_LIMITED = "RolloutsLimited"
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,10 @@ def obstacles(draft: Draft) -> Iterator[Obstacle]:
     freeze = None if draft.target.break_glass else frozen(draft.target.freezes, draft.now, rolling_back=back)
     if freeze:
         yield Obstacle("Frozen", _frozen_words(freeze), mends=True, until=freeze.until)
+    fleet = draft.observed.fleet
+    begins = draft.has_hosts_to_take() and not draft.status.under_way
+    if fleet and begins and fleet.left(ROLLOUTS, draft.target.name) <= 0:
+        yield Obstacle(ROLLOUTS_LIMITED, fleet.words(ROLLOUTS, draft.target.name))
     if because := unprepared(draft):
         yield Obstacle(*because)
 

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from crds.service import When
 from crds.status import Journey, RolloutStatus, Step
+from reconcilers.aside import stand_aside, stands_still
 from reconcilers.batch import let_go, needs_downtime, start_batch, start_waiting
 from reconcilers.batch_gates import vouch
 from reconcilers.deadlines import deadline_at, keep_stopwatch
@@ -49,6 +50,7 @@ def plan(target: TargetSpec, observed: Observed, now: datetime) -> Plan:
     _notice_spec(draft)
     lift_pause(draft)
     break_glass(draft)
+    stand_aside(draft)
     status = draft.status
     prepare(draft, free=not needs_downtime(draft) and all(each.reason in PREPARING for each in obstacles(draft)))
     _keep_time(draft)
@@ -106,15 +108,16 @@ def _is_retried(journey: Journey, status: RolloutStatus) -> bool:
 
 
 def _keep_time(draft: Draft) -> None:
-    """Note how long hosts have been on their way. While a balancer or every runner is lost, no host's time runs.
+    """Note how long hosts have been on their way.
 
-    Losing them must stop a rollout, not fail it. Nor does the time of a host run that is out and waits for migrations.
-    Otherwise it is enough to note it when all hosts are looked at.
+    No host's time runs while a balancer or every runner is lost, which must stop a rollout and not fail it, nor while
+    another target has the host, or a host that is out waits for migrations. Otherwise it is enough to note it when all
+    hosts are looked at.
     """
     observed, waits = draft.observed, unprepared(draft) is not None
     for host, journey in list(draft.journeys.items()):
-        lost = waits and journey.step is Step.LEAVING
-        lost = lost or bool(observed.silent_balancers) or (journey.step is Step.TESTING and not observed.runners)
+        lost = bool(observed.silent_balancers) or (journey.step is Step.TESTING and not observed.runners)
+        lost = lost or stands_still(draft, journey) or (waits and journey.step is Step.LEAVING)
         if journey.step in (Step.WAITING, Step.FAILED) or not (lost or observed.changed is None):
             continue
         elapsed = journey.elapsed if lost else elapsed_of(journey, draft.now, observed.watching_since)
@@ -125,6 +128,9 @@ def _advance(draft: Draft, hosts: Iterable[str]) -> None:
     observed, (_, waits) = draft.observed, unprepared(draft) or ("", "")
     for host in hosts:
         journey, facts = draft.journeys[host], draft.facts(host)
+        if stands_still(draft, journey):
+            draft.put(host, journey.model_copy(update={"reason": f"{facts.claimed_by} has it on a journey"}))
+            continue
         operations, runners = observed.operations, observed.runners
         at = Situation(draft.target, facts, operations, runners, draft.now, observed.watching_since, waits)
         following = advance(journey, at)

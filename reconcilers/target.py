@@ -16,6 +16,7 @@ from crds.probe import Probe
 from crds.release import Release, canonical_json
 from crds.service import Gate, Migrations, PoolRef, Rollout, ServiceSpec
 from reconcilers.freezes import freezes_of
+from reconcilers.limits import FleetLimits, limits_of
 from reconcilers.order import edition_of
 from reconcilers.overrides import service_on, with_profile
 from reconcilers.releases import release_of
@@ -80,6 +81,8 @@ class TargetSpec:
     """What was signed about the release, for nodes to judge."""
     trust: str | None = None
     """The fleet's trust document, likewise."""
+    limits: FleetLimits | None = None
+    """What its fleet allows all of its targets together; no part of the target, hence of no fingerprint."""
     unsigned: str = ""
     """Why the release does not meet the fleet's policy, and what to do; empty if it does, or nothing is demanded."""
     edition: str = ""
@@ -110,7 +113,7 @@ class TargetSpec:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Changes whenever anything but the revision changes."""
+        """Changes whenever anything but the revision, and what is the fleet's, changes."""
         said: dict[str, Any] = {
             "release": self.digest,
             "hosts": {name: [host.address, host.zone] for name, host in self.hosts.items()},
@@ -173,6 +176,7 @@ def _target(state: DesiredState, fleet_name: str, service_name: str, spec: Servi
         break_glass=version.break_glass.reason if version.break_glass else "",
         statement=state.statements.get((fleet_name, service_name)),
         trust=state.trust.get(fleet_name),
+        limits=limits_of(fleet),
         unsigned=state.unsigned.get((fleet_name, service_name), ""),
         edition=edition_of(state.services[service_name].spec, version),
         depends_on=tuple(f"{name}@{fleet_name}" for name in spec.depends_on),

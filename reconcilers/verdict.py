@@ -12,6 +12,7 @@ from reconcilers.order import noted
 from reconcilers.rollback import remembered
 from reconcilers.room import Room
 from reconcilers.stages import arrived, contract, unverified
+from reconcilers.turns import take_turn
 
 _NAMED = 5
 """Hosts that a message names before it says "and N more"."""
@@ -24,6 +25,7 @@ def conclude(draft: Draft) -> None:
     complete = arrived(draft) and verifying is None
     if complete:
         _finish(draft)
+    take_turn(draft)
     in_the_way = next(obstacles(draft), None) if complete else None
     follows = contract(draft, in_the_way.message if in_the_way else "") if complete else None
     stalled = follows[:2] if follows and follows[2] else _stalled(draft, complete)

@@ -70,7 +70,8 @@ def _rollout(client: Client, rollout: Resource) -> list[str]:
     ]
     plan = {
         "Batches": ", ".join(str(size) for size in settings.get("batches", [])),
-        "Unavailable": f"{rollout['status']['counts']['unavailable']}, at most {settings.get('maxUnavailable', '-')}",
+        "Unavailable": f"{rollout['status']['counts']['unavailable']}, at most {settings.get('maxUnavailable', '-')}"
+        + (f", at least {stays} available" if (stays := settings.get("minAvailable")) else ""),
         "Soak": settings.get("soak", "-"),
         "Approved": _approval(rollout),
         "No way back": rollout["status"]["noReturn"],

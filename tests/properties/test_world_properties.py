@@ -13,14 +13,17 @@ from crds.command import RolloutVerb
 from crds.messages import PoolReport, Report, ServerAssignment, Stamp, plain_digest
 from crds.release import canonical_json
 from crds.service import Gate, Migrations
+from crds.status import Step
+from reconcilers.draft import Observed
 from reconcilers.fragments import Entry, merge, server_key
+from reconcilers.limits import FleetLimits
 from reconcilers.operators import Refused
 from reconcilers.rollback import undone
 from reconcilers.sightings import adds_up, pool_number
 from reconcilers.target import TargetSpec
-from reconcilers.writes import PutStatus
+from reconcilers.writes import Plan, PutStatus
 from tests.support.commands import command, command_node
-from tests.support.promises import PROMISES
+from tests.support.promises import PROMISES, begun, is_missed
 from tests.support.site import TIMEOUT, Site, saved
 from tests.support.worlds import ASKED, NODES, NOW, ONLINE, RUNNER, address, pool, server, target
 
@@ -31,6 +34,7 @@ names = st.sampled_from(NAMES)
 hosts = st.sampled_from([f"vm{number}" for number in range(1, MOST + 1)])
 balancers = st.sampled_from(NODES)
 counts = st.sampled_from([MOST, MOST, MOST, 1, 2, 3])
+LIMITS = FleetLimits("prod", {"hosts": 2, "zone/a": 1, "rollouts": 1}, {"hosts": MOST, "zone/a": 2, "zone/b": 2})
 nodes = st.one_of(hosts, balancers, st.just(RUNNER))
 
 
@@ -69,13 +73,34 @@ class Histories(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.site = Site(checks=PROMISES)
+        self.limits: FleetLimits | None = LIMITS
+        self.site = Site(checks=(*PROMISES, self.keeps_the_fleets_limits))
+
+    def declare(self, *specs: TargetSpec) -> None:
+        """A revision with these targets beside the others, and the fleet's limits as they are now."""
+        together = {spec.name: spec for spec in (*self.site.world.specs.values(), *specs)}
+        self.site.declare(*(replace(spec, limits=self.limits) for spec in together.values()))
+
+    def keeps_the_fleets_limits(self, spec: TargetSpec, observed: Observed, plan: Plan) -> None:
+        """Promise 1, over all targets of the fleet; worked out from the facts of every host, not from what is kept."""
+        world, now_out = self.site.world, {journey.host for journey in begun(observed, plan)}
+        out, moving = set(), set()
+        for name, other in world.specs.items():
+            out |= {host for host in other.hosts if is_missed(other, world.facts(name, host))}
+            steps = {journey.step for journey in world.journeys.get(name, {}).values()}
+            moving |= {name} if steps - {Step.WAITING, Step.FAILED} else set()
+        places = spec.limits.places if spec.limits else {}
+        new = now_out - out
+        of_zone = {host for host in out | new if int(host.removeprefix("vm")) % 2} if "zone/a" in places else set()
+        assert not new or len(out | new) <= places.get("hosts", MOST), (new, out)
+        assert not new & of_zone or len(of_zone) <= places["zone/a"], (new, of_zone)
+        assert not now_out or len(moving | {spec.name}) <= places.get("rollouts", 2) or spec.name in moving
 
     @initialize(count=counts, rolled_out=st.booleans())
     def begin(self, count: int, rolled_out: bool) -> None:
         for name in NAMES:
             self.site.install(spec_of(name, "1", MOST))
-            self.site.declare(spec_of(name, "1", count))
+            self.declare(spec_of(name, "1", count))
         if rolled_out:
             self.site.run(30)
 
@@ -101,7 +126,14 @@ class Histories(RuleBasedStateMachine):
         gates=st.sampled_from([GATES[1:2], GATES]),
     )
     def commit(self, name: str, version: str | None, count: int, **rollout: Any) -> None:
-        self.site.declare(spec_of(name, version, count, **rollout))
+        self.declare(spec_of(name, version, count, **rollout))
+        self.site.decide()
+
+    @rule(places=st.sampled_from([{}, {"hosts": 1}, {"hosts": 3, "zone/b": 1}, {"rollouts": 1}]))
+    def limits_change(self, places: dict[str, int]) -> None:
+        limits = replace(LIMITS, places=places) if places else None
+        self.limits = limits
+        self.declare()
         self.site.decide()
 
     @rule(name=names)
@@ -189,6 +221,7 @@ class Histories(RuleBasedStateMachine):
                 facts = world.facts(name, host)
                 assert facts == fresh.facts(name, host)
                 assert not [node for node, _ in facts.servers if world.nodes.get(node).silent]
+        assert world.fleets.indexes == fresh.fleets.indexes
 
     def teardown(self) -> None:
         """Promise 17: once faults stop, every target converges or stalls with a reason."""
@@ -202,13 +235,14 @@ class Histories(RuleBasedStateMachine):
         for node in [*self.site.world.exclusions]:
             command_node(self.site, "include", node)
         for name in NAMES:
-            self.site.declare(self.site.world.declared.get(name) or spec_of(name, "1", MOST))
+            self.declare(self.site.world.declared.get(name) or spec_of(name, "1", MOST))
             for verb in ("resume", "retry"):
                 command(self.site, verb, target=name)
-        self.site.run(60, 3.0)
-        for name in NAMES:
-            ready, stalled = self.site.condition("Ready", name), self.site.condition("Stalled", name)
-            assert ready[0] == "True" or stalled[0] == "True", self.site.status(name)
+        for _ in range(5):
+            self.site.run(60, 3.0)
+            if all(self.site.is_settled(name) for name in NAMES):
+                return
+        raise AssertionError([self.site.status(name) for name in NAMES])
 
 
 Histories.TestCase.settings = settings(max_examples=60, stateful_step_count=20, deadline=None)

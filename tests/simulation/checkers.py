@@ -7,11 +7,17 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from agent.drivers.contracts import Server
-from controller.world import World, is_claim
+from controller.claims import is_claim
+from controller.world import World
 from crds.messages import Stamp
 from crds.status import Operation, RolloutStatus, Step
 from reconcilers.sizes import budget
-from tests.simulation.desired import PORTS, host_names, pool
+from tests.simulation.desired import FLEET_SHARE, PORTS, ZONE_SHARE, host_names, pool, zone_of
+
+
+def limited(share: int, hosts: int) -> int:
+    """Hosts that so many percent are, 1 at least."""
+    return max(share * hosts // 100, 1)
 
 
 def is_open(operation: Operation) -> bool:
@@ -73,6 +79,18 @@ class Checkers:
             raise PromiseBroken(
                 1, f"{node} takes out {server} of {pool_name}: then {sorted(out)} are out, {allowed} may"
             )
+        self._fleets_limits(server)
+
+    def _fleets_limits(self, server: str) -> None:
+        """Promise 1, over all services of the fleet: a host that is out for one of them is out."""
+        hosts = host_names(self.truth.hosts)
+        before = {host for host in hosts for service in self.complete if not self.serves(service, host)}
+        out, zone = before | {server}, zone_of(server)
+        in_zone = {host for host in hosts if zone_of(host) == zone}
+        most, most_in_zone = limited(FLEET_SHARE, len(hosts)), limited(ZONE_SHARE, len(in_zone))
+        if server not in before and (len(out) > most or len(out & in_zone) > most_in_zone):
+            may = f"{most} may, {most_in_zone} in zone {zone}"
+            raise PromiseBroken(1, f"{server} is taken out: then {sorted(out)} are; {may}")
 
     def let_in(self, node: str, pool_name: str, server: str) -> None:
         """Promise 4: no host goes online with a release that has not passed its gates on that host."""

@@ -25,6 +25,8 @@ ON_FAILURE: dict[str, dict[str, Any]] = {
     "web": {},
 }
 """What differs in the rollouts of the services: what becomes of one that fails."""
+FLEET_SHARE, ZONE_SHARE = 40, 67
+"""Percent of the fleet's hosts, and of a zone's, that may be out at once for both services together."""
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -38,6 +40,11 @@ _MIGRATIONS = {
 def host_names(count: int) -> list[str]:
     """vm1, vm2 ..."""
     return [f"vm{number}" for number in range(1, count + 1)]
+
+
+def zone_of(host: str) -> str:
+    """The zones a, b, c by turns."""
+    return "abc"[(int(host.removeprefix("vm")) - 1) % 3]
 
 
 def address(host: str, service: str) -> str:
@@ -73,11 +80,12 @@ def _read(model: type[Model], said: dict[str, Any]) -> Model:
 def _fleet(hosts: int) -> Fleet:
     spec = {
         "hosts": [
-            {"name": name, "address": _address(name), "labels": {"role": "app"}, "zone": "abc"[index % 3]}
-            for index, name in enumerate(host_names(hosts))
+            {"name": name, "address": _address(name), "labels": {"role": "app"}, "zone": zone_of(name)}
+            for name in host_names(hosts)
         ],
         "balancers": [{"name": name, "address": "10.1.0.1"} for name in BALANCERS],
         "runners": [{"name": name} for name in RUNNERS],
+        "limits": {"maxUnavailable": f"{FLEET_SHARE}%", "perZone": f"{ZONE_SHARE}%"},
     }
     return _read(Fleet, {"kind": "Fleet", "metadata": {"name": "prod"}, "spec": spec})
 

@@ -12,6 +12,8 @@ import reconcilers.journey
 import reconcilers.obstacles
 import reconcilers.plan
 import reconcilers.room
+import tests.simulation.checkers
+import tests.simulation.desired
 from agent.drivers.contracts import Outcome
 from agent.drivers.operations.migration import Driver
 from agent.journal import Journal
@@ -22,6 +24,7 @@ from crds.status import Counts, Journey, Step
 from reconcilers.facts import HostFacts
 from reconcilers.index import TargetIndex
 from reconcilers.journey import Situation, moved
+from reconcilers.limits import HOSTS, FleetIndex
 from reconcilers.target import TargetSpec
 from tests.simulation.__main__ import simulate
 from tests.simulation.checkers import PromiseBroken
@@ -33,6 +36,34 @@ Plant = Callable[[pytest.MonkeyPatch], None]
 def budget_off_by_one(patch: pytest.MonkeyPatch) -> None:
     real = reconcilers.room.budget
     patch.setattr(reconcilers.room, "budget", lambda *args: real(*args) + 1)
+
+
+def tight_limits(patch: pytest.MonkeyPatch, **shares: int) -> None:
+    """Where the fleet allows no more than one service would take alone: two seldom need more at once."""
+    for name, share in shares.items():
+        for module in (tests.simulation.desired, tests.simulation.checkers):
+            patch.setattr(module, name, share)
+
+
+def a_place_too_many_in_the_fleet(patch: pytest.MonkeyPatch) -> None:
+    tight_limits(patch, FLEET_SHARE=25)
+    real = FleetIndex.left
+    patch.setattr(FleetIndex, "left", lambda index, limit, target: real(index, limit, target) + (limit == HOSTS))
+
+
+def a_place_too_many_in_a_zone(patch: pytest.MonkeyPatch) -> None:
+    tight_limits(patch, FLEET_SHARE=40, ZONE_SHARE=50)
+    real = FleetIndex.left
+    patch.setattr(FleetIndex, "left", lambda index, limit, target: real(index, limit, target) + ("/" in limit))
+
+
+def each_target_counts_for_itself(patch: pytest.MonkeyPatch) -> None:
+    tight_limits(patch, FLEET_SHARE=25)
+
+    def left(index: FleetIndex, limit: str, target: str) -> float:
+        return index.limits.places.get(limit, 1000) - index.holders[limit, target]
+
+    patch.setattr(FleetIndex, "left", left)
 
 
 def claims_forgotten(patch: pytest.MonkeyPatch) -> None:
@@ -135,6 +166,9 @@ def locks_forgotten(patch: pytest.MonkeyPatch) -> None:
 
 PLANTED: list[tuple[int, Plant]] = [
     (1, budget_off_by_one),
+    (1, a_place_too_many_in_the_fleet),
+    (1, a_place_too_many_in_a_zone),
+    (1, each_target_counts_for_itself),
     (2, claims_forgotten),
     (3, deployed_without_waiting),
     (3, only_one_balancer_asked),

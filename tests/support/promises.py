@@ -46,6 +46,16 @@ def surely_serves(spec: TargetSpec, facts: HostFacts) -> bool:
     return bool(spec.pools) or (facts.service is not None and facts.service.healthy is True)
 
 
+def is_missed(spec: TargetSpec, facts: HostFacts) -> bool:
+    """The host is out as far as its fleet counts: on its way, or something that ran there serves nobody for certain."""
+    if facts.journey is not None and facts.journey.step not in (Step.WAITING, Step.SOAKING):
+        return True
+    entry = facts.entries.get((facts.host.name, SERVICE))
+    asked_to_run = entry is not None and ServiceAssignment.model_validate_json(entry.value).release is not None
+    runs = facts.service is not None and facts.service.state != "absent"
+    return (asked_to_run or runs) and not surely_serves(spec, facts)
+
+
 def newly_asked(spec: TargetSpec, observed: Observed, plan: Plan) -> Iterator[tuple[HostFacts, str, str, str]]:
     """(host, balancer node, online pool, state) where a plan asks another state of a server than before."""
     online = {(node, pool) for node, pool, _ in places(spec)}
@@ -130,6 +140,17 @@ def acts_on_no_unknown_or_claimed_host(spec: TargetSpec, observed: Observed, pla
             assert server.address == f"{facts.host.address}:{port}"
             assert server.admin == "ready" or server.by != "person"
     assert not list(begun(observed, plan)) or not observed.silent_balancers
+
+
+def leaves_hosts_of_others_alone(spec: TargetSpec, observed: Observed, plan: Plan) -> None:
+    """Promise 2: while another target has a host, ours goes no step there, and does not claim it."""
+    for write in plan.writes:
+        if not isinstance(write, PutJourney) or observed.facts(write.journey.host).claimed_by is None:
+            continue
+        before, after = observed.journeys.get(write.journey.host), write.journey
+        same = before is not None and (before.step is after.step or before.digest != after.digest)
+        assert after.step is Step.WAITING or same, (before, after)
+        assert after.yields or after.step in (Step.WAITING, Step.FAILED), after
 
 
 def deploys_only_to_hosts_that_are_out(spec: TargetSpec, observed: Observed, plan: Plan) -> None:
@@ -244,6 +265,7 @@ PROMISES = (
     keeps_the_budget,
     spreads_over_zones,
     acts_on_no_unknown_or_claimed_host,
+    leaves_hosts_of_others_alone,
     deploys_only_to_hosts_that_are_out,
     enables_only_tested_hosts,
     contradicts_itself_nowhere,

@@ -254,6 +254,7 @@ class Site:
         for target in [target for target, at in self.wakes.items() if at is not None and at <= self.now]:
             self.world.look_at_all(target)
         stamped: set[str] = set()
+        self.world.catch_up()
         for target in sorted(self.world.dirty & self.world.specs.keys()):
             for _ in range(8):
                 self.world.dirty.discard(target)
@@ -314,6 +315,10 @@ class Site:
         found = next(each for each in self.status(target).conditions if each.type == kind)
         return found.status, found.reason, found.message
 
+    def is_settled(self, target: str = "api@prod") -> bool:
+        """It has converged, or says that somebody has to change something."""
+        return "True" in (self.condition("Ready", target)[0], self.condition("Stalled", target)[0])
+
     def journeys(self, target: str = "api@prod") -> dict[str, Journey]:
         return dict(self.world.journeys.get(target, {}))
 
@@ -358,9 +363,9 @@ def saved(world: World, reports: Mapping[str, Report]) -> Loaded:
 
 
 def converged(*specs: TargetSpec, checks: Iterable[Check] = ()) -> Site:
-    """A site on which everything is rolled out. Batches and budget of the first rollout do not matter."""
+    """A site on which everything is rolled out. Batches, budget and limits of the first rollout do not matter."""
     at_once = {"max_unavailable": "100%", "batches": ["100%"], "soak": 0.0}
-    fast = [replace(spec, rollout=spec.rollout.model_copy(update=at_once)) for spec in specs]
+    fast = [replace(spec, limits=None, rollout=spec.rollout.model_copy(update=at_once)) for spec in specs]
     site = Site(*fast, checks=checks).run(15)
     site.declare(*specs)
     site.run(3)
