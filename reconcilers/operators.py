@@ -14,7 +14,9 @@ from reconcilers.draft import Observed
 from reconcilers.manual import awaits_go
 from reconcilers.marks import is_over, marked
 from reconcilers.rollback import retried, undone, way_back
+from reconcilers.stages import approved
 from reconcilers.target import TargetSpec
+from reconcilers.tasks import ENDED
 from reconcilers.writes import AddEvent, PutJourney, PutStatus, Write
 
 
@@ -152,7 +154,8 @@ def _retry(case: Case) -> Decision:
     """What it is held for, or in quarantine for, is forgiven; failed hosts begin anew, with a new process."""
     name, status, journeys = case.target.name, case.observed.status, case.observed.journeys
     failed = sorted(journey.host for journey in journeys.values() if journey.step is Step.FAILED)
-    if status.hold is None and status.quarantine is None and not failed:
+    stuck = [task.name for task in status.tasks if task.state in ENDED]
+    if status.hold is None and status.quarantine is None and not failed and not stuck:
         return Decision(f"{name} is neither held nor has it failed hosts: there is nothing to try again")
     again = f"failed hosts begin anew: {', '.join(failed)}" if failed else ""
     told = "; ".join(filter(None, (case.command.reason, again)))
@@ -196,6 +199,19 @@ def _skip(case: Case) -> Decision:
     )
 
 
+def _approve(case: Case) -> Decision:
+    """A person's go for the contract migrations of the release that every host runs now."""
+    name, status = case.target.name, case.observed.status
+    waiting = [task.name for task in status.tasks if task.task == "contract" and task.state == "waiting"]
+    if not waiting or status.finished is None:
+        raise Refused(f"no contract migration of {name} waits for a go")
+    said = f"contract migrations of {name} {status.version} may run: {', '.join(waiting)}"
+    if status.approval is not None and status.approval.digest == status.digest:
+        return Decision(said)
+    after = PutStatus(approved(status, case.command.by, case.command.reason, case.now))
+    return Decision(said, [after, case.event("ContractApproved", f"{', '.join(waiting)}: {case.command.reason}")])
+
+
 def _restart(case: Case) -> Decision:
     name, status = case.target.name, case.observed.status
     if case.target.release is None:
@@ -209,7 +225,7 @@ def _restart(case: Case) -> Decision:
     return Decision(said, [after, case.event("RestartAsked", case.command.reason)])
 
 
-_NEEDS_REASON = ("pause", "abort", "undo", "skip", "restart")
+_NEEDS_REASON = ("pause", "abort", "undo", "skip", "restart", "approve")
 _VERBS: dict[RolloutVerb, Callable[[Case], Decision]] = {
     "pause": _pause,
     "resume": _resume,
@@ -218,4 +234,5 @@ _VERBS: dict[RolloutVerb, Callable[[Case], Decision]] = {
     "undo": _undo,
     "skip": _skip,
     "restart": _restart,
+    "approve": _approve,
 }

@@ -74,6 +74,14 @@ def restart(target: Target, reason: Why, by: By = "", server: Server = SERVER) -
     _rollout(server, target, "restart", by, reason)
 
 
+def approve(target: Target, reason: Why, by: By = "", server: Server = SERVER) -> None:
+    """Say go to the contract migrations that wait for it, after every host runs the release. There is no way back.
+
+    Exit codes: 0 they may run, 1 none waits or no answer, 2 wrong use.
+    """
+    _rollout(server, target, "approve", by, reason)
+
+
 def exclude(node: Node, reason: Why, until: Until = "", by: By = "", server: Server = SERVER) -> None:
     """Leave a host or a balancer node alone, until it is included.
 
