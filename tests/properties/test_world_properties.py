@@ -78,7 +78,7 @@ class Histories(RuleBasedStateMachine):
 
     def declare(self, *specs: TargetSpec) -> None:
         """A revision with these targets beside the others, and the fleet's limits as they are now."""
-        together = {spec.name: spec for spec in (*self.site.world.specs.values(), *specs)}
+        together = {spec.name: spec for spec in (*self.site.world.declared.values(), *specs)}
         self.site.declare(*(replace(spec, limits=self.limits) for spec in together.values()))
 
     def keeps_the_fleets_limits(self, spec: TargetSpec, observed: Observed, plan: Plan) -> None:
