@@ -67,6 +67,11 @@ class SimBalancer:
         """Whether the configuration reads the saved state."""
         self.full_disk = False
         self.refusals = 0
+        self.people: set[tuple[str, str]] = set()
+        """(pool, server) that a person has taken out, as far as its agent has seen and nobody has put it back."""
+        self._marks: dict[tuple[str, str], bool] = {}
+        """Of those that its agent may not have noticed yet: whether it was shown them."""
+        self._seen_by: object = None
         self._clock = clock
         self._healthy = healthy
         self._interval = interval
@@ -78,6 +83,7 @@ class SimBalancer:
 
     def observe(self, pools: set[str]) -> Snapshot:
         self._answer()
+        self._marks |= {place: True for place in self._marks if place[0] in pools}
         return Snapshot(
             worker=f"worker-{self._worker.number}",
             reload_safe=self.safe,
@@ -116,16 +122,30 @@ class SimBalancer:
         if self._worker.busy(self._clock.monotonic()):
             self._worker.since = self._clock.monotonic()
             self._old.append(self._worker)
-        self._worker = self._begin(self._worker.number + 1)
+        self._replace_worker()
 
     def restart(self) -> None:
         """Everything ended at once, sessions too."""
         self._old.clear()
-        self._worker = self._begin(self._worker.number + 1)
+        self._replace_worker()
 
     def by_person(self, pool: str, server: str, state: AdminState) -> None:
-        """Somebody sets a server by hand."""
-        self._set(self._worker.pools[pool][server], state)
+        """Somebody sets a server by hand. Only of one that is ready can be told that a person has taken it out."""
+        found = self._worker.pools[pool][server]
+        if state == "ready":
+            self.people.discard((pool, server))
+            self._marks.pop((pool, server), None)
+        elif found.admin == "ready":
+            self._marks[pool, server] = False
+        self._set(found, state)
+
+    def was_seen_by(self, agent: object) -> None:
+        """Its agent has finished a step; what it was shown in this life, it has noticed and journaled."""
+        if agent is self._seen_by:
+            self.people |= {place for place, shown in self._marks.items() if shown}
+            self._marks = {place: False for place, shown in self._marks.items() if not shown}
+        else:
+            self._marks, self._seen_by = {}, agent  # nobody can tell what changed while no agent looked
 
     def hold(self, pool: str, server: str, seconds: float) -> None:
         """A session begins there and lasts so long."""
@@ -150,6 +170,12 @@ class SimBalancer:
         self._tick()
         found = self._worker.pools.get(pool, {}).get(server)
         return self._server(pool, server, found, self._clock.monotonic()) if found else None
+
+    def _replace_worker(self) -> None:
+        """What a person did shortly before, and nobody has noticed yet, may come from the saved state as well."""
+        self._worker = self._begin(self._worker.number + 1)
+        self._marks = {}
+        self.people = {place for place in self.people if self._worker.pools[place[0]][place[1]].admin != "ready"}
 
     def _begin(self, number: int) -> _Worker:
         now = self._clock.monotonic()

@@ -9,12 +9,14 @@ from prometheus_client import CollectorRegistry
 
 from bus.envelope import seal_assignment
 from bus.keyring import KeyRing
+from bus.port import Received
 from controller.deciding import Deciding
 from controller.intake import Intake, Refusals
 from controller.mailbox import Mailbox, RevisionRead
 from controller.metrics import Metrics
 from controller.store import Store, Transaction
 from controller.world import World
+from crds.messages import Assignment
 from tests.simulation.desired import desired
 from tests.simulation.memory_bus import MemoryControllerBus
 
@@ -92,17 +94,29 @@ class SimController:
         self.deciding = Deciding(
             store=self._store,
             bus=self._bus,
-            seal=lambda assignment: seal_assignment(assignment, simulation.controller_key),
+            seal=self._seal,
             clock=simulation.clock,
             random=Random(simulation.random.getrandbits(64)),
             metrics=metrics,
             node_timeout=NODE_TIMEOUT,
             ring=ring,
         )
-        self._bus.start(lambda received: (intake.receive(received), self.wake(0.002))[0])
+        simulation.checkers.began(self.deciding)
+        self._bus.start(lambda received: self._receive(intake, received))
         if self._head is not None:
             self._mailbox.put(self._head)
         self.wake(0.0)
+
+    def _seal(self, assignment: Assignment) -> bytes:
+        envelope = seal_assignment(assignment, self._simulation.controller_key)
+        assert self.deciding is not None
+        self._simulation.checkers.sealed(self.deciding, assignment, envelope)
+        return envelope
+
+    def _receive(self, intake: Intake, received: Received) -> None:
+        self._simulation.checkers.heard(received.node)
+        intake.receive(received)
+        self.wake(0.002)
 
     def commit(self, version: str) -> None:
         """The repository's head says this version of every service."""
@@ -167,11 +181,10 @@ class SimController:
 
     def _check(self, before: dict[str, object]) -> None:
         simulation = self._simulation
-        simulation.checkers.notice_complete()
-        simulation.checkers.decided(self.world, self.good)
+        assert self.deciding is not None
+        simulation.checkers.decided(self.deciding, self.good)
         for target, status in self.world.statuses.items():
             if status.finished is not None and before.get(target) is None:
                 simulation.note(f"{target} succeeded with {status.version}")
-                simulation.checkers.succeeded(target, status)
             for host, journey in self.world.journeys.get(target, {}).items():
                 simulation.moved(target, host, str(journey.step))

@@ -1,130 +1,25 @@
-"""Bugs planted in production code: the simulator must find each, or its checkers are blind there."""
-
-from collections.abc import Callable
-from dataclasses import replace
-from datetime import timedelta
+"""Each planted bug is found, within the seeds of a normal run, as the promise that it breaks."""
 
 import pytest
 
-import controller.deciding
-import controller.lives
-import reconcilers.batch
-import reconcilers.journey
-from agent.journal import Journal
-from controller.world import World
-from crds.desired import DesiredState
-from crds.status import Counts, Journey, Step
-from reconcilers.facts import HostFacts
-from reconcilers.index import TargetIndex
-from reconcilers.journey import Situation, moved
-from reconcilers.target import TargetSpec
 from tests.simulation.__main__ import simulate
 from tests.simulation.checkers import PromiseBroken
-from tests.simulation.faults import ALL, CLONES
+from tests.simulation.planted import Bug, acting, deciding
 
-Plant = Callable[[pytest.MonkeyPatch], None]
-
-
-def budget_off_by_one(patch: pytest.MonkeyPatch) -> None:
-    real = reconcilers.batch.budget
-    patch.setattr(reconcilers.batch, "budget", lambda *args: real(*args) + 1)
+BUGS = [*deciding.BUGS, *acting.BUGS]
+SEEDS = range(21, 27)
 
 
-def claims_forgotten(patch: pytest.MonkeyPatch) -> None:
-    real = World.facts
-
-    def facts(world: World, target: str, name: str) -> HostFacts:
-        return replace(real(world, target, name), claimed_by=None)
-
-    patch.setattr(World, "facts", facts)
+@pytest.mark.parametrize("bug", BUGS, ids=lambda bug: f"{bug.promise}-{bug.name}")
+def test_a_planted_bug_is_found(bug: Bug, monkeypatch: pytest.MonkeyPatch) -> None:
+    bug.plant(monkeypatch)
+    assert _broken_by(bug) in (bug.promise, *bug.also)
 
 
-def deployed_without_waiting(patch: pytest.MonkeyPatch) -> None:
-    def leaving(journey: Journey, at: Situation, elapsed: float) -> Journey:
-        return moved(journey, Step.DEPLOYING, at.now, elapsed)
-
-    patch.setitem(reconcilers.journey._STEPS, Step.LEAVING, leaving)
-
-
-def only_one_balancer_asked(patch: pytest.MonkeyPatch) -> None:
-    real = reconcilers.journey.online_places
-    patch.setattr(reconcilers.journey, "online_places", lambda target: list(real(target))[:1])
-
-
-def gates_skipped(patch: pytest.MonkeyPatch) -> None:
-    def testing(journey: Journey, at: Situation, elapsed: float) -> Journey:
-        return moved(journey, Step.ENABLING, at.now, elapsed)
-
-    patch.setitem(reconcilers.journey._STEPS, Step.TESTING, testing)
-
-
-def older_assignments_taken(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Journal, "compare", lambda _journal, _stamp: "taken")
-
-
-def half_a_commit(patch: pytest.MonkeyPatch) -> None:
-    real = controller.deciding.targets_of
-    seen: dict[str, TargetSpec] = {}
-
-    def targets_of(state: DesiredState) -> dict[str, TargetSpec]:
-        found = real(state)
-        return found | {"web@prod": seen.setdefault("web@prod", found["web@prod"])}
-
-    patch.setattr(controller.deciding, "targets_of", targets_of)
-
-
-def success_between_two_batches(patch: pytest.MonkeyPatch) -> None:
-    real = TargetIndex.counts
-
-    def counts(index: TargetIndex) -> Counts:
-        said = real(index)
-        return said.model_copy(update={"current": said.total - said.excluded})
-
-    patch.setattr(TargetIndex, "counts", counts)
-
-
-def reports_of_services_ignored(patch: pytest.MonkeyPatch) -> None:
-    real = World.facts
-
-    def facts(world: World, target: str, name: str) -> HostFacts:
-        return replace(real(world, target, name), service=None)
-
-    patch.setattr(World, "facts", facts)
-
-
-def restarts_taken_for_clones(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(controller.lives, "_clash", lambda _own, _other, _now: "planted")
-
-
-PLANTED: list[tuple[int, Plant]] = [
-    (1, budget_off_by_one),
-    (2, claims_forgotten),
-    (3, deployed_without_waiting),
-    (3, only_one_balancer_asked),
-    (4, gates_skipped),
-    (5, older_assignments_taken),
-    (6, half_a_commit),
-    (8, success_between_two_batches),
-    (17, reports_of_services_ignored),
-    (18, restarts_taken_for_clones),
-]
-
-
-@pytest.mark.parametrize(("promise", "plant"), PLANTED, ids=lambda value: getattr(value, "__name__", f"promise{value}"))
-def test_a_planted_bug_is_found(promise: int, plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
-    plant(monkeypatch)
-    broken = []
-    for seed in range(21, 31):
+def _broken_by(bug: Bug) -> int | None:
+    for seed in SEEDS:
         try:
-            simulate(seed, hosts=8, faults=ALL, faulty=300.0, calm=900.0)
-        except PromiseBroken as found:
-            broken.append(found.promise)
-            break
-    assert broken == [promise]
-
-
-def test_a_clone_that_nobody_notices_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(controller.lives, "LATEST", timedelta(days=1))
-    with pytest.raises(PromiseBroken) as broken:
-        simulate(31, hosts=8, faults=CLONES, faulty=700.0, calm=900.0)
-    assert broken.value.promise == 18
+            simulate(seed, hosts=8, faults=bug.faults, faulty=bug.faulty, calm=bug.calm)
+        except PromiseBroken as broken:
+            return broken.promise
+    return None
