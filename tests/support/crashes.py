@@ -80,7 +80,7 @@ class CrashingSite(Site):
     def end(self) -> dict[str, Any]:
         """All that is, without what depends on when it came to be."""
         asked = {
-            (node, target, key): entry.value
+            (node, target, "operation" if key.startswith("operation/") else key): entry.value
             for node, targets in self.world.entries.items()
             for target, entries in targets.items()
             for key, entry in entries.items()
@@ -94,6 +94,10 @@ class CrashingSite(Site):
             "admin": {name: agent.admin for name, agent in self.agents.items() if agent.admin},
             "asked": asked,
             "journeys": {target: sorted(hosts) for target, hosts in self.world.journeys.items() if hosts},
-            "operations": [name for kept in self.world.operations.values() for name in kept],
+            "operations": sorted(
+                (each.target, each.host, each.spec.name)
+                for kept in self.world.operations.values()
+                for each in kept.values()
+            ),
             "conditions": conditions,
         }
