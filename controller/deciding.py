@@ -17,6 +17,7 @@ from controller.mailbox import Ask, Message, NodeJoined, ReportArrived, Revision
 from controller.metrics import Metrics
 from controller.queue import Queue
 from controller.store import Fenced, Revision, Store, StoreError, Transaction
+from controller.unwatched import LONGEST_WAIT, Unwatched
 from controller.world import World
 from crds.messages import Assignment, Report, Stamp
 from crds.status import Event
@@ -76,6 +77,7 @@ class Deciding:
         self.refused: Revision | None = loaded.refused
         self.source_error = ""
         self.resource_version = loaded.resource_version
+        self._unwatched = Unwatched(clock)
         self._published: dict[str, datetime] = {}
         self._restamp: set[str] = self.world.in_flight()
         """At a start: a former leader must not reach them any more."""
@@ -93,12 +95,12 @@ class Deciding:
 
     # --- one step
 
-    def step(self, messages: Iterable[Message]) -> datetime | None:
-        """Take in the messages, decide, save, publish; says when time alone asks for the next step.
+    def step(self, messages: Iterable[Message]) -> datetime:
+        """Take in the messages, decide, save, publish; says when the next step is due, whether messages come or not.
 
         Raises StoreError or Fenced: then nothing of this step happened, and this object must not be used any more.
         """
-        now = self._clock.now()
+        now = self._look_at_clock()
         settled, questions = [], []
         self._stamped, self._repeated = set(), set()
         if self._term_above >= self.term:
@@ -137,9 +139,17 @@ class Deciding:
         self._answer(questions)
         return self._next_step()
 
-    def _next_step(self) -> datetime | None:
-        times = [self.queue.next(), self.world.nodes.next_expiry(), self._clock.now() if self._forgotten else None]
-        return min((time for time in times if time is not None), default=None)
+    def _look_at_clock(self) -> datetime:
+        now = self._clock.now()
+        if jump := self._unwatched.since_last_step(now):
+            self.queue.shift(jump)
+            self.world.jumped(jump, now)
+        return now
+
+    def _next_step(self) -> datetime:
+        longest = self._clock.now() + (timedelta(0) if self._forgotten else LONGEST_WAIT)
+        times = (self.queue.next(), self.world.nodes.next_expiry(), longest)
+        return min(time for time in times if time is not None)
 
     def _tx(self) -> Transaction:
         """The step's transaction, begun when there is something to write."""
@@ -239,7 +249,7 @@ class Deciding:
         self._forgotten.add(node)
 
     def _may_repeat(self, node: str, now: datetime) -> bool:
-        return now - self._published.get(node, now - _REPEAT_AFTER) >= _REPEAT_AFTER
+        return abs(now - self._published.get(node, now - _REPEAT_AFTER)) >= _REPEAT_AFTER
 
     def _repeat(self, node: str, now: datetime) -> None:
         """The node has not taken its newest assignment; it may be on its way, so not too often."""

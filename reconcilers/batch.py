@@ -8,7 +8,7 @@ from reconcilers.classify import classify
 from reconcilers.draft import Draft
 from reconcilers.facts import HostFacts, online_places
 from reconcilers.index import is_candidate
-from reconcilers.journey import FETCH_PATIENCE, moved
+from reconcilers.journey import FETCH_PATIENCE, moved, watched_from
 from reconcilers.sizes import batch_size, budget
 
 
@@ -118,7 +118,7 @@ def _obstacle(draft: Draft, facts: HostFacts) -> str:
     if facts.claimed_by:
         return f"{facts.claimed_by} has it on a journey"
     journey, service = draft.journeys[facts.host.name], facts.service
-    waited = (draft.now - max(journey.begun, draft.observed.watching_since)).total_seconds()
+    waited = (draft.now - watched_from(journey.begun, draft.now, draft.observed.watching_since)).total_seconds()
     assigned = facts.assigned_service()
     nothing_runs = assigned is None or assigned.release is None or draft.target.release is None
     needless = nothing_runs or service is None or service.digest == draft.target.digest

@@ -21,6 +21,10 @@ FETCH_PATIENCE = 60.0
 """Seconds that a host of a later batch may take to fetch its artifact before it is drained all the same."""
 
 
+_UNEVEN = timedelta(seconds=1)
+"""By so much a time of day may go back unnoticed."""
+
+
 @dataclass(frozen=True)
 class Situation:
     """What a step looks at beside its journey."""
@@ -60,7 +64,14 @@ def elapsed_of(journey: Journey, now: datetime, watching_since: datetime) -> flo
     """Seconds of the journey that were watched: neither waiting for its turn nor the controller's absence counts."""
     if journey.step in (Step.WAITING, Step.FAILED):
         return journey.elapsed
-    return journey.elapsed + max((now - max(journey.accounted, watching_since)).total_seconds(), 0.0)
+    return journey.elapsed + (now - watched_from(journey.accounted, now, watching_since)).total_seconds()
+
+
+def watched_from(moment: datetime, now: datetime, watching_since: datetime) -> datetime:
+    """From when on it was watched what followed a moment; one that lies ahead was noted before the clock was set back,
+    and whoever saw that began to watch anew."""
+    behind = moment <= now + _UNEVEN
+    return min(max(moment, watching_since) if behind else watching_since, now)
 
 
 def advance(journey: Journey, at: Situation) -> Journey | None:
@@ -271,7 +282,7 @@ def _words(server: ServerReport) -> str:
 def wakes_at(journey: Journey, target: TargetSpec, now: datetime, watching_since: datetime) -> datetime | None:
     """When time alone would move the journey."""
     if journey.step is Step.WAITING:
-        patience = max(journey.begun, watching_since) + timedelta(seconds=FETCH_PATIENCE)
+        patience = watched_from(journey.begun, now, watching_since) + timedelta(seconds=FETCH_PATIENCE)
         return patience if patience > now else None
     if journey.step is Step.FAILED:
         return None

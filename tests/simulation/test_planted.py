@@ -18,9 +18,9 @@ from reconcilers.facts import HostFacts
 from reconcilers.index import TargetIndex
 from reconcilers.journey import Situation, moved
 from reconcilers.target import TargetSpec
-from tests.simulation.__main__ import simulate
 from tests.simulation.checkers import PromiseBroken
 from tests.simulation.faults import ALL, CLONES
+from tests.simulation.run import simulate
 
 Plant = Callable[[pytest.MonkeyPatch], None]
 
