@@ -6,10 +6,10 @@ from datetime import timedelta
 
 import pytest
 
-import controller.deciding
 import controller.lives
-import reconcilers.batch
+import controller.revisions
 import reconcilers.journey
+import reconcilers.room
 from agent.journal import Journal
 from controller.world import World
 from crds.desired import DesiredState
@@ -26,8 +26,8 @@ Plant = Callable[[pytest.MonkeyPatch], None]
 
 
 def budget_off_by_one(patch: pytest.MonkeyPatch) -> None:
-    real = reconcilers.batch.budget
-    patch.setattr(reconcilers.batch, "budget", lambda *args: real(*args) + 1)
+    real = reconcilers.room.budget
+    patch.setattr(reconcilers.room, "budget", lambda *args: real(*args) + 1)
 
 
 def claims_forgotten(patch: pytest.MonkeyPatch) -> None:
@@ -63,14 +63,14 @@ def older_assignments_taken(patch: pytest.MonkeyPatch) -> None:
 
 
 def half_a_commit(patch: pytest.MonkeyPatch) -> None:
-    real = controller.deciding.targets_of
+    real = controller.revisions.targets_of
     seen: dict[str, TargetSpec] = {}
 
     def targets_of(state: DesiredState) -> dict[str, TargetSpec]:
         found = real(state)
         return found | {"web@prod": seen.setdefault("web@prod", found["web@prod"])}
 
-    patch.setattr(controller.deciding, "targets_of", targets_of)
+    patch.setattr(controller.revisions, "targets_of", targets_of)
 
 
 def success_between_two_batches(patch: pytest.MonkeyPatch) -> None:
