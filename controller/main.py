@@ -154,8 +154,7 @@ class Controller:
         )
         wake = deciding.step([])
         while True:
-            timeout = None if wake is None else max((wake - self._clock.now()).total_seconds(), 0.0)
-            messages = self._mailbox.drain(timeout)
+            messages = self._mailbox.drain(max((wake - self._clock.now()).total_seconds(), 0.0))
             if any(isinstance(message, Stop) for message in messages):
                 return
             self._metrics.mailbox_depth.set(len(messages))

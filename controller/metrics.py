@@ -2,9 +2,11 @@
 
 from functools import partial
 from importlib.metadata import version
+from typing import get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 
+from crds.command import NodeVerb, RolloutVerb
 from crds.status import Condition, RolloutStatus
 
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
@@ -45,6 +47,10 @@ class Metrics:
         self.assignments_lost_total = counter(
             "drumbeat_assignments_lost", "Assignments that the broker did not deliver, to be repeated.", ["reason"]
         )
+        self.commands_total = counter(
+            "drumbeat_commands", "Commands of operators, by verb and result.", ["verb", "result"]
+        )
+        self.rollout_paused = gauge("drumbeat_rollout_paused", "1 while people have paused a target.", ["target"])
         self.mailbox_depth = gauge("drumbeat_mailbox_depth", "Messages that wait for the deciding thread.")
         self.nodes_silent = gauge("drumbeat_nodes_silent", "Nodes that did not report in time and count as unknown.")
         self.source_errors_total = counter("drumbeat_source_errors", "Looks at the state repository that failed.")
@@ -52,7 +58,7 @@ class Metrics:
         self._begin_at_zero()
 
     def _begin_at_zero(self) -> None:
-        for result in ("succeeded", "superseded", "held"):
+        for result in ("succeeded", "superseded", "held", "rolled_back"):
             self.rollouts_total.labels(result)
         for result in ("succeeded", "superseded", "failed"):
             self.journeys_total.labels(result)
@@ -60,12 +66,16 @@ class Metrics:
             self.reports_total.labels(kind)
         for reason in ("rejected", "unconfirmed", "unroutable"):
             self.assignments_lost_total.labels(reason)
+        for verb in (*get_args(RolloutVerb), *get_args(NodeVerb)):
+            for result in ("done", "refused", "failed"):
+                self.commands_total.labels(verb, result)
         for part in ("accounts", "plan", "publish", "source", "store"):
             self.failures_total.labels(part)
 
     def count(self, verb: str, reason: str) -> None:
         """Count an event that ends a rollout or a host's journey."""
-        ended = {"RolloutSucceeded": "succeeded", "RolloutHeld": "held"}.get(verb)
+        results = {"RolloutSucceeded": "succeeded", "RolloutHeld": "held", "ReleaseQuarantined": "rolled_back"}
+        ended = results.get(verb)
         if ended:
             self.rollouts_total.labels(ended).inc()
         if verb == "HostConverged" or reason == "Failed":
@@ -78,6 +88,7 @@ class Metrics:
             self.hosts.labels(status.target, state).set(getattr(status.counts, state))
         self.hosts_excluded.labels(status.target).set(status.counts.excluded)
         self.hosts_unavailable.labels(status.target).set(status.counts.unavailable)
+        self.rollout_paused.labels(status.target).set(status.pause is not None)
 
     def forget(self, target: str) -> None:
         """Take a target that is no more out of every gauge."""
@@ -89,6 +100,7 @@ class Metrics:
             self.hosts.remove(target, state)
         self.hosts_excluded.remove(target)
         self.hosts_unavailable.remove(target)
+        self.rollout_paused.remove(target)
 
     def _count(self, target: str, conditions: list[Condition]) -> None:
         for condition in self._shown.get(target, []):

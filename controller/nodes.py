@@ -98,6 +98,23 @@ class Nodes:
         """The node; one that never reported is silent."""
         return self.nodes.get(name) or Node(name)
 
+    def obstacle(self, name: str) -> str:
+        """In words, why nothing may be disrupted on a balancer node; empty if it may."""
+        node = self.get(name)
+        if not node.trusted:
+            return f"balancer node {name} does not count: {node.distrust}"
+        if node.silent:
+            since = f"since {node.seen:%H:%M:%S} UTC" if node.seen else "yet"
+            return f"balancer node {name} has not reported {since}"
+        if node.problem:
+            return f"the agent of balancer node {name} cannot work: {node.problem}"
+        balancer = node.report.balancer if node.report else None
+        if balancer is not None and not balancer.reachable:
+            return f"the balancer on {name} does not answer its agent: {balancer.message}"
+        if balancer is not None and not balancer.reload_safe:
+            return f"a reload of the balancer on {name} would forget what was set (ReloadUnsafe): {balancer.message}"
+        return ""
+
     def load(self, report: Report) -> None:
         """Remember a stored report; the node is silent until it speaks."""
         node = self.nodes[report.node] = Node(
@@ -162,6 +179,19 @@ class Nodes:
         if report.full:
             node.report = report
         return Heard(news=True, woke=woke, before=before)
+
+    def jumped(self, jump: timedelta) -> None:
+        """The time of day has moved by ``jump`` while nobody watched.
+
+        Only what was heard less long ago than it seems keeps its distance: a node that may have fallen silent meanwhile
+        is silent until it speaks.
+        """
+        for node in self.nodes.values():
+            node.lives.jumped(jump)
+            if jump < timedelta(0) and node.seen is not None:
+                node.seen += jump
+        if jump < timedelta(0):
+            self._expiries = [(at + jump, name) for at, name in self._expiries]
 
     def expire(self, now: datetime) -> Iterator[Node]:
         """Nodes whose time is up and that are silent from now on."""

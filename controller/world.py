@@ -6,9 +6,10 @@ those alone.
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from controller.nodes import Node, Nodes
+from controller.relations import Relations
 from controller.store import Loaded
 from crds.messages import PoolReport, Report, ServerReport, Stamp
 from crds.status import Journey, Operation, RolloutStatus, Step
@@ -17,6 +18,8 @@ from reconcilers.draft import Observed
 from reconcilers.facts import HostFacts, online_places
 from reconcilers.fragments import SERVICE, Entry
 from reconcilers.index import TargetIndex, rebuilt
+from reconcilers.order import Other
+from reconcilers.rollback import effective
 from reconcilers.sightings import adds_up, changed_servers, plain_server, pool_number
 from reconcilers.target import HostSpec, PoolSpec, TargetSpec
 from reconcilers.writes import (
@@ -44,7 +47,10 @@ class World:
 
     def __init__(self, loaded: Loaded, node_timeout: float, watching_since: datetime) -> None:
         self.watching_since = watching_since
+        self.declared: dict[str, TargetSpec] = {}
+        """As git says."""
         self.specs: dict[str, TargetSpec] = {}
+        """What is planned for: as git says, with the last good release in place of one in quarantine."""
         self.statuses = dict(loaded.statuses)
         self.journeys = {target: dict(journeys) for target, journeys in loaded.journeys.items()}
         self.operations: dict[str, dict[str, Operation]] = defaultdict(dict)
@@ -57,6 +63,7 @@ class World:
         self._asked: dict[str, dict[str, dict[tuple[str, str], Entry]]] = defaultdict(lambda: defaultdict(dict))
         """By target and host: the same entries, for the facts; those of no host under an empty name."""
         self._claims: dict[str, str] = {}
+        self._relations = Relations(self.statuses)
         self._touched: dict[str, set[str]] = defaultdict(set)
         self._whole: set[str] = set()
         self._targets_on: dict[str, set[str]] = {}
@@ -80,17 +87,20 @@ class World:
 
     # --- what should be
 
-    def set_specs(self, specs: Mapping[str, TargetSpec]) -> None:
+    def set_specs(self, declared: Mapping[str, TargetSpec]) -> None:
         """Put a revision in force. Targets that it no longer declares keep what they have and are planned no more."""
+        self.declared = dict(declared)
+        specs = {target: effective(spec, self._status(target)) for target, spec in declared.items()}
         for target in self.specs.keys() | specs.keys():
             before, after = self.specs.get(target), specs.get(target)
             if before is None or after is None or before.fingerprint != after.fingerprint:
                 self.indexes.pop(target, None)
                 self._touched.pop(target, None)
-        self.specs = dict(specs)
+        self.specs = specs
         self.dirty = set(specs)
         self._targets_on = defaultdict(set)
         self._pools = {}
+        self._relations.set_specs(specs)
         for target, spec in specs.items():
             for name in (*spec.hosts, *spec.balancer_nodes, *spec.runners):
                 self._targets_on[name].add(target)
@@ -98,6 +108,16 @@ class World:
                 self._numbers[target, pool.online] = pool_number(spec, pool)
                 self._pools |= {(node.name, name): (target, pool) for node in pool.nodes for name in pool.names}
         self._adds_up = {place: self._sums(place) for place in self._pools}
+
+    def _status(self, target: str) -> RolloutStatus:
+        return self.statuses.get(target) or RolloutStatus(target=target)
+
+    def _turn(self, target: str) -> None:
+        """Plan for another release from now on: one was put into quarantine, or let out of it."""
+        if target in self.declared:
+            self.specs[target] = effective(self.declared[target], self.statuses[target])
+            self.indexes.pop(target, None)
+            self.dirty.add(target)
 
     def _sums(self, place: Place) -> bool:
         target, pool = self._pools[place]
@@ -176,6 +196,13 @@ class World:
         self.nodes.restore(name)
         self._touch_node(name)
 
+    def jumped(self, jump: timedelta, now: datetime) -> None:
+        """The time of day has moved on by so much, or back, while nobody watched: what is past keeps its distance."""
+        self.watching_since = now
+        self.nodes.jumped(jump)
+        for target in self.specs:
+            self.look_at_all(target)
+
     def expire(self, now: datetime) -> list[Node]:
         """Notice nodes that have fallen silent."""
         silent = list(self.nodes.expire(now))
@@ -228,18 +255,24 @@ class World:
         index = self._index(target)
         self._whole.discard(target)
         return Observed(
-            status=self.statuses.get(target) or RolloutStatus(target=target),
+            status=self._status(target),
             index=index,
             facts=lambda host: self.facts(target, host),
             journeys=self.journeys.get(target, {}),
             operations=self.operations[target],
             stray=self._stray(target) if whole else (),
             pool_entries={key: entry.value for key, entry in self._asked[target][""].items()},
-            silent_balancers=[words for node in spec.balancer_nodes if (words := self._obstacle(node))],
+            silent_balancers=[words for node in spec.balancer_nodes if (words := self.nodes.obstacle(node))],
             runners=[runner for runner in spec.runners if not self.nodes.get(runner).mute],
             watching_since=self.watching_since,
             changed=changed,
+            others=self._other,
+            failed=self._relations.failed,
         )
+
+    def _other(self, name: str) -> Other | None:
+        spec = self.declared.get(name)
+        return Other(spec, self.statuses.get(name) or RolloutStatus(target=name)) if spec else None
 
     def _index(self, target: str) -> TargetIndex:
         spec, index = self.specs[target], self.indexes.get(target)
@@ -289,23 +322,6 @@ class World:
                     unclear.add((name, pool_name))
         return seen, frozenset(unclear)
 
-    def _obstacle(self, name: str) -> str:
-        """In words, why nothing may be disrupted on a balancer node; empty if it may."""
-        node = self.nodes.get(name)
-        if not node.trusted:
-            return f"balancer node {name} does not count: {node.distrust}"
-        if node.silent:
-            since = f"since {node.seen:%H:%M:%S} UTC" if node.seen else "yet"
-            return f"balancer node {name} has not reported {since}"
-        if node.problem:
-            return f"the agent of balancer node {name} cannot work: {node.problem}"
-        balancer = node.report.balancer if node.report else None
-        if balancer is not None and not balancer.reachable:
-            return f"the balancer on {name} does not answer its agent: {balancer.message}"
-        if balancer is not None and not balancer.reload_safe:
-            return f"a reload of the balancer on {name} would forget what was set (ReloadUnsafe): {balancer.message}"
-        return ""
-
     def _stray(self, target: str) -> list[tuple[str, str]]:
         spec = self.specs[target]
         gone = [key for host, asked in self._asked[target].items() if host and host not in spec.hosts for key in asked]
@@ -329,7 +345,10 @@ class World:
         """Carry out a write of the target's plan; entries get the stamp of the assignment that will carry them."""
         match write:
             case PutStatus(status):
-                self.statuses[target] = status
+                before, self.statuses[target] = self.statuses.get(target), status
+                self.dirty |= self._relations.changed(target, before, status)
+                if status.quarantine != (before.quarantine if before else None):
+                    self._turn(target)
             case PutJourney(journey):
                 self.journeys.setdefault(target, {})[journey.host] = journey
                 self._claim(target, journey)

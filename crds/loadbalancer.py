@@ -4,13 +4,18 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from crds.base import API_VERSION, FileModel, HostName, Metadata, PoolName, Port
+from crds.base import API_VERSION, Amount, FileModel, HostName, Metadata, PoolName, Port
 
 
-class MaintenanceEntry(FileModel):
-    """Where tests reach a maintenance pool: the same port on every balancer node."""
+class Pool(FileModel):
+    """What the balancer's owners say of one pool."""
 
-    port: Port = Field(description="port of the maintenance pool's frontend on each balancer node")
+    port: Port | None = Field(
+        default=None, description="where tests reach a maintenance pool: its frontend's port on each balancer node"
+    )
+    max_unavailable: Amount | None = Field(
+        default=None, description="hosts of an online pool that may be missing at once, whatever the service asks for"
+    )
 
 
 class LoadBalancerSpec(FileModel):
@@ -18,7 +23,7 @@ class LoadBalancerSpec(FileModel):
 
     driver: Literal["haproxy"] = "haproxy"
     nodes: Annotated[list[HostName], Field(min_length=1)] = Field(description="names from the fleet's balancers")
-    pools: dict[PoolName, MaintenanceEntry | None] = Field(
+    pools: dict[PoolName, Pool | None] = Field(
         description="the pools on it; a maintenance pool says at which port tests reach it"
     )
 

@@ -1,5 +1,6 @@
 """Batches: who goes next, and when each of them may be taken out."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from crds.base import format_duration
@@ -10,25 +11,52 @@ from reconcilers.facts import HostFacts, online_places
 from reconcilers.index import is_candidate
 from reconcilers.journey import FETCH_PATIENCE, moved
 from reconcilers.obstacles import obstacle
-from reconcilers.sizes import batch_size, budget
+from reconcilers.room import Room, allowed
+from reconcilers.sizes import batch_size
+from reconcilers.watched import watched_from
 
 
 def start_batch(draft: Draft) -> None:
     """Choose the hosts of the next batch, once nobody of the last one is under way and nothing holds the rollout."""
     candidates = draft.observed.index.candidates
     # A journey that has ended in this very pass waits for the next one: the index does not know of it yet.
-    if draft.observed.journeys or not candidates or needs_downtime(draft) or obstacle(draft):
+    ended = draft.observed.journeys.keys() - draft.journeys.keys()
+    under_way = ended or is_under_way(draft.observed.journeys) or is_under_way(draft.journeys)
+    if under_way or not candidates or needs_downtime(draft) or obstacle(draft, serving=candidates[0][0]):
         return
     if draft.status.finished is not None:
         draft.event("RolloutStarted", draft.target.name, "Drift", "hosts are new, out, or run something else")
         draft.status = draft.status.model_copy(update={"batch": 0, "started": draft.now, "finished": None})
     number = draft.status.batch + 1
     size = batch_size(draft.target.rollout.batches, number, len(draft.target.hosts))
-    hosts = draft.observed.index.next_hosts(size)
+    hosts = _next_hosts(draft, size)
     draft.status = draft.status.model_copy(update={"batch": number})
     draft.event("BatchStarted", draft.target.name, "Batch", f"batch {number}: {', '.join(hosts)}")
     for host in hosts:
         draft.put(host, _chosen(draft, draft.facts(host), number))
+
+
+def _next_hosts(draft: Draft, size: int) -> list[str]:
+    """A zone that is short of hosts already gives none that serve, as long as another one has any to give.
+
+    Where only mending is possible now, hosts that serve are left for later.
+    """
+    index = draft.observed.index
+    hosts = index.next_hosts(size, _closed(draft)) or index.next_hosts(size)
+    if obstacle(draft) is None:
+        return hosts
+    return [host for host in hosts if not index.hosts[host].available]
+
+
+def _closed(draft: Draft) -> set[str]:
+    """Zones of which no host that serves can be taken out, whoever is out elsewhere."""
+    room = Room(draft)
+    return {zone for zone in draft.observed.index.zones if room.zone_lacks(zone)}
+
+
+def is_under_way(journeys: Mapping[str, Journey]) -> bool:
+    """A batch has not ended: some host has neither arrived nor failed."""
+    return any(journey.step is not Step.FAILED for journey in journeys.values())
 
 
 def needs_downtime(draft: Draft) -> bool:
@@ -56,21 +84,32 @@ def _chosen(draft: Draft, facts: HostFacts, number: int) -> Journey:
 def let_go(draft: Draft) -> None:
     """End the journeys of waiting hosts that no journey would help now: silent, taken out by a person, or mended.
 
-    Likewise of those that only wait for the budget while another host serves nobody and could be mended at once.
+    Likewise of those that only wait for the budget while another host serves nobody and could be mended at once, and of
+    those that only wait for their zone while another zone has hosts to give.
     Otherwise one of them would keep all others from their turn. A batch that is left empty is chosen again under its
     number, so that a canary that fell silent is followed by another one, not by a larger batch.
     """
     if draft.observed.silent_balancers:
         return
     index = draft.observed.index
-    mend_first = index.unavailable >= _allowed(draft) and any(not serves for serves, _ in index.candidates[:1])
-    waiting = [host for host, journey in draft.journeys.items() if journey.step is Step.WAITING]
-    for host in [host for host in waiting if mend_first or draft.concerns(host)]:
+    mendable = any(not serves for serves, _ in index.candidates[:1]) and obstacle(draft, serving=False) is None
+    mend_first = mendable and (index.unavailable >= allowed(draft.target).hosts or obstacle(draft) is not None)
+    waiting = _waiting(draft)
+    blocked = _others_could_go(draft, waiting)
+    for host in [host for host in waiting if mend_first or blocked or draft.concerns(host)]:
         now = classify(draft.target, replace(draft.facts(host), journey=None))
-        if not is_candidate(now) or (mend_first and now.available):
+        if not is_candidate(now) or (now.available and (mend_first or blocked)):
             draft.put(host, None)
-    if waiting and not draft.journeys:
+    if waiting and not is_under_way(draft.journeys):
         draft.status = draft.status.model_copy(update={"batch": max(draft.status.batch - 1, 0)})
+
+
+def _others_could_go(draft: Draft, waiting: list[str]) -> bool:
+    """Everybody under way waits for a zone that is short of hosts, and another zone has some to give."""
+    if not waiting or len(waiting) < len(draft.journeys):
+        return False
+    index, closed = draft.observed.index, _closed(draft)
+    return {draft.target.hosts[host].zone for host in waiting} <= closed and bool(index.next_hosts(1, closed))
 
 
 def start_waiting(draft: Draft) -> list[str]:
@@ -79,18 +118,16 @@ def start_waiting(draft: Draft) -> list[str]:
     Only taking out an available host spends budget. Whatever is unavailable already, for whatever cause, is counted
     against it and may always be mended, so that a broken fleet can receive its fix.
     """
-    index, allowed = draft.observed.index, _allowed(draft)
-    unavailable, started, general = index.unavailable, list[str](), obstacle(draft)
-    for host in [host for host, journey in draft.journeys.items() if journey.step is Step.WAITING]:
+    started, room = list[str](), Room(draft)
+    in_the_way = {serving: obstacle(draft, serving) for serving in (True, False)}
+    for host in _waiting(draft):
         facts = draft.facts(host)
-        available = index.hosts[host].available
-        because = general.message if general else _waits_for(draft, facts)
-        if not because and available and unavailable >= allowed:
-            because = f"{unavailable} of {len(index.hosts)} hosts are unavailable, and maxUnavailable allows {allowed}"
+        general = in_the_way[draft.observed.index.hosts[host].available]
+        because = general.message if general else _waits_for(draft, facts) or room.lacks(host)
         if because:
             draft.put(host, draft.journeys[host].model_copy(update={"reason": because}))
             continue
-        unavailable += available
+        room.take(host)
         first = _first_step(draft, facts)
         draft.put(host, moved(draft.journeys[host], first, draft.now, 0.0))
         draft.event("HostMoved", f"{draft.target.name}/{host}", first.capitalize(), "")
@@ -98,12 +135,10 @@ def start_waiting(draft: Draft) -> list[str]:
     return started
 
 
-def _allowed(draft: Draft) -> int:
-    """Hosts that may be unavailable; a service that is to be removed need not be kept available."""
-    rollout, total = draft.target.rollout, len(draft.target.hosts)
-    if draft.target.release is None:
-        return total
-    return budget(rollout.max_unavailable, total, rollout.downtime == "allowed")
+def _waiting(draft: Draft) -> list[str]:
+    """Waiting hosts, in the order of their turns."""
+    waiting = [host for host, journey in draft.journeys.items() if journey.step is Step.WAITING]
+    return sorted(waiting, key=lambda host: draft.target.hosts[host].rank)
 
 
 def _waits_for(draft: Draft, facts: HostFacts) -> str:
@@ -113,7 +148,7 @@ def _waits_for(draft: Draft, facts: HostFacts) -> str:
     if facts.claimed_by:
         return f"{facts.claimed_by} has it on a journey"
     journey, service = draft.journeys[facts.host.name], facts.service
-    waited = (draft.now - max(journey.begun, draft.observed.watching_since)).total_seconds()
+    waited = (draft.now - watched_from(journey.begun, draft.now, draft.observed.watching_since)).total_seconds()
     assigned = facts.assigned_service()
     nothing_runs = assigned is None or assigned.release is None or draft.target.release is None
     needless = nothing_runs or service is None or service.digest == draft.target.digest

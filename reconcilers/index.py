@@ -6,15 +6,19 @@ Property: an index kept through any history equals one built from the same facts
 
 from bisect import bisect_left, insort
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 
 from crds.status import Counts
 from reconcilers.classify import Classification, Standing
+from reconcilers.sizes import zone_share
 from reconcilers.target import HostSpec
 
 CandidateKey = tuple[bool, tuple[int, str, str]]
 """Hosts that serve nobody first, then by rank, which spreads over zones."""
+
+
+_FIRST_AVAILABLE: CandidateKey = (True, (-1, "", ""))
 
 
 @dataclass
@@ -26,6 +30,11 @@ class TargetIndex:
     unavailable: int = 0
     unsettled: set[str] = field(default_factory=set)
     candidates: list[CandidateKey] = field(default_factory=list)
+    zones: Counter[str] = field(default_factory=Counter)
+    """Hosts by zone."""
+    zones_unavailable: Counter[str] = field(default_factory=Counter)
+    zone_candidates: dict[str, list[CandidateKey]] = field(default_factory=dict)
+    """The candidates of each zone that has any, in order."""
 
     def put(self, host: HostSpec, now: Classification) -> None:
         """Replace what is known of the host."""
@@ -33,10 +42,13 @@ class TargetIndex:
         self.hosts[host.name] = now
         self.standings[now.standing] += 1
         self.unavailable += not now.available
+        self.zones[host.zone] += 1
+        self.zones_unavailable[host.zone] += not now.available
         if not now.settled:
             self.unsettled.add(host.name)
         if is_candidate(now):
             insort(self.candidates, (now.available, host.rank))
+            insort(self.zone_candidates.setdefault(host.zone, []), (now.available, host.rank))
 
     def drop(self, host: HostSpec) -> None:
         """Forget the host."""
@@ -47,13 +59,28 @@ class TargetIndex:
         if not self.standings[before.standing]:
             del self.standings[before.standing]
         self.unavailable -= not before.available
+        self.zones[host.zone] -= 1
+        self.zones_unavailable[host.zone] -= not before.available
         self.unsettled.discard(host.name)
         if is_candidate(before):
-            del self.candidates[bisect_left(self.candidates, (before.available, host.rank))]
+            key = (before.available, host.rank)
+            del self.candidates[bisect_left(self.candidates, key)]
+            of_zone = self.zone_candidates[host.zone]
+            del of_zone[bisect_left(of_zone, key)]
+            if not of_zone:
+                del self.zone_candidates[host.zone]
 
-    def next_hosts(self, count: int) -> list[str]:
-        """The hosts whose turn comes next, in order."""
-        return [rank[2] for _, rank in self.candidates[:count]]
+    def next_hosts(self, count: int, closed: Set[str] = frozenset()) -> list[str]:
+        """The hosts whose turn comes next, in order, at most ``count``; no zone loses more than its share of these.
+
+        A host that serves nobody is not lost by going. Of ``closed`` zones only such hosts may go.
+        """
+        chosen = list[CandidateKey]()
+        for zone, keys in self.zone_candidates.items():
+            lost = 0 if zone in closed else zone_share(count, self.zones[zone], len(self.hosts))
+            mended = bisect_left(keys, _FIRST_AVAILABLE)
+            chosen += keys[: min(count, mended + lost)]
+        return [rank[2] for _, rank in sorted(chosen)[:count]]
 
     def counts(self) -> Counts:
         """The same in the words of the status."""

@@ -2,16 +2,21 @@
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from crds.base import Amount
 from crds.desired import DesiredState
-from crds.fleet import Fleet
+from crds.fleet import Fleet, Host
+from crds.freeze import Freeze
 from crds.probe import Probe
 from crds.release import Release, canonical_json
 from crds.service import Gate, PoolRef, Rollout, ServiceSpec
+from reconcilers.freezes import freezes_of
+from reconcilers.order import edition_of
 from reconcilers.overrides import service_on
 from reconcilers.releases import release_of
 
@@ -24,7 +29,7 @@ class HostSpec:
     address: str
     zone: str
     rank: tuple[int, str, str]
-    """Orders hosts so that neighbours lie in different zones: place within the zone, zone, name."""
+    """Orders hosts so that each zone has its share of every stretch of them: place, zone, name."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,8 @@ class PoolSpec:
     port: int
     maintenance: str | None
     maintenance_port: int | None
+    max_unavailable: Amount | None = None
+    """What the balancer's owners allow at most, whatever the service asks for."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -74,6 +81,19 @@ class TargetSpec:
     """The fleet's trust document, likewise."""
     unsigned: str = ""
     """Why the release does not meet the fleet's policy, and what to do; empty if it does, or nothing is demanded."""
+    edition: str = ""
+    """Names version and service revision, on whatever fleet."""
+    depends_on: tuple[str, ...] = ()
+    """Targets that must be ready before a new release comes here."""
+    earlier: tuple[str, ...] = ()
+    """Targets of lower waves on the fleet."""
+    after: tuple[str, float] | None = None
+    """The target that must have proven the edition, and for how many seconds."""
+    halt_after: int | None = None
+    in_place_of: str = ""
+    """The version that git declares, where the last good release takes its place (see rollback.py)."""
+    freezes: tuple[Freeze, ...] = ()
+    """Those that hold for it, whether in force now or not."""
 
     @cached_property
     def digest(self) -> str:
@@ -105,22 +125,38 @@ class TargetSpec:
 
 def targets_of(state: DesiredState) -> dict[str, TargetSpec]:
     """Every target that the revision declares: one for each version file."""
-    found = {}
-    for fleet_name, service_name in sorted(state.versions):
-        target = f"{service_name}@{fleet_name}"
-        found[target] = _target(state, target, fleet_name, service_name)
-    return found
+    specs = {(fleet, service): service_on(state, service, fleet) for fleet, service in sorted(state.versions)}
+    waves = Waves(specs)
+    made = (_target(state, fleet, service, spec, waves) for (fleet, service), spec in specs.items())
+    return {target.name: target for target in made}
 
 
-def _target(state: DesiredState, name: str, fleet_name: str, service_name: str) -> TargetSpec:
+class Waves:
+    """The waves of each fleet."""
+
+    def __init__(self, specs: Mapping[tuple[str, str], ServiceSpec]) -> None:
+        """``specs``: by (fleet, service), in order."""
+        self._targets: dict[tuple[str, int], list[str]] = {}
+        for (fleet, service), spec in specs.items():
+            self._targets.setdefault((fleet, spec.wave), []).append(f"{service}@{fleet}")
+        self._before: dict[tuple[str, int], tuple[str, ...]] = {}
+
+    def before(self, fleet: str, wave: int) -> tuple[str, ...]:
+        """Targets of lower waves; one tuple for all targets of a wave."""
+        if (fleet, wave) not in self._before:
+            lower = sorted(key for key in self._targets if key[0] == fleet and key[1] < wave)
+            self._before[fleet, wave] = tuple(target for key in lower for target in self._targets[key])
+        return self._before[fleet, wave]
+
+
+def _target(state: DesiredState, fleet_name: str, service_name: str, spec: ServiceSpec, waves: Waves) -> TargetSpec:
     fleet, version = state.fleets[fleet_name], state.versions[fleet_name, service_name]
-    spec = service_on(state, service_name, fleet_name)
     return TargetSpec(
-        name=name,
+        name=f"{service_name}@{fleet_name}",
         revision=state.revision,
         release=release_of(spec, version) if version.state == "present" else None,
         version=version.version or "",
-        hosts={host.name: host for host in _selected(fleet, spec)},
+        hosts=_spread(_selected(fleet, spec)),
         pools=tuple(_pool(state, fleet, ref) for ref in spec.pools),
         runners=tuple(runner.name for runner in fleet.spec.runners),
         probes=tuple(spec.probes),
@@ -129,16 +165,36 @@ def _target(state: DesiredState, name: str, fleet_name: str, service_name: str) 
         statement=state.statements.get((fleet_name, service_name)),
         trust=state.trust.get(fleet_name),
         unsigned=state.unsigned.get((fleet_name, service_name), ""),
+        edition=edition_of(state.services[service_name].spec, version),
+        depends_on=tuple(f"{name}@{fleet_name}" for name in spec.depends_on),
+        earlier=waves.before(fleet_name, spec.wave),
+        after=(f"{service_name}@{spec.after.fleet}", spec.after.soak) if spec.after else None,
+        halt_after=fleet.spec.halt_after,
+        freezes=freezes_of(state, fleet_name, service_name),
     )
 
 
-def _selected(fleet: Fleet, spec: ServiceSpec) -> Iterator[HostSpec]:
-    seats: dict[str, int] = {}
-    for host in sorted(fleet.spec.hosts, key=lambda host: _natural(host.name)):
-        if all(host.labels.get(label) == value for label, value in spec.hosts.items()):
-            zone = host.zone or ""
-            seat = seats[zone] = seats.get(zone, -1) + 1
-            yield HostSpec(host.name, host.address, zone, (seat, zone, host.name))
+def _selected(fleet: Fleet, spec: ServiceSpec) -> list[Host]:
+    wanted = spec.hosts.items()
+    return [host for host in fleet.spec.hosts if wanted <= host.labels.items()]
+
+
+def _spread(hosts: list[Host]) -> dict[str, HostSpec]:
+    """The hosts, ranked so that any stretch of them has as many of each zone as fits the zone's size.
+
+    The host number k (from 0) of a zone of n comes at (2k + 1) / 2n of the way: Webster's method of apportionment
+    (Balinski and Young, Fair Representation, 1982). Within a zone names decide, vm2 before vm10.
+    """
+    ordered = sorted(hosts, key=lambda host: _natural(host.name))
+    sizes, seats = Counter(host.zone or "" for host in hosts), Counter[str]()
+    way = {}
+    for host in ordered:
+        zone = host.zone or ""
+        way[host.name] = ((2 * seats[zone] + 1) / (2 * sizes[zone]), zone)
+        seats[zone] += 1
+    places = {host.name: place for place, host in enumerate(sorted(ordered, key=lambda host: way[host.name]))}
+    ranks = {host.name: (places[host.name], host.zone or "", host.name) for host in ordered}
+    return {host.name: HostSpec(host.name, host.address, host.zone or "", ranks[host.name]) for host in ordered}
 
 
 def _natural(name: str) -> tuple[str | int, ...]:
@@ -149,7 +205,8 @@ def _natural(name: str) -> tuple[str | int, ...]:
 def _pool(state: DesiredState, fleet: Fleet, ref: PoolRef) -> PoolSpec:
     balancer = state.balancers[fleet.metadata.name, ref.balancer].spec
     addresses = {node.name: node.address for node in fleet.spec.balancers}
-    entry = balancer.pools.get(ref.maintenance) if ref.maintenance else None
+    online = balancer.pools.get(ref.online)
+    tests = balancer.pools.get(ref.maintenance) if ref.maintenance else None
     return PoolSpec(
         balancer=ref.balancer,
         driver=balancer.driver,
@@ -157,5 +214,6 @@ def _pool(state: DesiredState, fleet: Fleet, ref: PoolRef) -> PoolSpec:
         online=ref.online,
         port=ref.port,
         maintenance=ref.maintenance,
-        maintenance_port=entry.port if entry else None,
+        maintenance_port=tests.port if tests else None,
+        max_unavailable=online.max_unavailable if online else None,
     )

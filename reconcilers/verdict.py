@@ -2,12 +2,14 @@
 
 from typing import Literal
 
-from crds.status import Step
-from reconcilers.batch import needs_downtime
+from crds.status import Quarantine, Step
+from reconcilers.batch import is_under_way, needs_downtime
 from reconcilers.classify import Standing
-from reconcilers.conditions import set_condition
+from reconcilers.conditions import find, set_condition
 from reconcilers.draft import Draft
 from reconcilers.obstacles import obstacle, obstacles
+from reconcilers.order import noted
+from reconcilers.rollback import remembered
 
 _NAMED = 5
 """Hosts that a message names before it says "and N more"."""
@@ -20,17 +22,22 @@ def conclude(draft: Draft) -> None:
     complete = not draft.journeys and counts.total > 0 and counts.current + counts.excluded == counts.total
     if complete:
         _finish(draft)
-    stalled = _stalled(draft)
+    stalled = _stalled(draft, complete)
     _condition(draft, "Stalled", stalled)
     _condition(draft, "Reconciling", None if complete or stalled else _reconciling(draft))
     _ready(draft, complete)
+    ready = complete and not draft.target.in_place_of
+    draft.status = noted(draft.status, draft.target, ready, draft.now, draft.observed.watching_since)
+    _rolled_back(draft, complete)
 
 
 def _finish(draft: Draft) -> None:
-    draft.status = draft.status.model_copy(update={"hold": None})
+    status = remembered(draft.status, draft.target, draft.now)
+    draft.status = status.model_copy(update={"hold": None})
     if draft.status.finished is None:
         draft.status = draft.status.model_copy(update={"finished": draft.now, "succeeded_digest": draft.target.digest})
-        draft.event("RolloutSucceeded", draft.target.name, "Converged", f"version {draft.target.version or 'none'}")
+        verb, reason = ("RolledBack", "RolledBack") if draft.target.in_place_of else ("RolloutSucceeded", "Converged")
+        draft.event(verb, draft.target.name, reason, f"version {draft.target.version or 'none'}")
 
 
 def _condition(draft: Draft, kind: str, because: tuple[str, str] | None) -> None:
@@ -44,12 +51,35 @@ def _ready(draft: Draft, complete: bool) -> None:
     message = f"{counts.current} of {counts.total} hosts run {version}, healthy and online"
     if counts.excluded:
         message += f"; excluded: {_names(draft, Standing.EXCLUDED)}"
-    reason = "Converged" if complete else "NotConverged"
-    draft.status = set_condition(draft.status, "Ready", "True" if complete else "False", reason, message, draft.now)
+    if draft.target.in_place_of:
+        message += f", in place of {draft.target.in_place_of}"
+    ready = complete and not draft.target.in_place_of
+    reason = "Converged" if ready else "RolledBack" if complete else "NotConverged"
+    draft.status = set_condition(draft.status, "Ready", "True" if ready else "False", reason, message, draft.now)
 
 
-def _stalled(draft: Draft) -> tuple[str, str] | None:
+def _rolled_back(draft: Draft, complete: bool) -> None:
+    """Which release failed and why, and what takes its place; False once git or somebody has moved on."""
+    bad = draft.status.quarantine
+    if draft.target.in_place_of and bad is not None:
+        gone = "runs in its place" if complete else "takes its place"
+        message = f"{_why(bad)}; version {draft.target.version} {gone}"
+        draft.status = set_condition(draft.status, "RolledBack", "True", bad.reason, message, draft.now)
+    elif find(draft.status.conditions, "RolledBack"):
+        _condition(draft, "RolledBack", None)
+
+
+def _why(bad: Quarantine) -> str:
+    by = "" if bad.by == "drumbeat" else f" by {bad.by}"
+    return f"version {bad.version or 'none'} was taken back{by}: {bad.message}"
+
+
+def _stalled(draft: Draft, complete: bool) -> tuple[str, str] | None:
     """Why nothing will move until somebody changes something."""
+    bad = draft.status.quarantine
+    if complete and draft.target.in_place_of and bad is not None:
+        ends = "Release another version, or retry this one"
+        return "RolledBack", f"{_why(bad)}; version {draft.target.version} runs in its place. {ends}"
     if not draft.target.hosts:
         return "NoHosts", "the service's selector matches no host of the fleet; change spec.hosts or a host's labels"
     for each in obstacles(draft):
@@ -57,19 +87,33 @@ def _stalled(draft: Draft) -> tuple[str, str] | None:
             return each.reason, each.message
     if not draft.journeys and needs_downtime(draft):
         return "NeedsDowntime", "the only host serves customers; write rollout.downtime: allowed, or add a host"
+    index = draft.observed.index
+    may_move = is_under_way(draft.journeys) or index.candidates or index.standings[Standing.UNKNOWN]
+    if draft.journeys and not may_move:
+        return "HostsFailed", f"all others have arrived: {_failed(draft)}"
     return None
 
 
+def _failed(draft: Draft) -> str:
+    return _listed([f"{host} ({journey.reason})" for host, journey in sorted(draft.journeys.items())])
+
+
 def _reconciling(draft: Draft) -> tuple[str, str]:
-    """What the target waits for now."""
+    """What the target waits for now, and whether on its way forward or back."""
+    reason, message = _waits_for(draft)
+    back = draft.target.in_place_of
+    return reason, f"rolling back from {back} to {draft.target.version}: {message}" if back else message
+
+
+def _waits_for(draft: Draft) -> tuple[str, str]:
     if in_the_way := obstacle(draft):
         return in_the_way.reason, in_the_way.message
-    waiting = [journey for journey in draft.journeys.values() if journey.step is Step.WAITING]
-    if draft.journeys and len(waiting) == len(draft.journeys):
-        return "Waiting", f"{waiting[0].host}: {waiting[0].reason}"
-    if draft.journeys:
-        moving = [f"{journey.host} {journey.step}" for journey in draft.journeys.values() if journey not in waiting]
+    batch = [journey for journey in draft.journeys.values() if journey.step is not Step.FAILED]
+    moving = [f"{journey.host} {journey.step}" for journey in batch if journey.step is not Step.WAITING]
+    if moving:
         return "BatchUnderWay", f"batch {draft.status.batch}: {_listed(moving)}"
+    if batch:
+        return "Waiting", f"{batch[0].host}: {batch[0].reason}"
     if draft.observed.index.candidates:
         return "NextBatch", "the next batch begins"
     for standing in (Standing.UNKNOWN, Standing.UNHEALTHY):

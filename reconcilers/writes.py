@@ -55,6 +55,8 @@ class AddEvent:
     reason: str
     message: str
     cause: str = ""
+    actor: str = ""
+    """The person who asked for it; empty: Drumbeat itself."""
 
 
 Write = PutStatus | PutJourney | DropJourney | PutEntry | DropEntry | PutOperation | DropOperation | AddEvent

@@ -64,7 +64,8 @@ def _pool(each: Deployed, number: int, pool: PoolRef, file: Loaded, balancer: Lo
             message = f"balancer {pool.balancer} of fleet {each.fleet_name} has no pool {name}"
             yield each.problem(("pools", number, role), message, hint)
     tested = pool.maintenance if each.spec.gates and each.version.state == "present" else None
-    if tested in pools and tested is not None and pools[tested] is None:
+    entry = pools.get(tested) if tested else None
+    if tested in pools and (entry is None or entry.port is None):
         message = f"gates cannot reach {tested} on fleet {each.fleet_name}: it has no port"
         hint = f"write {tested}: {{port: PORT}} in {file.place.path}, the port of its frontend"
         yield each.problem(("pools", number, "maintenance"), message, hint)

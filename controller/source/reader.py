@@ -3,11 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from controller.source.budgets import budget_problems
 from controller.source.collection import Collection
 from controller.source.deployments import deployment_problems
 from controller.source.entries import FileEntry
 from controller.source.layout import LAYOUT, in_layout, path_problems, place_of
 from controller.source.names import name_problems
+from controller.source.ordering import order_problems
 from controller.source.problems import Problem, errors, in_order
 from controller.source.signatures import signatures
 from controller.source.validating import load_resource, unread
@@ -47,6 +49,8 @@ def read_state(files: Mapping[str, FileEntry], revision: str) -> ReadResult:
         collection.add(loaded)
     problems += name_problems(collection)
     problems += deployment_problems(collection)
+    problems += order_problems(collection)
+    problems += budget_problems(collection)
     signed = signatures(files, collection)
     problems += signed.problems
     state = None if errors(problems) else signed.attached(collection.state(revision))

@@ -45,6 +45,7 @@ from tests.support.worlds import (
     target,
 )
 from tests.support.worlds import address as address_of
+from tests.support.worlds import hosts as hosts_in
 
 often = st.sampled_from([True, True, True, True, False])
 seldom = often.map(lambda value: not value)
@@ -57,15 +58,19 @@ LATER = Stamp(1, 100)
 @st.composite
 def specs(draw: st.DrawFn) -> TargetSpec:
     """A target of few hosts, with none to three pools."""
+    count = draw(st.integers(0, 6))
     pools = [
         (),
         (pool(),),
         (pool(maintenance=None),),
+        (replace(pool(), max_unavailable=draw(st.sampled_from([1, "25%", "50%"]))),),
         (pool(), pool("admin", ("lb3",), "admin-tests", 9090)),
     ]
     return target(
         draw(st.sampled_from(["2", "2", "2", None])),
-        draw(st.integers(0, 6)),
+        count,
+        hosts=hosts_in(count, draw(st.sampled_from(["ab", "aaab", "a", "abc"]))),
+        min_available=draw(st.sampled_from([None, None, 1, 3, "50%", "90%"])),
         pools=draw(st.sampled_from([pools[1], *pools])),
         gates=draw(st.sampled_from([(gate(),), (), (gate(), gate("contract"))])),
         batches=[draw(st.sampled_from([1, 2, "25%", "50%", "100%"]))],

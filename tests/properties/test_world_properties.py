@@ -1,5 +1,6 @@
 """Through any history the index is the one built from nothing, no plan breaks a promise, and in the end all is well."""
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -8,11 +9,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
 
 from controller.world import World
-from crds.messages import PoolReport, Report, ServerAssignment, plain_digest
+from crds.messages import PoolReport, Report, ServerAssignment, Stamp, plain_digest
 from crds.release import canonical_json
 from reconcilers.fragments import Entry, merge, server_key
+from reconcilers.rollback import retried, undone
 from reconcilers.sightings import adds_up, pool_number
 from reconcilers.target import TargetSpec
+from reconcilers.writes import PutStatus
 from tests.support.promises import PROMISES
 from tests.support.site import TIMEOUT, Site, saved
 from tests.support.worlds import ASKED, NODES, NOW, ONLINE, RUNNER, address, pool, server, target
@@ -37,7 +40,7 @@ def from_nothing(world: World) -> World:
     """The same world, built at once from what is stored and what the nodes last said."""
     fresh = World(saved(world, {}), TIMEOUT, world.watching_since)
     fresh.nodes = world.nodes
-    fresh.set_specs(world.specs)
+    fresh.set_specs(world.declared)
     return fresh
 
 
@@ -70,14 +73,35 @@ class Histories(RuleBasedStateMachine):
         soak=st.sampled_from(["0s", "10s"]),
         batches=st.sampled_from([[1, "50%"], ["100%"]]),
         max_unavailable=st.sampled_from([1, "50%"]),
+        on_failure=st.sampled_from(["hold", "rollback"]),
+        on_deadline=st.sampled_from(["hold", "rollback"]),
+        max_failed=st.sampled_from([0, 1]),
+        max_unknown=st.sampled_from([None, 0, 1]),
+        progress_deadline=st.sampled_from([None, "20s"]),
+        rollout_deadline=st.sampled_from([None, "2m"]),
+        rollback=st.sampled_from([{}, {"batches": ["100%"], "max_unavailable": "50%"}]),
     )
     def commit(self, name: str, version: str | None, count: int, **rollout: Any) -> None:
         self.site.declare(spec_of(name, version, count, **rollout))
         self.site.decide()
 
     @rule(name=names)
+    def somebody_asks_for_another_try(self, name: str) -> None:
+        status = self.site.world.statuses.get(name)
+        if status is not None:
+            self.site.world.apply(name, PutStatus(retried(status, self.site.now)), Stamp(0, 0))
+            self.site.world.look_at_all(name)
+
+    @rule(name=names)
+    def somebody_goes_back(self, name: str) -> None:
+        status = self.site.world.statuses.get(name)
+        if status is not None:
+            with suppress(ValueError):
+                self.site.world.apply(name, PutStatus(undone(status, "jo", "slow", self.site.now)), Stamp(0, 0))
+
+    @rule(name=names)
     def version_file_vanishes(self, name: str) -> None:
-        rest = {key: spec for key, spec in self.site.world.specs.items() if key != name}
+        rest = {key: spec for key, spec in self.site.world.declared.items() if key != name}
         self.site.world.set_specs(rest)
 
     @rule(chosen=st.sets(nodes, max_size=2), heal=st.booleans())
@@ -143,7 +167,7 @@ class Histories(RuleBasedStateMachine):
         for agent in self.site.agents.values():
             agent.marked.clear()
         for name in NAMES:
-            self.site.declare(self.site.world.specs.get(name) or spec_of(name, "1", MOST))
+            self.site.declare(self.site.world.declared.get(name) or spec_of(name, "1", MOST))
         self.site.run(60, 3.0)
         for name in NAMES:
             ready, stalled = self.site.condition("Ready", name), self.site.condition("Stalled", name)

@@ -81,6 +81,11 @@ class SimBalancer:
         self._ticked = -1.0
         self._worker = self._begin(1)
 
+    @property
+    def worker(self) -> int:
+        """Which worker serves; each reload brings another one."""
+        return self._worker.number
+
     def observe(self, pools: set[str]) -> Snapshot:
         self._answer()
         self._marks |= {place: True for place in self._marks if place[0] in pools}
@@ -151,6 +156,11 @@ class SimBalancer:
         """A session begins there and lasts so long."""
         ends = self._worker.sessions.setdefault((pool, server), [])
         ends.append(self._clock.monotonic() + seconds)
+
+    def end_sessions(self) -> None:
+        """Every client closes its connection."""
+        for worker in (self._worker, *self._old):
+            worker.sessions.clear()
 
     def may_send(self, pool: str, server: str) -> bool:
         """The truth: whether a request can reach the server through this pool now, through whatever worker."""

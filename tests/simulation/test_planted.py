@@ -2,9 +2,9 @@
 
 import pytest
 
-from tests.simulation.__main__ import simulate
 from tests.simulation.checkers import PromiseBroken
 from tests.simulation.planted import Bug, acting, deciding
+from tests.simulation.run import simulate
 
 BUGS = [*deciding.BUGS, *acting.BUGS]
 SEEDS = range(21, 27)

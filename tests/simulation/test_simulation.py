@@ -4,8 +4,8 @@ from random import SystemRandom
 
 import pytest
 
-from tests.simulation.__main__ import simulate
 from tests.simulation.faults import ALL, CLONES, NONE
+from tests.simulation.run import simulate
 
 
 def test_the_same_seed_gives_the_same_trace() -> None:

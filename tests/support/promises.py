@@ -1,7 +1,10 @@
 """Checkers of what no plan may do, worked out from what was observed and written, not from the code that decides."""
 
+import math
 from collections.abc import Iterator
+from fractions import Fraction
 
+from crds.base import Amount
 from crds.messages import ServerAssignment, ServiceAssignment
 from crds.release import Release
 from crds.status import Journey, Step
@@ -10,7 +13,7 @@ from reconcilers.facts import HostFacts
 from reconcilers.fragments import SERVICE, server_key
 from reconcilers.gates import operation_id
 from reconcilers.target import TargetSpec
-from reconcilers.writes import DropEntry, DropJourney, Plan, PutEntry, PutJourney
+from reconcilers.writes import DropEntry, DropJourney, Plan, PutEntry, PutJourney, PutStatus
 
 OUT = ("drain", "maint")
 
@@ -67,12 +70,24 @@ def begun(observed: Observed, plan: Plan) -> Iterator[Journey]:
 
 def allowed(spec: TargetSpec) -> int:
     """Hosts that may be missing; worked out anew."""
-    total, amount = len(spec.hosts), spec.rollout.max_unavailable
+    total, must_stay = len(spec.hosts), spec.rollout.min_available
     if spec.release is None:
         return total
+    most = total if must_stay is None else total - math.ceil(_part(must_stay, total))
+    amounts = [spec.rollout.max_unavailable, *(pool.max_unavailable for pool in spec.pools if pool.max_unavailable)]
     if total == 1:
-        return int(spec.rollout.downtime == "allowed")
-    return min(amount, total) if isinstance(amount, int) else max(total * int(amount[:-1]) // 100, 1)
+        return min(most, int(spec.rollout.downtime == "allowed"))
+    return max(min(most, *(max(math.floor(_part(amount, total)), 1) for amount in amounts)), 0)
+
+
+def _part(amount: Amount, total: int) -> Fraction:
+    return Fraction(amount) if isinstance(amount, int) else Fraction(int(amount[:-1]) * total, 100)
+
+
+def share(spec: TargetSpec, zone: str, places: int) -> int:
+    """What falls to a zone; worked out anew."""
+    of_zone = sum(host.zone == zone for host in spec.hosts.values())
+    return math.ceil(Fraction(places * of_zone, len(spec.hosts)))
 
 
 def keeps_the_budget(spec: TargetSpec, observed: Observed, plan: Plan) -> None:
@@ -82,6 +97,24 @@ def keeps_the_budget(spec: TargetSpec, observed: Observed, plan: Plan) -> None:
     out |= {journey.host for journey in begun(observed, plan)}
     missing = len(spec.hosts) - len(serving)
     assert not out & serving or missing + len(out & serving) <= allowed(spec), (out, serving)
+
+
+def spreads_over_zones(spec: TargetSpec, observed: Observed, plan: Plan) -> None:
+    """Promise 1, in each zone: none loses more than its share of the budget, nor of the batch that is chosen."""
+    serving = {host for host in spec.hosts if surely_serves(spec, observed.facts(host))}
+    out = {journey.host for journey in begun(observed, plan)} & serving
+    chosen = {
+        write.journey.host: write.journey
+        for write in plan.writes
+        if isinstance(write, PutJourney) and write.journey.host not in observed.journeys
+    }
+    for zone in {spec.hosts[host].zone for host in out | chosen.keys()}:
+        hosts = {name for name, host in spec.hosts.items() if host.zone == zone}
+        assert not out & hosts or len(hosts - serving) + len(out & hosts) <= share(spec, zone, allowed(spec))
+        batches, going = spec.rollout.batches, chosen.keys() & hosts & serving
+        for number in {chosen[host].batch for host in going}:
+            size = max(math.floor(_part(batches[min(number, len(batches)) - 1], len(spec.hosts))), 1)
+            assert len(going) <= share(spec, zone, min(size, len(spec.hosts))), (zone, going, size)
 
 
 def acts_on_no_unknown_or_claimed_host(spec: TargetSpec, observed: Observed, plan: Plan) -> None:
@@ -155,8 +188,26 @@ def contradicts_itself_nowhere(spec: TargetSpec, observed: Observed, plan: Plan)
     assert len(dropped) == len(set(dropped))
 
 
+def begins_no_quarantined_release(spec: TargetSpec, observed: Observed, plan: Plan) -> None:
+    """Promise 19: a release in quarantine begins on no further host, neither its journey nor its installation."""
+    bad = observed.status.quarantine
+    for write in plan.writes:
+        if isinstance(write, PutStatus):
+            bad = write.status.quarantine
+    for journey in begun(observed, plan):
+        assert bad is None or journey.digest != bad.digest, f"{journey.host} begins with what is in quarantine"
+    for write in plan.writes:
+        if bad is not None and isinstance(write, PutEntry) and write.key == SERVICE and write.node in spec.hosts:
+            asked_now = ServiceAssignment.model_validate_json(write.value).release
+            before = observed.facts(write.node).assigned_service()
+            had_it = before is not None and before.release is not None and before.release.digest == bad.digest
+            assert had_it or asked_now is None or asked_now.digest != bad.digest, f"{write.node} is given {bad.version}"
+
+
 PROMISES = (
+    begins_no_quarantined_release,
     keeps_the_budget,
+    spreads_over_zones,
     acts_on_no_unknown_or_claimed_host,
     deploys_only_to_hosts_that_are_out,
     enables_only_tested_hosts,

@@ -215,7 +215,7 @@ class Site:
 
     def declare(self, *specs: TargetSpec) -> None:
         """A revision with these targets, beside those that it does not name."""
-        self.world.set_specs({**self.world.specs, **{spec.name: spec for spec in specs}})
+        self.world.set_specs({**self.world.declared, **{spec.name: spec for spec in specs}})
 
     def run(self, rounds: int = 30, span: float = 1.0) -> "Site":
         """Time passes, nodes answer, targets are planned; so many times."""
@@ -276,7 +276,7 @@ class Site:
 
     def restart(self) -> None:
         """Another controller takes over: it has what was saved, and believes nobody before they speak."""
-        specs, reports = self.world.specs, {}
+        specs, reports = self.world.declared, {}
         for name, node in self.world.nodes.nodes.items():
             if node.report is not None:
                 reports[name] = node.report

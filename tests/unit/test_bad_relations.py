@@ -129,12 +129,32 @@ CASES = [
         "spec.runners to fleets/prod.yaml, or override gates: [] for this fleet)",
     ),
     Case(
+        "a service of which no host may ever be missing",
+        spoiled(S, "soak: 30s", "soak: 30s, minAvailable: 2"),
+        "services/api.yaml:12:57: error: spec.rollout.minAvailable: 2 of 2 hosts on fleet prod are all of them: "
+        "none could ever be taken out (write at most 1, or another amount for prod in spec.fleets)",
+    ),
+    Case(
+        "a percentage that, rounded up, is every host",
+        spoiled(S, "soak: 30s", "soak: 30s, minAvailable: 51%"),
+        "services/api.yaml:12:57: error: spec.rollout.minAvailable: 51% of 2 hosts on fleet prod are all of them: "
+        'none could ever be taken out (write at most "50%", or another amount for prod in spec.fleets)',
+    ),
+    Case(
+        "a single host that may be missing and must be available",
+        spoiled(F, "    - {name: vm2, address: 127.0.0.12, labels: {role: api}}\n", "")
+        | spoiled(S, "soak: 30s", "downtime: allowed, minAvailable: 1"),
+        "services/api.yaml:12:65: error: spec.rollout.minAvailable: 1 of 1 host on fleet prod must be available, so "
+        "that downtime never is allowed (add a host, or leave minAvailable out for prod)",
+    ),
+    Case(
         "everything at once",
         spoiled(V, '"1.0.0"', "1.10") | spoiled(S, "30s", "30") | {"x.yaml": ""},
         "services/api.yaml:12:38: error: spec.rollout.soak: 30 has no unit (write '30s' for seconds)",
         'versions/prod/api.yaml:2:10: error: version: 1.10 is a number, not text (write version: "1.10")',
         "x.yaml: error: no resource is read from here (resources belong in fleets/FLEET.yaml, "
-        "services/SERVICE.yaml, balancers/FLEET/NAME.yaml, versions/FLEET/SERVICE.yaml, policies/NAME.yaml)",
+        "services/SERVICE.yaml, balancers/FLEET/NAME.yaml, versions/FLEET/SERVICE.yaml, policies/NAME.yaml, "
+        "freezes/NAME.yaml)",
     ),
     Case(
         "a selector that matches nothing",

@@ -23,10 +23,10 @@ def test_an_absent_service_is_drained_and_removed_and_stays_out() -> None:
 
 
 def test_a_host_that_a_person_took_out_is_left_alone_and_listed() -> None:
-    site = converged(target("1", batches=[1], max_unavailable=2))
+    site = converged(target("1", batches=[1], max_unavailable=3))
     site.agents["lb2"].marked[ONLINE, "vm2"] = "maint"
     site.run(2)
-    site.declare(target("2", batches=[1], max_unavailable=2))
+    site.declare(target("2", batches=[1], max_unavailable=3))
     site.run(60)
     assert site.versions() == {"vm1": "2", "vm2": "1", "vm3": "2", "vm4": "2"}
     message = site.condition("Ready")[2]
@@ -139,7 +139,7 @@ def test_a_server_line_that_leads_elsewhere_is_never_acted_on() -> None:
     site = converged(target("1"))
     site.behaviour.moved["vm2"] = "10.0.0.99:8080"
     site.run(5)
-    site.declare(target("2", max_unavailable=2))
+    site.declare(target("2", max_unavailable=3))
     site.run(60)
     assert site.versions() == {"vm1": "2", "vm2": "1", "vm3": "2", "vm4": "2"}
     message = site.condition("Reconciling")[2]

@@ -43,7 +43,7 @@ def test_every_field_has_its_row(kind: str) -> None:
         ("service", "| `port` | integer, from 1 to 65535 | **required** | the service's port on each host |"),
         ("service", "| `onTimeout` | `hold` or `close` | `hold` |"),
         ("fleet", "| `zone` | text | none |"),
-        ("loadbalancer", "| `pools` | map: `MaintenanceEntry` | **required** |"),
+        ("loadbalancer", "| `pools` | map: `Pool` | **required** |"),
         ("version", "| `sha256` | text or map: text | none |"),
     ],
 )

@@ -2,7 +2,7 @@
 
 import pytest
 
-from reconcilers.sizes import batch_size, budget, hosts_of
+from reconcilers.sizes import at_least, batch_size, budget, hosts_of, zone_share
 
 
 @pytest.mark.parametrize(
@@ -54,3 +54,38 @@ def test_a_batch_has_a_host_wherever_there_is_one(total: int, expected: int) -> 
 )
 def test_the_budget(amount: int | str, total: int, downtime: bool, expected: int) -> None:
     assert budget(amount, total, downtime) == expected
+
+
+@pytest.mark.parametrize(
+    ("amount", "total", "expected"),
+    [("75%", 8, 6), ("75%", 7, 6), ("50%", 5, 3), ("1%", 100, 1), ("1%", 1, 1), ("100%", 3, 3), (3, 2, 2), (3, 8, 3)],
+)
+def test_what_must_stay_is_rounded_up(amount: int | str, total: int, expected: int) -> None:
+    assert at_least(amount, total) == expected
+
+
+@pytest.mark.parametrize(
+    ("most", "least", "expected"),
+    [("25%", "50%", 2), ("50%", "75%", 2), ("50%", 7, 1), (8, 8, 0), (3, 1, 3), ("100%", "51%", 3)],
+)
+def test_the_stricter_of_what_may_go_and_what_must_stay_counts(
+    most: int | str, least: int | str, expected: int
+) -> None:
+    assert budget(most, 8, False, least) == expected
+
+
+@pytest.mark.parametrize(
+    ("places", "hosts", "total", "expected"),
+    [
+        (2, 3, 6, 1),
+        (3, 3, 6, 2),
+        (4, 2, 10, 1),
+        (5, 2, 10, 1),
+        (6, 2, 10, 2),
+        (10, 2, 10, 2),
+        (1, 1, 99, 1),
+        (0, 1, 2, 0),
+    ],
+)
+def test_a_zones_share_is_its_quota_rounded_up(places: int, hosts: int, total: int, expected: int) -> None:
+    assert zone_share(places, hosts, total) == expected

@@ -10,12 +10,12 @@ from controller.deciding import Deciding
 from crds.messages import Assignment
 from tests.simulation.checkers.acts import Acts
 from tests.simulation.checkers.decisions import Decisions
-from tests.simulation.checkers.ending import SETTLED, ended
+from tests.simulation.checkers.ending import ended
 from tests.simulation.checkers.orders import Orders
 from tests.simulation.checkers.record import Record, same_as_stored
 from tests.simulation.checkers.truth import PromiseBroken, Truth
 
-__all__ = ["SETTLED", "Checkers", "PromiseBroken", "Truth"]
+__all__ = ["Checkers", "PromiseBroken", "Truth"]
 
 
 class Checkers:
@@ -76,7 +76,7 @@ class Checkers:
         self.decisions.decided(deciding, good)
 
     def ended(self, deciding: Deciding) -> None:
-        """Faults have stopped, everything has converged, and ``SETTLED`` seconds have passed since."""
+        """Faults have stopped, everything has converged, and all that was late has arrived."""
         self.record.check()
         self.record.tamper()
         same_as_stored(deciding.store, deciding.world)

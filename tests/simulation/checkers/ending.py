@@ -6,9 +6,6 @@ from reconcilers.fragments import Entry
 from tests.simulation.checkers.truth import PromiseBroken, Truth
 from tests.simulation.desired import pool
 
-SETTLED = 130.0
-"""Seconds after which all is told: two reports of every node, though one be lost, and the latest message."""
-
 
 def ended(truth: Truth, deciding: Deciding) -> None:
     """Promise 7: nothing is left of whatever happened, in the world, on balancers, or on hosts."""

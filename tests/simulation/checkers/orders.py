@@ -22,7 +22,7 @@ class Order:
     envelopes: set[bytes] = field(default_factory=set)
     """Their digests."""
     moving: frozenset[Way] = frozenset()
-    """Which hosts were on their way when it was first sealed: nothing else may be disrupted by it."""
+    """Which hosts were on their way when it was sealed: nothing else may be disrupted by it."""
 
 
 class Orders:
@@ -32,28 +32,28 @@ class Orders:
         self._truth = truth
         self._orders: dict[str, dict[Stamp, Order]] = {}
         self._taken: dict[str, Stamp] = {}
-        self._moving: tuple[float, frozenset[Way]] = (-1.0, frozenset())
+        self._moving: tuple[tuple[float, int], frozenset[Way]] = ((-1.0, 0), frozenset())
 
     def sealed(self, world: World, assignment: Assignment, envelope: bytes) -> None:
         """A controller has signed it; from now on it may arrive."""
         orders = self._orders.setdefault(assignment.node, {})
-        order = orders.get(assignment.stamp)
-        if order is None:
-            order = orders[assignment.stamp] = Order(moving=self._on_their_way(world))
-            for oldest in sorted(orders)[:-_KEPT]:
-                del orders[oldest]
+        order = orders.setdefault(assignment.stamp, Order())
         order.envelopes.add(hashlib.sha256(envelope).digest())
+        order.moving |= self._on_their_way(world)
+        for oldest in sorted(orders)[:-_KEPT]:
+            del orders[oldest]
 
     def _on_their_way(self, world: World) -> frozenset[Way]:
         """Worked out once a step."""
-        if self._moving[0] != self._truth.time():
+        now = (self._truth.time(), id(world))
+        if self._moving[0] != now:
             moving = {
                 (target, host)
                 for target, journeys in world.journeys.items()
                 for host, journey in journeys.items()
                 if journey.step is not Step.WAITING
             }
-            self._moving = self._truth.time(), frozenset(moving)
+            self._moving = now, frozenset(moving)
         return self._moving[1]
 
     def took(self, node: str) -> None:

@@ -31,6 +31,8 @@ class Truth:
     """Of the present life of a node's agent."""
     marked: Callable[[str, str, str], bool]
     """(balancer node, pool, host) -> a person took it out, and nobody has put it back."""
+    excluded: Callable[[str, str], bool]
+    """(service, host) -> people keep it out of the pool on some node, or are about to lift that."""
     time: Callable[[], float]
     """Seconds since the run began."""
 
@@ -59,10 +61,6 @@ class Truth:
         return all(
             server is not None and server.admin == "ready" and server.up for server in self.online(service, host)
         )
-
-    def is_marked(self, service: str, host: str) -> bool:
-        """A person took it out, on whatever balancer node."""
-        return any(self.marked(node, pool(service, "online"), host) for node in self.balancers)
 
 
 def service_of(target: str) -> str:

@@ -1,0 +1,76 @@
+"""Room: how many more hosts that serve customers may be taken out, counted down while a plan takes them.
+
+Only taking out an available host needs room. What is unavailable already, for whatever cause, is counted against the
+budget and may always be mended, so that a broken fleet can receive its fix.
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+
+from crds.base import Amount
+from reconcilers.draft import Draft
+from reconcilers.sizes import budget, zone_share
+from reconcilers.target import TargetSpec
+
+
+@dataclass(frozen=True)
+class Allowed:
+    """How many hosts of a target may be unavailable at once, and what says so."""
+
+    hosts: int
+    by: str
+
+
+def allowed(target: TargetSpec) -> Allowed:
+    """The strictest of everything that is said about the target alone.
+
+    A service that is to be removed need not be kept available.
+    """
+    rollout, total = target.rollout, len(target.hosts)
+    if target.release is None:
+        return Allowed(total, "its removal")
+    downtime = rollout.downtime == "allowed"
+
+    def most(max_unavailable: Amount, min_available: Amount | None = None) -> int:
+        return budget(max_unavailable, total, downtime, min_available)
+
+    found = [Allowed(most(rollout.max_unavailable), "maxUnavailable")]
+    if rollout.min_available is not None:
+        found.append(Allowed(most(total, rollout.min_available), f"minAvailable {rollout.min_available}"))
+    for pool in target.pools:
+        if pool.max_unavailable is not None:
+            found.append(Allowed(most(pool.max_unavailable), f"pool {pool.online} of balancer {pool.balancer}"))
+    return min(found, key=lambda each: each.hosts)
+
+
+class Room:
+    """What is left of a target's budget, as a whole and in each zone."""
+
+    def __init__(self, draft: Draft) -> None:
+        index = draft.observed.index
+        self._hosts, self._index, self._allowed = draft.target.hosts, index, allowed(draft.target)
+        self._unavailable, self._by_zone = index.unavailable, Counter(index.zones_unavailable)
+
+    def lacks(self, host: str) -> str:
+        """In words, why the host cannot be taken out now; empty if it can."""
+        if not self._index.hosts[host].available:
+            return ""
+        if self._unavailable >= self._allowed.hosts:
+            counted = f"{self._unavailable} of {len(self._index.hosts)}"
+            return f"{counted} hosts are unavailable, and {self._allowed.by} allows {self._allowed.hosts}"
+        return self.zone_lacks(self._hosts[host].zone)
+
+    def take(self, host: str) -> None:
+        """Count the host as taken out."""
+        if self._index.hosts[host].available:
+            self._unavailable += 1
+            self._by_zone[self._hosts[host].zone] += 1
+
+    def zone_lacks(self, zone: str) -> str:
+        """In words, why no available host of the zone can be taken out, whoever is out elsewhere."""
+        size = self._index.zones[zone]
+        share = zone_share(self._allowed.hosts, size, len(self._index.hosts))
+        if self._by_zone[zone] < share:
+            return ""
+        counted = f"{self._by_zone[zone]} of {size} hosts in zone {zone}"
+        return f"{counted} are unavailable, and its share of what {self._allowed.by} allows is {share}"
