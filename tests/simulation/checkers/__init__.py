@@ -64,7 +64,8 @@ class Checkers:
 
     def began(self, deciding: Deciding) -> None:
         """A controller has taken over."""
-        self.record.check()
+        if not self.record.check():
+            self.decisions.forget_lives()
         self.decisions.began(deciding)
 
     def sealed(self, deciding: Deciding, assignment: Assignment, envelope: bytes) -> None:

@@ -50,8 +50,14 @@ class Decisions:
         """The controller was brought something from the node."""
         self._heard[node] = self._truth.time()
 
+    def forget_lives(self) -> None:
+        """The store was brought back from an older copy: of whoever wrote to it since, it knows nothing."""
+        self._lives = []
+
     def began(self, deciding: Deciding) -> None:
         """A controller has taken over: it has heard nobody, and knows what is stored."""
+        if self._lives and deciding.term <= self._lives[-1][0]:
+            raise PromiseBroken(10, f"a controller begins with term {deciding.term} after {self._lives[-1][0]}")
         self._heard, self._in_force = {}, False
         self._mark = self._truth.time()
         self._lives.append((deciding.term, deciding.resource_version))

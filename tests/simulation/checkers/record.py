@@ -30,11 +30,14 @@ class Record:
         """
         self._succeeded: dict[str, bool] = {}
 
-    def check(self) -> None:
-        """Read what is new of the log, and compare it with the journeys and statuses that are stored."""
+    def check(self) -> bool:
+        """Read what is new of the log, and compare it with the journeys and statuses that are stored.
+
+        False if the store was brought back from an older copy.
+        """
         with closing(sqlite3.connect(f"file:{self._path}?mode=ro", uri=True)) as database:
             database.row_factory = sqlite3.Row
-            if not self._goes_on(database):
+            if not (goes_on := self._goes_on(database)):
                 self.__init__(self._path)  # type: ignore[misc]  # the store was brought back from an older copy
             for row in database.execute("SELECT * FROM event WHERE id > ? ORDER BY id", [self._last]):
                 self._link(dict(row))
@@ -42,6 +45,7 @@ class Record:
             if tuple(head) != (self._last, self._hash):
                 raise PromiseBroken(15, f"the log ends with event {self._last}, and the lease row says {tuple(head)}")
             self._compare(database)
+        return goes_on
 
     def _goes_on(self, database: sqlite3.Connection) -> bool:
         row = database.execute("SELECT hash FROM event WHERE id = ?", [self._last]).fetchone()

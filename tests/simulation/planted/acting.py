@@ -1,22 +1,30 @@
 """Bugs in what acts and what keeps: agents, messages, the store."""
 
+from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 import controller.store.chain
 import controller.store.transaction
 from agent.journal import Journal
+from agent.role import Steps
 from agent.roles.host import HostRole
 from agent.roles.marks import Marks
 from bus.envelope import open_envelope, read_payload, unverified
 from bus.keys import PublicKey
 from controller.deciding import Deciding
-from controller.store import Transaction
+from controller.store import Store, Transaction, tables
 from controller.store.chain import Head
 from crds.messages import ASSIGNMENT_TYPE, Assignment
 from tests.simulation import nodes
+from tests.simulation.faults import ALL
 from tests.simulation.planted import Bug
+
+TWO_CONTROLLERS = replace(ALL.only({"controller_paused", "lost", "late"}), controller_paused=20.0)
+HANDS = replace(ALL.only({"manual"}), manual=5.0)
 
 
 def older_assignments_taken(patch: pytest.MonkeyPatch) -> None:
@@ -47,6 +55,33 @@ def a_restarted_agent_stops_what_it_finds(patch: pytest.MonkeyPatch) -> None:
             service._stop()
 
     patch.setattr(HostRole, "_meet", meet)
+
+
+def a_takeover_raises_no_term(patch: pytest.MonkeyPatch) -> None:
+    def take_over(store: Store, now: datetime, above: int = 0) -> int:
+        with store._connection.begin():
+            return int(store._connection.execute(select(tables.lease.c.term)).scalar_one())
+
+    patch.setattr(Store, "take_over", take_over)
+
+
+def the_store_does_not_fence(patch: pytest.MonkeyPatch) -> None:
+    real = Store._fence
+
+    def fence(store: Store, _term: int) -> Any:
+        return real(store, store._connection.execute(select(tables.lease.c.term)).scalar_one())
+
+    patch.setattr(Store, "_fence", fence)
+
+
+def marks_of_people_are_forgotten_in_a_restart(patch: pytest.MonkeyPatch) -> None:
+    real = Marks.__init__
+
+    def begin(marks: Marks, steps: Steps) -> None:
+        real(marks, steps)
+        marks._people = set()
+
+    patch.setattr(Marks, "__init__", begin)
 
 
 def marks_of_people_ignored_by_the_agent(patch: pytest.MonkeyPatch) -> None:
@@ -92,6 +127,10 @@ BUGS = [
     Bug(5, older_assignments_taken, also=(10,)),
     Bug(5, signatures_not_verified),
     Bug(5, assignments_of_other_nodes_taken),
+    Bug(10, a_takeover_raises_no_term, TWO_CONTROLLERS),
+    Bug(10, the_store_does_not_fence, TWO_CONTROLLERS),
+    Bug(13, marks_of_people_ignored_by_the_agent, HANDS),
+    Bug(13, marks_of_people_are_forgotten_in_a_restart, replace(HANDS, agent_crash=5.0)),
     Bug(7, deletions_not_saved),
     Bug(7, serials_kept_in_memory_alone),
     Bug(9, a_restarted_agent_stops_what_it_finds, also=(3,)),
