@@ -196,7 +196,10 @@ def _ask_about(draft: Draft, facts: HostFacts, fetch: bool) -> None:
 
 
 def _request_operations(draft: Draft) -> None:
-    """Request the gate that is due for each host in maintenance, and forget operations that nobody waits for."""
+    """Request the gate that is due for each host in maintenance, and forget operations that nobody waits for.
+
+    An operation is written last: it says that its runner was asked, or still is, and nobody looks there again.
+    """
     target, observed = draft.target, draft.observed
     needed = set()
     for host, journey in sorted(draft.journeys.items()):
@@ -204,15 +207,15 @@ def _request_operations(draft: Draft) -> None:
         if due and draft.concerns(host):
             operation = next_operation(target, draft.facts(host), journey, observed.operations, observed.runners)
             if operation is not None:
-                draft.writes.append(PutOperation(operation))
                 key, value = operation_key(operation.id), written(operation.spec)
                 draft.writes.append(PutEntry(operation.node, key, value))
+                draft.writes.append(PutOperation(operation))
         if journey.step in (Step.TESTING, Step.FAILED):
             needed.add(host)
     for operation in observed.operations.values():
         if operation.host not in needed:
-            draft.writes.append(DropOperation(operation.id))
             draft.writes.append(DropEntry(operation.node, operation_key(operation.id)))
+            draft.writes.append(DropOperation(operation.id))
 
 
 def _changes(draft: Draft) -> list[Write]:

@@ -30,7 +30,7 @@ def spec_of(name: str, version: str, **changes: Any) -> TargetSpec:
 
 def rolled_out(version: str) -> CrashingSite:
     """A site that runs the version everywhere."""
-    return CrashingSite(*(spec_of(name, version) for name in NAMES), checks=PROMISES).run(60)
+    return CrashingSite(*(spec_of(name, version) for name in NAMES), checks=PROMISES).run(25)
 
 
 def undisturbed(version: str) -> dict[str, Any]:
@@ -38,14 +38,14 @@ def undisturbed(version: str) -> dict[str, Any]:
     site = rolled_out("1")
     site.behaviour.failing = {FAILING}
     site.declare(*(spec_of(name, version) for name in NAMES))
-    return site.run(90).end()
+    return site.run(40).end()
 
 
 ENDS = {version: undisturbed(version) for version in (LAST, FAILING)}
 
 
 @given(st.sampled_from([LAST, LAST, FAILING]), st.lists(st.tuples(st.integers(0, 12), cuts), min_size=1, max_size=3))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_a_rollout_that_is_cut_anywhere_ends_as_one_that_was_not(version: str, cut: list[tuple[int, Cut]]) -> None:
     site = rolled_out("1")
     site.behaviour.failing = {FAILING}
@@ -55,7 +55,7 @@ def test_a_rollout_that_is_cut_anywhere_ends_as_one_that_was_not(version: str, c
         site.cut = where
         site.run(5)
         site.cut = None
-    assert site.run(120).end() == ENDS[version]
+    assert site.run(50).end() == ENDS[version]
 
 
 class Crashes(RuleBasedStateMachine):
@@ -135,5 +135,5 @@ class Crashes(RuleBasedStateMachine):
         assert self.site.run(60, 3.0).end() == ENDS[LAST]
 
 
-Crashes.TestCase.settings = settings(max_examples=40, stateful_step_count=15, deadline=None)
+Crashes.TestCase.settings = settings(max_examples=20, stateful_step_count=12, deadline=None)
 TestCrashes = Crashes.TestCase

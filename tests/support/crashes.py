@@ -1,5 +1,6 @@
 """A site whose controller dies in the midst of saving or publishing what it decided."""
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -80,7 +81,7 @@ class CrashingSite(Site):
     def end(self) -> dict[str, Any]:
         """All that is, without what depends on when it came to be."""
         asked = {
-            (node, target, "operation" if key.startswith("operation/") else key): entry.value
+            (node, target, "operation" if key.startswith("operation/") else key): _without_next(entry.value)
             for node, targets in self.world.entries.items()
             for target, entries in targets.items()
             for key, entry in entries.items()
@@ -101,3 +102,8 @@ class CrashingSite(Site):
             ),
             "conditions": conditions,
         }
+
+
+def _without_next(value: str) -> dict[str, Any]:
+    """Who has been asked to fetch a release that is held now, depends on when it was held."""
+    return {field: said for field, said in json.loads(value).items() if field != "next"}
