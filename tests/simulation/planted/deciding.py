@@ -1,5 +1,6 @@
 """Bugs in what decides: reconcilers/, and the world that they look at."""
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -9,13 +10,13 @@ import pytest
 
 import controller.deciding
 import controller.lives
-import reconcilers.batch
 import reconcilers.classify
 import reconcilers.entries
 import reconcilers.facts
 import reconcilers.gates
 import reconcilers.journey
 import reconcilers.plan
+import reconcilers.room
 from controller.deciding import Deciding
 from controller.mailbox import RevisionRead
 from controller.nodes import Node
@@ -27,6 +28,7 @@ from reconcilers.draft import Draft
 from reconcilers.facts import HostFacts
 from reconcilers.index import TargetIndex
 from reconcilers.journey import Situation, moved
+from reconcilers.room import Room
 from reconcilers.target import PoolSpec, TargetSpec
 from reconcilers.writes import DropOperation
 from tests.simulation.faults import ALL, CLONES
@@ -41,22 +43,18 @@ LONG_CUT_OFF = replace(ALL.only({"silence"}), silence=100.0, silent_for=2000.0, 
 
 
 def budget_off_by_one(patch: pytest.MonkeyPatch) -> None:
-    real = reconcilers.batch.budget
-    patch.setattr(reconcilers.batch, "budget", lambda *args: real(*args) + 1)
+    real = reconcilers.room.budget
+    patch.setattr(reconcilers.room, "budget", lambda *args: real(*args) + 1)
 
 
 def whatever_is_missing_already_is_not_counted(patch: pytest.MonkeyPatch) -> None:
-    real = reconcilers.plan.start_waiting
+    real = Room.__init__
 
-    def start_waiting(draft: Draft) -> list[str]:
-        index = draft.observed.index
-        kept, index.unavailable = index.unavailable, 0
-        try:
-            return real(draft)
-        finally:
-            index.unavailable = kept
+    def begin(room: Room, draft: Draft) -> None:
+        real(room, draft)
+        room._unavailable, room._by_zone = 0, Counter()
 
-    patch.setattr(reconcilers.plan, "start_waiting", start_waiting)
+    patch.setattr(Room, "__init__", begin)
 
 
 def silent_hosts_count_as_available(patch: pytest.MonkeyPatch) -> None:
@@ -216,14 +214,14 @@ def the_time_of_a_lost_balancer_counts(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(reconcilers.plan, "_keep_time", lambda _draft: None)
 
 
-def time_runs_from_the_begin_of_a_step(patch: pytest.MonkeyPatch) -> None:
+def time_runs_from_the_start_of_a_step(patch: pytest.MonkeyPatch) -> None:
     def elapsed_of(journey: Journey, now: datetime, _watching_since: datetime) -> float:
         return journey.entered + (now - journey.since).total_seconds()
 
     patch.setattr(reconcilers.journey, "elapsed_of", elapsed_of)
 
 
-def deadlines_run_from_the_begin_of_the_journey(patch: pytest.MonkeyPatch) -> None:
+def deadlines_run_from_the_start_of_the_journey(patch: pytest.MonkeyPatch) -> None:
     def elapsed_of(journey: Journey, now: datetime, _watching_since: datetime) -> float:
         return (now - journey.begun).total_seconds()
 
@@ -276,8 +274,8 @@ BUGS = [
     Bug(8, unknown_hosts_are_no_obstacle_to_success, CUT_OFF),
     Bug(9, silent_hosts_are_taken_out),
     Bug(9, the_time_of_a_lost_balancer_counts, LONG_CUT_OFF, 6000.0),
-    Bug(11, time_runs_from_the_begin_of_a_step, ABSENT),
-    Bug(11, deadlines_run_from_the_begin_of_the_journey, ABSENT),
+    Bug(11, time_runs_from_the_start_of_a_step, ABSENT),
+    Bug(11, deadlines_run_from_the_start_of_the_journey, ABSENT),
     Bug(13, marks_of_people_ignored_by_the_controller, HANDS),
     Bug(17, reports_of_services_ignored),
     Bug(17, lost_assignments_are_not_repeated),
