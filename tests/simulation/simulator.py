@@ -79,6 +79,8 @@ class Simulation:
         self.services = service_names(services)
         self.clock = SimClock()
         self.outcomes = Outcomes()
+        self.faulty_left = 0.0
+        """Seconds for which faults go on."""
         self._heap: list[tuple[float, int, Callable[[], None]]] = []
         self._count = 0
         self._hash = hashlib.sha256()
@@ -245,17 +247,18 @@ class Simulation:
         Hours in which nobody starts the controller are not counted. Raises PromiseBroken.
         """
         self._begin()
-        while faulty > 0:
+        self.faulty_left = faulty
+        while self.faulty_left > 0:
             before, absent = self.clock.monotonic(), self.controller.absent
             self._advance()
-            faulty -= 0.0 if absent else self.clock.monotonic() - before
+            self.faulty_left -= 0.0 if absent else self.clock.monotonic() - before
         self._calm_down()
         self._converge(calm)
-        self.post.deliver_stragglers()
-        late = self.clock.monotonic() + _SETTLED
-        while self.clock.monotonic() < late:
-            self._advance()
-        self._converge(calm)
+        if self.post.deliver_stragglers():
+            late = self.clock.monotonic() + _SETTLED
+            while self.clock.monotonic() < late:
+                self._advance()
+            self._converge(calm)
         self._check_end()
         self.outcomes.seconds = self.clock.monotonic()
         self.outcomes.digest = self._hash.hexdigest()

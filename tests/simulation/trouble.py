@@ -243,7 +243,7 @@ class Trouble:
         balancer = self._simulation.balancers[self._some_balancer("balancer_silent", "does not answer")]
         balancer.silent = True
         self._simulation.at(
-            self._simulation.dice("balancer_silent").uniform(1.0, 120.0), lambda: setattr(balancer, "silent", False)
+            self._simulation.dice("balancer_silent").uniform(1.0, 60.0), lambda: setattr(balancer, "silent", False)
         )
 
     def _fill_balancers_disk(self) -> None:
