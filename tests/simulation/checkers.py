@@ -35,6 +35,8 @@ class Truth:
     """(host, target) -> the digest of what runs there."""
     taken_out: Callable[[str, str], bool] = lambda _service, _host: False
     """(service, host) -> whether people keep it out of a pool."""
+    fell: Callable[[str], bool] = lambda _host: False
+    """host -> whether something ended there by itself so lately that nobody need know it yet."""
 
 
 @dataclass
@@ -56,7 +58,11 @@ class Checkers:
         before = self.truth.server(node, pool_name, server)
         if kind != "online" or service not in self.complete or before is None or before.admin != "ready":
             return
-        out = {host for host in host_names(self.truth.hosts) if not self.serves(service, host)} | {server}
+        out = {
+            host
+            for host in host_names(self.truth.hosts)
+            if not self.serves(service, host) and not self.truth.fell(host)
+        } | {server}
         allowed = budget("25%", self.truth.hosts, downtime_allowed=False)
         if len(out) > allowed:
             raise PromiseBroken(
@@ -115,7 +121,7 @@ class Checkers:
         """Promise 8: success means every host on the digest, healthy and online."""
         service = target.partition("@")[0]
         for host in host_names(self.truth.hosts):
-            if self.truth.taken_out(service, host):
+            if self.truth.taken_out(service, host) or self.truth.fell(host):
                 continue
             if self.truth.digest(host, target) != status.succeeded_digest:
                 raise PromiseBroken(8, f"{target} succeeded, but {host} runs {self.truth.digest(host, target)}")

@@ -94,14 +94,21 @@ class Simulation:
         }
         self.controller = SimController(self)
         self.hands, self.backups, self.clones = Hands(self), Backups(self), Clones(self)
-        self.releases = Releases(self)
+        self.releases, self.trouble = Releases(self), Trouble(self)
         self.checkers = Checkers(
-            Truth(hosts, self._server, self.services, BALANCERS, self.digest, taken_out=self.hands.has_out)
+            Truth(
+                hosts,
+                self._server,
+                self.services,
+                BALANCERS,
+                self.digest,
+                taken_out=self.hands.has_out,
+                fell=self.trouble.fell,
+            )
         )
         self.balancers = {name: self._balancer() for name in BALANCERS}
         names = (*host_names(hosts), *BALANCERS, *RUNNERS)
         self.nodes = {name: self.make_node(name, folder / name, Watchers(self)) for name in names}
-        self.trouble = Trouble(self)
 
     def dice(self, kind: str) -> Random:
         """The dice of one kind of fault: what one kind does, must not change when others happen."""
@@ -208,6 +215,7 @@ class Simulation:
         powerless = dice.random() < 0.3
         self.note(f"{name} loses power in the midst of a deed" if powerless else f"agent of {name} dies at a deed")
         if powerless:
+            self.trouble.ended_on(name)
             self.nodes[name].lose_power()
         else:
             self.nodes[name].crash()
@@ -314,6 +322,7 @@ class Simulation:
             self.note(f"{target}/{host} {step}")
 
     def _check_end(self) -> None:
+        self.trouble.forget_falls()
         self.clones.check()
         for status in self._statuses():
             self.checkers.succeeded(status.target, status)
