@@ -62,7 +62,7 @@ def edition_of(spec: ServiceSpec, version: VersionFile) -> str:
 def noted(
     status: RolloutStatus, spec: "TargetSpec", ready: bool, now: datetime, watching_since: datetime
 ) -> RolloutStatus:
-    """Keep for how long at most each of the last editions was ready here without a break, as far as that was watched."""
+    """Keep for how long at most each of the last editions was ready here without a break, as far as watched."""
     known = {each.edition: each for each in status.editions}
     changed = dict(known)
     for edition, each in known.items():

@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from dataclasses import replace
 from random import SystemRandom
 
 from tests.simulation.checkers import PromiseBroken
@@ -65,6 +66,8 @@ def _faults(text: str) -> str:
 
 
 def _shrink(run: Run, broken: PromiseBroken) -> None:
+    if run.broke_at is not None:
+        run = replace(run, faulty=min(run.faulty, 2 * run.broke_at + 60))  # without some faults it may come later
     _say(f"looking for the shortest list of the {len(run.faults.kinds)} kinds of faults that still breaks it ...")
     shortest = run.having(shrink(run.faults, broken.promise, lambda faults: run.having(faults).broken()))
     _say(f"shortest list: {', '.join(sorted(shortest.faults.kinds)) or 'no fault at all'}", f"replay: {shortest}")

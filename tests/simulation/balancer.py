@@ -43,7 +43,8 @@ class _Worker:
     since: float = 0.0
 
     def count(self, pool: str, server: str, now: float) -> int:
-        return sum(end > now for end in self.sessions.get((pool, server), []))
+        ends = self.sessions.get((pool, server))
+        return sum(end > now for end in ends) if ends else 0
 
     def busy(self, now: float) -> bool:
         return any(end > now for ends in self.sessions.values() for end in ends)
@@ -79,6 +80,8 @@ class SimBalancer:
         self._saved: dict[str, dict[str, tuple[AdminState, int]]] | None = None
         self._old: list[_Worker] = []
         self._ticked = -1.0
+        self._next_check = 0.0
+        """When the first check is due; before that nothing changes by itself."""
         self._worker = self._begin(1)
 
     @property
@@ -188,7 +191,7 @@ class SimBalancer:
         self.people = {place for place in self.people if self._worker.pools[place[0]][place[1]].admin != "ready"}
 
     def _begin(self, number: int) -> _Worker:
-        now = self._clock.monotonic()
+        now, self._next_check = self._clock.monotonic(), 0.0
         saved = deepcopy(self._saved) if self.safe and self._saved else {}
         pools: dict[str, dict[str, _Server]] = {}
         for pool, lines in self.config.items():
@@ -205,6 +208,7 @@ class SimBalancer:
             server.health = RISE  # up by the verdict of a check from before
             server.next_check = self._clock.monotonic() + 0.001
         server.admin = state
+        self._next_check = 0.0
 
     def _answer(self) -> None:
         if self.silent:
@@ -217,15 +221,21 @@ class SimBalancer:
         if now == self._ticked:
             return
         self._ticked = now
-        self._old = [old for old in self._old if old.busy(now) and now - old.since < self._hard_stop]
+        if self._old:
+            self._old = [old for old in self._old if old.busy(now) and now - old.since < self._hard_stop]
+        if now < self._next_check:
+            return
+        self._next_check = float("inf")
         for worker in (self._worker, *self._old):
             for servers in worker.pools.values():
                 for server in servers.values():
-                    self._check(server, now)
+                    if server.admin != "maint":
+                        self._check(server, now)
+                        self._next_check = min(self._next_check, server.next_check)
 
     def _check(self, server: _Server, now: float) -> None:
         """Make the checks that are due; their answers are those of this moment."""
-        if server.admin == "maint" or now < server.next_check:
+        if now < server.next_check:
             return
         due = 1 + int((now - server.next_check) / self._interval)
         server.next_check += due * self._interval

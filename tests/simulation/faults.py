@@ -36,32 +36,32 @@ class Faults:
     """It dies somewhere in a step: before its transaction is on disk, after it, in the midst of publishing."""
     controller_away: float = 15.0
     """Longest time until it is started again."""
-    controller_paused: float = 120.0
+    controller_paused: float = 200.0
     """It stands still, also between saving and publishing; another one takes over; then it goes on."""
-    controller_absent: float = 400.0
+    controller_absent: float = 800.0
     """Nobody starts it again for up to a day."""
-    disk_full: float = 150.0
+    disk_full: float = 300.0
     """The store refuses to write, for up to a minute."""
-    io_error: float = 150.0
+    io_error: float = 200.0
     """A commit fails, and nobody knows whether it is on disk."""
     store_restored: float = 0.0
     """The store is restored from an older copy of it. Not among ALL: a person does that, and never as often."""
 
     # --- clocks
-    clock_stepped: float = 60.0
+    clock_stepped: float = 120.0
     """Some machine's time of day is wrong by up to two hours for a while."""
-    clock_fast: float = 120.0
+    clock_fast: float = 200.0
     """Some machine's clocks run at double speed for a while."""
 
     # --- agents and their machines
     agent_crash: float = 20.0
-    agent_cut: float = 20.0
+    agent_cut: float = 40.0
     """An agent dies right before or right after something that it does: a write, an installation, a start."""
-    power_loss: float = 60.0
+    power_loss: float = 120.0
     """A machine is off for up to a minute; agent, processes, and what was under way are gone."""
-    process_ends: float = 60.0
+    process_ends: float = 120.0
     """A process ends by itself, and ends again at once while that lasts."""
-    orphan: float = 120.0
+    orphan: float = 200.0
     """A process that nobody knows of holds a service's port for up to a minute, and answers there."""
     restored: float = 0.0
     """A machine is restored from an older copy. Not among ALL: it ends only when a person decides."""
@@ -70,16 +70,16 @@ class Faults:
 
     # --- balancers
     reload: float = 25.0
-    balancer_restarted: float = 80.0
-    balancer_silent: float = 60.0
-    """A balancer does not answer its agent for up to two minutes; it serves on."""
-    balancer_unsaved: float = 120.0
+    balancer_restarted: float = 150.0
+    balancer_silent: float = 200.0
+    """A balancer does not answer its agent for up to a minute; it serves on."""
+    balancer_unsaved: float = 200.0
     """The state of a balancer cannot be saved for up to a minute: no space is left."""
     busy: float = 5.0
     """Sessions of up to 100 s on one server of one balancer node."""
-    endless: float = 120.0
+    endless: float = 400.0
     """A session that ends only when the faults do."""
-    manual: float = 90.0
+    manual: float = 150.0
     """Somebody sets a server to MAINT or DRAIN by hand, and lifts that after up to five minutes."""
 
     # --- git, artifacts, releases, gates
@@ -89,14 +89,14 @@ class Faults:
     """Of a commit: it is refused."""
     forced: float = 0.1
     """Of a commit: the branch is put back to an earlier one."""
-    git_unreachable: float = 90.0
+    git_unreachable: float = 150.0
     bad_release: float = 0.2
     """Of a commit: its gates fail."""
-    crash_loop: float = 0.1
+    crash_loop: float = 0.05
     """Of a commit: its processes end soon after they start."""
-    wrong_artifact: float = 0.1
+    wrong_artifact: float = 0.05
     """Of a commit: what lies at the URL is another file."""
-    artifacts_down: float = 90.0
+    artifacts_down: float = 250.0
     """Nothing can be fetched for up to two minutes."""
     slow_install: float = 0.1
     """An installation takes up to two minutes."""
@@ -106,7 +106,7 @@ class Faults:
     """Of a gate's run: it fails though nothing is wrong."""
     hanging: float = 0.03
     """Of a gate's run: it ends by its timeout."""
-    runner_dead: float = 120.0
+    runner_dead: float = 300.0
     """A runner is off for up to five minutes."""
 
     @property

@@ -58,11 +58,13 @@ class Post:
     def _happens(self, kind: str, probability: float) -> bool:
         return probability > 0 and self._simulation.dice(kind).random() < probability
 
-    def deliver_stragglers(self) -> None:
-        """Whatever is hours late arrives now."""
-        for parcel in self.stragglers:
+    def deliver_stragglers(self) -> bool:
+        """Whatever is hours late arrives now; says whether anything did."""
+        late = [parcel for parcel in self.stragglers if parcel in self._simulation.network.in_flight]
+        for parcel in late:
             self._deliver(parcel, False)
         self.stragglers.clear()
+        return bool(late)
 
     def _deliver(self, parcel: Parcel, again: bool) -> None:
         simulation, network = self._simulation, self._simulation.network

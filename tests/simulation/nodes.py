@@ -14,7 +14,7 @@ from agent.journal import Journal
 from agent.probes import Asked
 from agent.reporting import Reporter, Speaker
 from agent.role import Role, Wake
-from agent.roles.balancer import BalancerRole
+from agent.roles.balancer import BalancerRole, Pace
 from agent.roles.host import HostPorts, HostRole
 from agent.roles.runner import RunnerPorts, RunnerRole
 from agent.trust import NodeTrust
@@ -33,6 +33,8 @@ from tests.support.roles import without_secrets
 P = ParamSpec("P")
 T = TypeVar("T")
 INTERVAL = 30.0
+_PACE = Pace(moving=0.2, watching=0.5, idle=1.0, silent=0.2)
+"""Fewer looks than usual: they are most of what a run takes time for."""
 CRASHES = "-crash"
 """Ends the version of a release whose processes end soon after they start."""
 
@@ -248,7 +250,7 @@ class BalancerNode(SimNode):
         self.driver.restart()
 
     def roles(self, journal: Journal) -> list[Role]:
-        role = BalancerRole("haproxy", self._watched, journal.steps("balancer"), self.clock)
+        role = BalancerRole("haproxy", self._watched, journal.steps("balancer"), self.clock, _PACE)
         self.marks = role._marks
         return [role]
 

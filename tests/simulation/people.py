@@ -157,8 +157,10 @@ class Backups:
         assert isinstance(node, HostNode)
         simulation.note(f"{name} is restored from a copy")
         node.lose_power()
+        simulation.trouble.ended_on(name)
         shutil.copytree(folder, node.folder, dirs_exist_ok=True)
         node.put_back(deepcopy(state))
+        simulation.checkers.stamps.pop(name, None)  # what it took since, it never took
         self.went_back.add(name)
         simulation.checkers.forget(name)
         simulation.start_agent_in(name, simulation.dice("restored").uniform(1.0, 20.0))

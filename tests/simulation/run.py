@@ -28,6 +28,8 @@ class Run:
     calm: float = 3600.0
     """Within so many seconds without, everything must have converged."""
     trace: list[str] = field(default_factory=list)
+    broke_at: float | None = None
+    """Seconds with faults after which a promise was broken; None if none was, or after the faults."""
 
     def __str__(self) -> str:
         named = next((name for name, group in GROUPS.items() if group == self.faults), None)
@@ -37,7 +39,7 @@ class Run:
 
     def having(self, faults: Faults) -> "Run":
         """The same with other faults."""
-        return replace(self, faults=faults, trace=[])
+        return replace(self, faults=faults, trace=[], broke_at=None)
 
     def simulate(self) -> Outcomes:
         """Run it, in a folder of its own. Raises PromiseBroken; then ``trace`` is what happened until then."""
@@ -46,7 +48,12 @@ class Run:
         with TemporaryDirectory(dir=FAST if FAST.is_dir() else None) as folder:
             simulation = Simulation(self.seed, self.hosts, Path(folder), self.faults, self.services)
             self.trace = simulation.outcomes.trace
-            return simulation.run(self.faulty, self.calm)
+            try:
+                return simulation.run(self.faulty, self.calm)
+            except PromiseBroken:
+                left = simulation.faulty_left
+                self.broke_at = self.faulty - left if left > 0 else None
+                raise
 
     def broken(self) -> int | None:
         """The promise that this run breaks, if any."""

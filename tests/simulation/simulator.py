@@ -78,6 +78,8 @@ class Simulation:
         self.services = service_names(services)
         self.clock = SimClock()
         self.outcomes = Outcomes()
+        self.faulty_left = 0.0
+        """Seconds for which faults go on."""
         self._heap: list[tuple[float, int, Callable[[], None]]] = []
         self._count = 0
         self._hash = hashlib.sha256()
@@ -91,12 +93,11 @@ class Simulation:
         }
         self.controller = SimController(self)
         self.hands, self.backups, self.clones = Hands(self), Backups(self), Clones(self)
-        self.releases = Releases(self)
+        self.releases, self.trouble = Releases(self), Trouble(self)
         self.checkers = Checkers(self._truth(), folder / "drumbeat.db")
         self.balancers = {name: self._balancer() for name in BALANCERS}
         names = (*host_names(hosts), *BALANCERS, *RUNNERS)
         self.nodes = {name: self.make_node(name, folder / name, Watchers(self)) for name in names}
-        self.trouble = Trouble(self)
 
     def dice(self, kind: str) -> Random:
         """The dice of one kind of fault: what one kind does, must not change when others happen."""
@@ -205,6 +206,7 @@ class Simulation:
         powerless = dice.random() < 0.3
         self.note(f"{name} loses power in the midst of a deed" if powerless else f"agent of {name} dies at a deed")
         if powerless:
+            self.trouble.ended_on(name)
             self.nodes[name].lose_power()
         else:
             self.nodes[name].crash()
@@ -257,17 +259,18 @@ class Simulation:
         Hours in which nobody starts the controller are not counted. Raises PromiseBroken.
         """
         self._begin()
-        while faulty > 0:
+        self.faulty_left = faulty
+        while self.faulty_left > 0:
             before, absent = self.clock.monotonic(), self.controller.absent
             self._advance()
-            faulty -= 0.0 if absent else self.clock.monotonic() - before
+            self.faulty_left -= 0.0 if absent else self.clock.monotonic() - before
         self._calm_down()
         self._converge(calm)
-        self.post.deliver_stragglers()
-        late = self.clock.monotonic() + _SETTLED
-        while self.clock.monotonic() < late:
-            self._advance()
-        self._converge(calm)
+        if self.post.deliver_stragglers():
+            late = self.clock.monotonic() + _SETTLED
+            while self.clock.monotonic() < late:
+                self._advance()
+            self._converge(calm)
         self._check_end()
         self.outcomes.seconds = self.clock.monotonic()
         self.outcomes.digest = self._hash.hexdigest()
@@ -323,6 +326,7 @@ class Simulation:
             self.note(f"{target}/{host} {step}")
 
     def _check_end(self) -> None:
+        self.trouble.forget_falls()
         self.clones.check()
         assert self.controller.deciding is not None
         self.checkers.ended(self.controller.deciding)

@@ -1,5 +1,6 @@
 """What the deciding loop relies on: whole transactions, fencing, savepoints, and a record that shows tampering."""
 
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -16,6 +17,7 @@ from controller.store.tables import metadata
 from crds.messages import Stamp
 from crds.status import Event, Journey, RolloutStatus, Step
 from reconcilers.fragments import Entry
+from tests.support.denied import denied, reachable
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 TARGET = "trading-api@prod"
@@ -29,6 +31,14 @@ def path(tmp_path: Path) -> Path:
 @pytest.fixture
 def store(path: Path) -> Iterator[Store]:
     opened = Store.open(path)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def shared(path: Path) -> Iterator[Store]:
+    """One that lets others open its file."""
+    opened = Store.open(path, alone=False)
     yield opened
     opened.close()
 
@@ -169,11 +179,12 @@ def test_savepoints_nest(store: Store) -> None:
     assert store.load().serials == {"vm3": 1}
 
 
-def test_the_former_leader_is_fenced(store: Store, path: Path) -> None:
+def test_the_former_leader_is_fenced(shared: Store, path: Path) -> None:
+    store = shared
     former = store.take_over(NOW)
     with store.transaction(former) as tx:
         tx.put_status(status("former"))
-    other = Store.open(path)
+    other = Store.open(path, alone=False)
     newer = other.take_over(NOW)
     assert newer == former + 1
     entered = []
@@ -274,7 +285,8 @@ def test_recent_events_are_the_newest_oldest_first(store: Store) -> None:
         ("DELETE FROM event", "the log ends with event 0, but the lease row remembers event 3"),
     ],
 )
-def test_tampering_with_the_record_shows(store: Store, path: Path, tampering: str, said: str) -> None:
+def test_tampering_with_the_record_shows(shared: Store, path: Path, tampering: str, said: str) -> None:
+    store = shared
     record(store, "one", "two", "three")
     assert store.check_events() is None
     with sqlite3.connect(path) as database:
@@ -284,7 +296,7 @@ def test_tampering_with_the_record_shows(store: Store, path: Path, tampering: st
 
 
 def test_a_file_that_another_process_holds_says_so(path: Path) -> None:
-    store = Store.open(path, lock_timeout=0.05)
+    store = Store.open(path, lock_timeout=0.05, alone=False)
     term = store.take_over(NOW)
     other = sqlite3.connect(path)
     other.execute("BEGIN EXCLUSIVE")
@@ -297,6 +309,32 @@ def test_a_file_that_another_process_holds_says_so(path: Path) -> None:
         tx.put_serial("vm1", 1)
     assert store.load().serials == {"vm1": 1}
     store.close()
+
+
+def test_a_second_controller_on_the_same_file_is_refused(store: Store, path: Path) -> None:
+    term = store.take_over(NOW)
+    for alone in (True, False):
+        with pytest.raises(StoreError, match="another process holds it locked; stop the other controller"):
+            Store.open(path, lock_timeout=0.05, alone=alone)
+    with store.transaction(term) as tx:
+        tx.put_serial("vm1", 1)
+    store.close()
+    again = Store.open(path)
+    assert again.load().serials == {"vm1": 1}
+    again.close()
+
+
+def test_what_was_committed_is_there_after_an_end_without_closing(path: Path, tmp_path: Path) -> None:
+    store = Store.open(path)
+    with store.transaction(store.take_over(NOW)) as tx:
+        tx.put_serial("vm1", 1)
+    for file in tmp_path.glob("drumbeat.db*"):
+        shutil.copy(file, tmp_path / f"copy-of-{file.name}")
+    store.close()
+    assert not list(tmp_path.glob("drumbeat.db-*")), "after an orderly end one file holds everything"
+    copy = Store.open(tmp_path / "copy-of-drumbeat.db")
+    assert copy.load().serials == {"vm1": 1}
+    copy.close()
 
 
 def test_a_full_disk_keeps_nothing_and_says_so(store: Store) -> None:
@@ -316,10 +354,13 @@ def test_a_full_disk_keeps_nothing_and_says_so(store: Store) -> None:
     assert store.load().statuses == {TARGET: status()}
 
 
-def test_a_read_only_file_says_so(store: Store, path: Path) -> None:
-    store.close()
-    with pytest.raises(StoreError, match="it cannot be written; let the controller's account write"):
-        Store.open(f"sqlite:///file:{path}?mode=ro&uri=true").take_over(NOW)
+@pytest.mark.parametrize(("name", "mode"), [("drumbeat.db", 0o444), ("", 0o555)])
+def test_what_may_not_be_written_says_so(name: str, mode: int) -> None:
+    with reachable() as folder:
+        Store.open(folder / "drumbeat.db").close()
+        said = f"it cannot be written; let the controller's account write {folder / name}"
+        with denied(folder / name, mode), pytest.raises(StoreError, match=said):
+            Store.open(folder / "drumbeat.db")
 
 
 def test_a_missing_folder_says_so(tmp_path: Path) -> None:
@@ -361,17 +402,18 @@ def test_the_connection_belongs_to_one_thread(store: Store) -> None:
 
 def test_commits_are_durable(store: Store) -> None:
     mode = store._connection.exec_driver_sql("PRAGMA journal_mode").scalar_one()
-    assert mode == journal_mode(sqlite3.sqlite_version_info).lower()
+    assert mode == "wal"
     assert store._connection.exec_driver_sql("PRAGMA synchronous").scalar_one() == 2
     assert store._connection.exec_driver_sql("PRAGMA foreign_keys").scalar_one() == 1
 
 
 @pytest.mark.parametrize(
     ("version", "mode"),
-    [((3, 40, 1), "TRUNCATE"), ((3, 51, 2), "TRUNCATE"), ((3, 51, 3), "WAL"), ((3, 52, 0), "WAL"), ((4, 0, 0), "WAL")],
+    [((3, 40, 1), "PERSIST"), ((3, 51, 2), "PERSIST"), ((3, 51, 3), "WAL"), ((3, 52, 0), "WAL"), ((4, 0, 0), "WAL")],
 )
 def test_wal_only_where_sqlite_is_sound(version: tuple[int, ...], mode: str) -> None:
-    assert journal_mode(version) == mode
+    assert journal_mode(version, alone=False) == mode
+    assert journal_mode(version, alone=True) == "WAL"
 
 
 def test_migrations_and_tables_say_the_same(store: Store, path: Path) -> None:
