@@ -94,7 +94,7 @@ class Simulation:
         self.controller = SimController(self)
         self.hands, self.backups, self.clones = Hands(self), Backups(self), Clones(self)
         self.releases, self.trouble = Releases(self), Trouble(self)
-        self.checkers = Checkers(self._truth(), folder / "drumbeat.db")
+        self.checkers = Checkers(self._truth())
         self.balancers = {name: self._balancer() for name in BALANCERS}
         names = (*host_names(hosts), *BALANCERS, *RUNNERS)
         self.nodes = {name: self.make_node(name, folder / name, Watchers(self)) for name in names}

@@ -4,8 +4,6 @@ They look at the truth (what balancers and processes really are, what arrived, w
 take the controller's word, at its records, never at the code that decides.
 """
 
-from pathlib import Path
-
 from controller.deciding import Deciding
 from crds.messages import Assignment
 from tests.simulation.checkers.acts import Acts
@@ -21,12 +19,12 @@ __all__ = ["Checkers", "PromiseBroken", "Truth"]
 class Checkers:
     """What the simulator calls; whatever does not hold raises PromiseBroken."""
 
-    def __init__(self, truth: Truth, store: Path) -> None:
+    def __init__(self, truth: Truth) -> None:
         self.truth = truth
         self.orders = Orders(truth)
         self.acts = Acts(truth, self.orders)
         self.decisions = Decisions(truth, self.acts)
-        self.record = Record(store)
+        self.record = Record()
 
     # --- acts, before they happen (see nodes.Witness)
 
@@ -64,7 +62,7 @@ class Checkers:
 
     def began(self, deciding: Deciding) -> None:
         """A controller has taken over."""
-        if not self.record.check():
+        if not self.record.check(deciding.store):
             self.decisions.forget_lives()
         self.decisions.began(deciding)
 
@@ -78,8 +76,8 @@ class Checkers:
 
     def ended(self, deciding: Deciding) -> None:
         """Faults have stopped, everything has converged, and all that was late has arrived."""
-        self.record.check()
-        self.record.tamper()
+        self.record.check(deciding.store)
+        self.record.tamper(deciding.store)
         same_as_stored(deciding.store, deciding.world)
         for target, status in sorted(deciding.world.statuses.items()):
             self.decisions.succeeded(target, status)

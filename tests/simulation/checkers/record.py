@@ -1,11 +1,8 @@
-"""The record: what the store says of changes and of the events that tell of them. Read with nothing of ours."""
+"""The record: what the store says of changes and of the events that tell of them, read row by row."""
 
 import hashlib
 import json
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 from controller.store import Store, chain
@@ -20,8 +17,7 @@ _FEW = 5000
 class Record:
     """Promise 15: a change and its event commit together, and the log shows edits, deletions and truncation."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self) -> None:
         self._last, self._hash = 0, ""
         self._told: dict[str, dict[str, str]] = {}
         """By target and host: the step that the last event about it tells of; empty once the host has arrived.
@@ -30,26 +26,24 @@ class Record:
         """
         self._succeeded: dict[str, bool] = {}
 
-    def check(self) -> bool:
+    def check(self, store: Store) -> bool:
         """Read what is new of the log, and compare it with the journeys and statuses that are stored.
 
         False if the store was brought back from an older copy.
         """
-        with closing(sqlite3.connect(f"file:{self._path}?mode=ro", uri=True)) as database:
-            database.row_factory = sqlite3.Row
-            if not (goes_on := self._goes_on(database)):
-                self.__init__(self._path)  # type: ignore[misc]  # the store was brought back from an older copy
-            for row in database.execute("SELECT * FROM event WHERE id > ? ORDER BY id", [self._last]):
-                self._link(dict(row))
-            head = database.execute("SELECT event_id, event_hash FROM lease").fetchone()
-            if tuple(head) != (self._last, self._hash):
-                raise PromiseBroken(15, f"the log ends with event {self._last}, and the lease row says {tuple(head)}")
-            self._compare(database)
+        if not (goes_on := self._goes_on(store)):
+            self.__init__()  # type: ignore[misc]
+        for row in _rows(store, "SELECT * FROM event WHERE id > ? ORDER BY id", self._last):
+            self._link(row)
+        head = tuple(_rows(store, "SELECT event_id, event_hash FROM lease")[0].values())
+        if head != (self._last, self._hash):
+            raise PromiseBroken(15, f"the log ends with event {self._last}, and the lease row says {head}")
+        self._compare(store)
         return goes_on
 
-    def _goes_on(self, database: sqlite3.Connection) -> bool:
-        row = database.execute("SELECT hash FROM event WHERE id = ?", [self._last]).fetchone()
-        return self._last == 0 or (row is not None and row["hash"] == self._hash)
+    def _goes_on(self, store: Store) -> bool:
+        rows = _rows(store, "SELECT hash FROM event WHERE id = ?", self._last)
+        return self._last == 0 or [row["hash"] for row in rows] == [self._hash]
 
     def _link(self, row: dict[str, Any]) -> None:
         previous, own = row.pop("previous_hash"), row.pop("hash")
@@ -68,8 +62,8 @@ class Record:
         elif verb in ("HostMoved", "HostConverged"):
             self._told.setdefault(target, {})[host] = reason.lower() if verb == "HostMoved" else ""
 
-    def _compare(self, database: sqlite3.Connection) -> None:
-        stored = dict(_stored_steps(database))
+    def _compare(self, store: Store) -> None:
+        stored = dict(_stored_steps(store))
         for (target, host), step in stored.items():
             told = self._told.get(target, {}).get(host)
             if step != "waiting" and told is not None and told != step:
@@ -78,16 +72,14 @@ class Record:
             for host, told in hosts.items():
                 if told and stored.get((target, host), "") != told:
                     raise PromiseBroken(15, f"an event tells that {host} of {target} is {told}, and nothing else does")
-        for row in database.execute("SELECT target, status FROM target_status"):
+        for row in _rows(store, "SELECT target, status FROM target_status"):
             finished = json.loads(row["status"]).get("finished") is not None
             if finished != self._succeeded.get(row["target"], False):
                 raise PromiseBroken(15, f"{row['target']} is {'not ' * (not finished)}finished: the events differ")
 
-    def tamper(self) -> None:
+    def tamper(self, store: Store) -> None:
         """What an edited, a cut and a shortened log would look like: each shows in production's own check."""
-        with closing(sqlite3.connect(f"file:{self._path}?mode=ro", uri=True)) as database:
-            database.row_factory = sqlite3.Row
-            rows = [dict(row) for row in database.execute("SELECT * FROM event ORDER BY id")]
+        rows = _rows(store, "SELECT * FROM event ORDER BY id")
         if not 3 < len(rows) <= _FEW:
             return
         middle, head = len(rows) // 2, Head(self._last, self._hash)
@@ -123,9 +115,15 @@ def same_as_stored(store: Store, world: World) -> None:
             raise PromiseBroken(7, f"{what} differ from what is stored: {here} and {there}")
 
 
-def _stored_steps(database: sqlite3.Connection) -> Iterator[tuple[tuple[str, str], str]]:
-    for row in database.execute("SELECT target, host, journey FROM journey"):
+def _stored_steps(store: Store) -> Iterator[tuple[tuple[str, str], str]]:
+    for row in _rows(store, "SELECT target, host, journey FROM journey"):
         yield (row["target"], row["host"]), json.loads(row["journey"])["step"]
+
+
+def _rows(store: Store, query: str, *values: object) -> list[dict[str, Any]]:
+    """Through the store's own connection, which locks the file."""
+    with store._connection.begin():
+        return [dict(row._mapping) for row in store._connection.exec_driver_sql(query, values)]
 
 
 def _sha256(text: str) -> str:
