@@ -92,7 +92,8 @@ class Life:
         self._ended = False
         self._mailbox = Mailbox()
         self._bus = _LivesBus(simulation.network)
-        self._store = _LivesStore.open(simulation.folder / "drumbeat.db")
+        # Two controllers at once, as where the store is a server; a file is held by one alone.
+        self._store = _LivesStore.open(simulation.folder / "drumbeat.db", alone=False)
         self._store.owner = owner
         try:
             self.deciding = self._take_over()
