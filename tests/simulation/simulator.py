@@ -266,11 +266,10 @@ class Simulation:
             self.faulty_left -= 0.0 if absent else self.clock.monotonic() - before
         self._calm_down()
         self._converge(calm)
-        if self.post.deliver_stragglers():
-            late = self.clock.monotonic() + _SETTLED
-            while self.clock.monotonic() < late:
-                self._advance()
-            self._converge(calm)
+        late = self.clock.monotonic() + (_SETTLED if self.post.deliver_stragglers() else INTERVAL)
+        while self.clock.monotonic() < late:  # the last answers too: then nothing that was asked is left
+            self._advance()
+        self._converge(calm)
         self._check_end()
         self.outcomes.seconds = self.clock.monotonic()
         self.outcomes.digest = self._hash.hexdigest()
