@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-import controller.deciding
 import controller.lives
+import controller.revisions
+import reconcilers.batch
 import reconcilers.classify
 import reconcilers.entries
 import reconcilers.facts
@@ -17,9 +18,10 @@ import reconcilers.gates
 import reconcilers.journey
 import reconcilers.plan
 import reconcilers.room
-from controller.deciding import Deciding
 from controller.mailbox import RevisionRead
-from controller.nodes import Node
+from controller.nodes import Node, Nodes
+from controller.revisions import Revisions
+from controller.saving import Saving
 from controller.world import World
 from crds.desired import DesiredState
 from crds.messages import ServerReport
@@ -38,6 +40,7 @@ CUT_OFF = ALL.only({"silence", "late"})
 ABSENT = replace(
     ALL.only({"controller_absent", "slow_install"}), controller_absent=60.0, slow_install=0.5, commit=200.0
 )
+SESSIONS = ALL.only({"busy", "reload", "late"})
 HANDS = replace(ALL.only({"manual"}), manual=5.0)
 LONG_CUT_OFF = replace(ALL.only({"silence"}), silence=100.0, silent_for=2000.0, commit=1500.0)
 
@@ -63,7 +66,7 @@ def silent_hosts_count_as_available(patch: pytest.MonkeyPatch) -> None:
 
 
 def what_silent_nodes_said_last_counts_on(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(World, "_obstacle", lambda _world, _node: "")
+    patch.setattr(Nodes, "obstacle", lambda _nodes, _node: "")
     patch.setattr(Node, "mute", property(lambda node: node.report is None))
 
 
@@ -77,15 +80,7 @@ def claims_forgotten(patch: pytest.MonkeyPatch) -> None:
 
 
 def the_next_batch_does_not_wait(patch: pytest.MonkeyPatch) -> None:
-    real = reconcilers.plan.start_batch
-
-    def start_batch(draft: Draft) -> None:
-        observed = draft.observed
-        draft.observed = replace(observed, journeys={})
-        real(draft)
-        draft.observed = observed
-
-    patch.setattr(reconcilers.plan, "start_batch", start_batch)
+    patch.setattr(reconcilers.batch, "is_under_way", lambda _journeys: False)
 
 
 def deployed_without_waiting(patch: pytest.MonkeyPatch) -> None:
@@ -143,25 +138,24 @@ def no_verdict_passes(patch: pytest.MonkeyPatch) -> None:
 
 
 def half_a_commit(patch: pytest.MonkeyPatch) -> None:
-    real = controller.deciding.targets_of
+    real = controller.revisions.targets_of
     seen: dict[str, TargetSpec] = {}
 
     def targets_of(state: DesiredState) -> dict[str, TargetSpec]:
         found = real(state)
         return found | {"web@prod": seen.setdefault("web@prod", found["web@prod"])}
 
-    patch.setattr(controller.deciding, "targets_of", targets_of)
+    patch.setattr(controller.revisions, "targets_of", targets_of)
 
 
 def a_refused_commit_empties_what_is_in_force(patch: pytest.MonkeyPatch) -> None:
-    real = Deciding._revision
+    real = Revisions._refuse
 
-    def revision(deciding: Deciding, read: RevisionRead, now: datetime) -> None:
-        real(deciding, read, now)
-        if read.state is None:
-            deciding._put_in_force({}, now)
+    def refuse(revisions: Revisions, read: RevisionRead, now: datetime) -> None:
+        real(revisions, read, now)
+        revisions._put_in_force({}, now)
 
-    patch.setattr(Deciding, "_revision", revision)
+    patch.setattr(Revisions, "_refuse", refuse)
 
 
 def operations_without_a_verdict_left_behind(patch: pytest.MonkeyPatch) -> None:
@@ -243,7 +237,7 @@ def reports_of_services_ignored(patch: pytest.MonkeyPatch) -> None:
 
 
 def lost_assignments_are_not_repeated(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Deciding, "_repeat", lambda _deciding, _node, _now: None)
+    patch.setattr(Saving, "repeat", lambda _saving, _node, _now: None)
 
 
 def restarts_taken_for_clones(patch: pytest.MonkeyPatch) -> None:
@@ -261,9 +255,9 @@ BUGS = [
     Bug(1, what_silent_nodes_said_last_counts_on, CUT_OFF),
     Bug(2, claims_forgotten),
     Bug(2, the_next_batch_does_not_wait),
-    Bug(3, deployed_without_waiting),
-    Bug(3, only_one_balancer_asked),
-    Bug(3, workers_from_before_a_reload_forgotten),
+    Bug(3, deployed_without_waiting, SESSIONS),
+    Bug(3, only_one_balancer_asked, SESSIONS),
+    Bug(3, workers_from_before_a_reload_forgotten, SESSIONS),
     Bug(4, gates_skipped),
     Bug(4, gates_of_another_host_count),
     Bug(4, no_verdict_passes),
