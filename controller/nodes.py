@@ -180,6 +180,19 @@ class Nodes:
             node.report = report
         return Heard(news=True, woke=woke, before=before)
 
+    def jumped(self, jump: timedelta) -> None:
+        """The time of day has moved by ``jump`` while nobody watched.
+
+        Only what was heard less long ago than it seems keeps its distance: a node that may have fallen silent meanwhile
+        is silent until it speaks.
+        """
+        for node in self.nodes.values():
+            node.lives.jumped(jump)
+            if jump < timedelta(0) and node.seen is not None:
+                node.seen += jump
+        if jump < timedelta(0):
+            self._expiries = [(at + jump, name) for at, name in self._expiries]
+
     def expire(self, now: datetime) -> Iterator[Node]:
         """Nodes whose time is up and that are silent from now on."""
         while self._expiries and self._expiries[0][0] <= now:

@@ -6,7 +6,7 @@ those alone.
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from controller.claims import Claims
 from controller.fleets import Fleets
@@ -194,6 +194,13 @@ class World:
         """Take a revocation back: the node's next report counts."""
         self.nodes.restore(name)
         self._touch_node(name)
+
+    def jumped(self, jump: timedelta, now: datetime) -> None:
+        """The time of day has moved on by so much, or back, while nobody watched: what is past keeps its distance."""
+        self.watching_since = now
+        self.nodes.jumped(jump)
+        for target in self.specs:
+            self.look_at_all(target)
 
     def expire(self, now: datetime) -> list[Node]:
         """Notice nodes that have fallen silent."""

@@ -13,6 +13,7 @@ from reconcilers.journey import FETCH_PATIENCE, moved
 from reconcilers.obstacles import obstacle
 from reconcilers.room import Room, allowed
 from reconcilers.sizes import batch_size
+from reconcilers.watched import watched_from
 
 
 def start_batch(draft: Draft) -> None:
@@ -160,7 +161,7 @@ def _waits_for(facts: HostFacts) -> str:
 def _fetches_first(draft: Draft, facts: HostFacts) -> str:
     """In words, that a host of a later batch still fetches the release; empty once it has, or time is up."""
     journey, service = draft.journeys[facts.host.name], facts.service
-    waited = (draft.now - max(journey.begun, draft.observed.watching_since)).total_seconds()
+    waited = (draft.now - watched_from(journey.begun, draft.now, draft.observed.watching_since)).total_seconds()
     assigned = facts.assigned_service()
     nothing_runs = assigned is None or assigned.release is None or draft.target.release is None
     needless = nothing_runs or service is None or service.digest == draft.target.digest

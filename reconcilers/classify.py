@@ -75,8 +75,8 @@ def serves(target: TargetSpec, facts: HostFacts) -> bool:
     service = facts.service
     if not target.pools:
         return service is not None and service.healthy is True
-    if service is not None and service.healthy is False:
-        return False
+    if service is not None and (service.healthy is False or service.state == "crashing"):
+        return False  # whatever the balancer still sees: a check from before, or somebody else at the port
     servers = [facts.believed_server(node, pool.online) for node, pool in online_places(target)]
     return all(server is not None and server.admin == "ready" and server.up for server in servers)
 

@@ -215,7 +215,10 @@ def _ask_about(draft: Draft, facts: HostFacts, fetch: bool) -> None:
 
 
 def _request_operations(draft: Draft) -> None:
-    """Request the gate that is due for each host, and forget operations that nobody waits for."""
+    """Request the gate that is due for each host, and forget operations that nobody waits for.
+
+    An operation is written last: it says that its runner was asked, or still is, and nobody looks there again.
+    """
     observed, needed = draft.observed, set()
     for host, journey in sorted(draft.journeys.items()):
         due = journey.step in _GATED and journey.reason.startswith("gate ") and not draft.target.unsigned
@@ -225,8 +228,8 @@ def _request_operations(draft: Draft) -> None:
             needed.add(host)
     for operation in observed.operations.values():
         if operation.host not in needed if operation.host else not is_kept(draft, operation):
-            draft.writes.append(DropOperation(operation.id))
             draft.writes.append(DropEntry(operation.node, operation_key(operation.id)))
+            draft.writes.append(DropOperation(operation.id))
 
 
 _GATED: dict[Step, When] = {Step.TESTING: "maintenance", Step.SOAKING: "online"}
@@ -236,9 +239,9 @@ def _request(draft: Draft, host: str, when: When) -> None:
     target, observed, facts = draft.target, draft.observed, draft.facts(host)
     operation = next_operation(target, facts, draft.journeys[host], observed.operations, observed.runners, when)
     if operation is not None:
-        draft.writes.append(PutOperation(operation))
         key, value = operation_key(operation.id), written(operation.spec)
         draft.writes.append(PutEntry(operation.node, key, value))
+        draft.writes.append(PutOperation(operation))
 
 
 def _changes(draft: Draft) -> list[Write]:

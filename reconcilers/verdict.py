@@ -33,7 +33,8 @@ def conclude(draft: Draft) -> None:
     waits = follows[:2] if follows else verifying if verifying else None if complete else _reconciling(draft)
     _condition(draft, "Reconciling", None if stalled else waits)
     _ready(draft, complete)
-    draft.status = noted(draft.status, draft.target, complete and not draft.target.in_place_of, draft.now)
+    ready = complete and not draft.target.in_place_of
+    draft.status = noted(draft.status, draft.target, ready, draft.now, draft.observed.watching_since)
     _rolled_back(draft, complete)
 
 

@@ -31,7 +31,7 @@ from reconcilers.draft import Observed
 from reconcilers.fragments import merge
 from reconcilers.plan import plan
 from reconcilers.target import TargetSpec
-from reconcilers.writes import AddEvent, DropEntry, Plan, PutEntry
+from reconcilers.writes import AddEvent, DropEntry, Plan, PutEntry, Write
 from tests.support.worlds import NOW, seconds
 
 TIMEOUT = 90.0
@@ -268,11 +268,20 @@ class Site:
         """One pass: decide, check, save."""
         spec, observed = self.world.specs[target], self.world.observed(target)
         decided = plan(spec, observed, self.now)
-        for check in self._checks:
-            check(spec, observed, decided)
+        self.check(spec, observed, decided)
         self.passes += 1
         self.wakes[target] = decided.wake_at
-        for write in decided.writes:
+        self.carry_out(target, decided.writes, stamped)
+        return decided
+
+    def check(self, spec: TargetSpec, observed: Observed, decided: Plan) -> None:
+        """Whatever is to hold of every decision."""
+        for check in self._checks:
+            check(spec, observed, decided)
+
+    def carry_out(self, target: str, writes: Iterable[Write], stamped: set[str]) -> None:
+        """Save what was decided."""
+        for write in writes:
             stamp = Stamp(0, 0)
             if isinstance(write, PutEntry | DropEntry):
                 if write.node not in stamped:
@@ -282,7 +291,6 @@ class Site:
             if isinstance(write, AddEvent):
                 self.events.append(write)
             self.world.apply(target, write, stamp)
-        return decided
 
     def restart(self) -> None:
         """Another controller takes over: it has what was saved, and believes nobody before they speak."""
@@ -302,8 +310,12 @@ class Site:
         """What silent nodes did not get, they get once they speak again."""
         for node in sorted(self._due - self.behaviour.silent):
             stamp = Stamp(self.term, self.world.serials[node])
-            self.agents[node].take(merge(node, stamp, self.now + seconds(3600), self.world.entries.get(node, {})))
+            self.hand_over(node, merge(node, stamp, self.now + seconds(3600), self.world.entries.get(node, {})))
         self._due &= self.behaviour.silent
+
+    def hand_over(self, node: str, assignment: Assignment) -> None:
+        """A node takes what it is asked."""
+        self.agents[node].take(assignment)
 
     # --- what is asked in tests
 
