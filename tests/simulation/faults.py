@@ -81,6 +81,8 @@ class Faults:
     """A session that ends only when the faults do."""
     manual: float = 150.0
     """Somebody sets a server to MAINT or DRAIN by hand, and lifts that after up to five minutes."""
+    operators: float = 40.0
+    """Somebody pauses, resumes, aborts, retries, skips or restarts a rollout, excludes or includes a host."""
 
     # --- git, artifacts, releases, gates
     commit: float = 60.0
@@ -136,7 +138,7 @@ _OFTEN = Faults(restored=100.0, cloned=60.0, store_restored=100.0)
 ALL = Faults()
 """What ends by itself: whatever happened, everything converges once nothing new happens."""
 NONE = ALL.only(())
-CLONES = replace(ALL, cloned=60.0, controller_crash=200.0, controller_paused=0.0, silence=0.0)
+CLONES = replace(ALL, cloned=60.0, controller_crash=200.0, controller_paused=0.0, silence=0.0, operators=0.0)
 """With fewer crashes of the controller, and nobody cut off: noticing a clone takes minutes of hearing both."""
 PERSONS = replace(ALL, restored=100.0, store_restored=120.0)
 """What ends when a person decides: whom to trust, after a machine or the store was restored from a copy."""

@@ -28,6 +28,7 @@ from tests.simulation.memory_bus import MemoryNetwork
 from tests.simulation.mortality import AgentDied
 from tests.simulation.network import Post
 from tests.simulation.nodes import INTERVAL, BalancerNode, HostNode, RunnerNode, SimNode, Witness
+from tests.simulation.operators import Operators
 from tests.simulation.people import Backups, Hands
 from tests.simulation.releases import Releases
 from tests.simulation.trouble import Trouble
@@ -94,6 +95,7 @@ class Simulation:
         self.controller = SimController(self)
         self.hands, self.backups, self.clones = Hands(self), Backups(self), Clones(self)
         self.releases, self.trouble = Releases(self), Trouble(self)
+        self.operators = Operators(self)
         self.checkers = Checkers(self._truth())
         self.balancers = {name: self._balancer() for name in BALANCERS}
         names = (*host_names(hosts), *BALANCERS, *RUNNERS)
@@ -237,7 +239,7 @@ class Simulation:
             digest=self.digest,
             journal=lambda node: self.nodes[node].journal,
             marked=lambda node, *place: place in self.balancers[node].people,
-            excluded=self.hands.has_out,
+            excluded=lambda service, host: self.hands.has_out(service, host) or self.operators.has_out(host),
             time=self.clock.monotonic,
         )
 

@@ -67,6 +67,7 @@ class Trouble:
             "busy": self._busy,
             "endless": self._endless,
             "manual": simulation.hands.take_out,
+            "operators": simulation.operators.act,
         }
 
     def _again(self, kind: str, mean: float, act: Callable[[], None]) -> None:
@@ -106,6 +107,7 @@ class Trouble:
         simulation.releases.find_artifacts()
         simulation.hands.lift_all()
         simulation.controller.finish_faults()
+        simulation.operators.take_back()
         for name, node in simulation.nodes.items():
             node.fuse.put_out()
             simulation.start_agent_in(name, 0.001)

@@ -41,6 +41,8 @@ class Decisions:
         self._finished: dict[str, datetime | None] = {}
         self._lives: list[tuple[int, int]] = []
         """Of each controller: its term, and the store's resource version when it took over."""
+        self._apart: set[Way] = set()
+        """Excluded hosts that were on no journey after the last step."""
         self._unhindered, self._mark = 0.0, 0.0
         """Seconds in which a controller decided and no balancer node was lost."""
         self._begun: dict[tuple[str, str, datetime], tuple[float, int]] = {}
@@ -58,7 +60,7 @@ class Decisions:
         """A controller has taken over: it has heard nobody, and knows what is stored."""
         if self._lives and deciding.term <= self._lives[-1][0]:
             raise PromiseBroken(10, f"a controller begins with term {deciding.term} after {self._lives[-1][0]}")
-        self._heard, self._in_force = {}, False
+        self._heard, self._in_force, self._apart = {}, False, set()
         self._mark = self._truth.time()
         self._lives.append((deciding.term, deciding.resource_version))
         self._remember(deciding.world)
@@ -70,6 +72,7 @@ class Decisions:
         self._one_leader(deciding)
         self._keep_time()
         self._one_batch(world)
+        self._left_alone(world)
         self._one_commit(world, good)
         for target, host, journey in _journeys(world):
             before = self._steps.get((target, host))
@@ -141,6 +144,19 @@ class Decisions:
         needed = DEADLINE - _SLACK * (1 + len(self._lives) - lives)
         if (self._unhindered - unhindered) * _FASTEST < needed:
             raise PromiseBroken(9, f"{host} of {target} fails while a balancer node is lost: {journey.reason}")
+
+    # --- promise 13: whom people excluded
+
+    def _left_alone(self, world: World) -> None:
+        """An excluded host begins no journey."""
+        apart = set()
+        for target, spec in world.specs.items():
+            for host in world.exclusions.keys() & spec.hosts.keys():
+                if host not in world.journeys.get(target, {}):
+                    apart.add((target, host))
+                elif (target, host) in self._apart:
+                    raise PromiseBroken(13, f"{host} is excluded, and {target} has it on a journey")
+        self._apart = apart
 
     # --- promises 2, 6, 8, 10
 

@@ -41,6 +41,7 @@ ABSENT = replace(
     ALL.only({"controller_absent", "slow_install"}), controller_absent=60.0, slow_install=0.5, commit=200.0
 )
 SESSIONS = ALL.only({"busy", "reload", "late"})
+OPERATORS = replace(ALL.only({"operators"}), operators=10.0)
 HANDS = replace(ALL.only({"manual"}), manual=5.0)
 LONG_CUT_OFF = replace(ALL.only({"silence"}), silence=100.0, silent_for=2000.0, commit=1500.0)
 
@@ -227,6 +228,15 @@ def marks_of_people_ignored_by_the_controller(patch: pytest.MonkeyPatch) -> None
         patch.setattr(module, "persons_mark", lambda _target, _facts: "")
 
 
+def exclusions_forgotten(patch: pytest.MonkeyPatch) -> None:
+    real = World.facts
+
+    def facts(world: World, target: str, name: str) -> HostFacts:
+        return replace(real(world, target, name), excluded="")
+
+    patch.setattr(World, "facts", facts)
+
+
 def reports_of_services_ignored(patch: pytest.MonkeyPatch) -> None:
     real = World.facts
 
@@ -271,6 +281,7 @@ BUGS = [
     Bug(11, time_runs_from_the_start_of_a_step, ABSENT),
     Bug(11, deadlines_run_from_the_start_of_the_journey, ABSENT),
     Bug(13, marks_of_people_ignored_by_the_controller, HANDS),
+    Bug(13, exclusions_forgotten, OPERATORS),
     Bug(17, reports_of_services_ignored),
     Bug(17, lost_assignments_are_not_repeated),
     Bug(18, restarts_taken_for_clones),
