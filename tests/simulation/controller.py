@@ -6,6 +6,7 @@ from controller.deciding import Deciding
 from controller.mailbox import Message, RevisionRead
 from controller.store import StoreError
 from controller.world import World
+from crds.status import RolloutStatus
 from tests.simulation.absence import Watched
 from tests.simulation.checkers import PromiseBroken
 from tests.simulation.desired import desired
@@ -187,14 +188,18 @@ class SimController:
 
     # --- what must hold
 
-    def check(self, life: Life, before: dict[str, object]) -> None:
+    def check(self, life: Life, before: dict[str, RolloutStatus]) -> None:
         """After a step of a life."""
         simulation = self._simulation
         if life is not self.life:
             return
         simulation.checkers.decided(life.deciding, self.good)
         for target, status in self.world.statuses.items():
-            if status.finished is not None and before.get(target) is None:
+            was = before.get(target) or RolloutStatus(target=target)
+            if status.quarantine is not None and was.quarantine is None:
+                bad = status.quarantine
+                simulation.note(f"{target} put {bad.version} into quarantine: {bad.message}")
+            if status.finished is not None and was.finished is None:
                 simulation.note(f"{target} succeeded with {status.version}")
             for host, journey in self.world.journeys.get(target, {}).items():
                 simulation.moved(target, host, str(journey.step))

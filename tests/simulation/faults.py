@@ -110,6 +110,10 @@ class Faults:
     """Of a gate's run: it ends by its timeout."""
     runner_dead: float = 300.0
     """A runner is off for up to five minutes."""
+    died_migrating: float = 0.4
+    """Of a migration's command: the runner's agent dies right before or after the effect."""
+    unclear_check: float = 0.05
+    """Of a migration's check: it tells nothing."""
 
     @property
     def kinds(self) -> frozenset[str]:

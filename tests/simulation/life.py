@@ -183,7 +183,7 @@ class Life:
         if self._ended:
             return
         cut, self._cut = self._cut, None
-        before = {target: status.finished for target, status in self.deciding.world.statuses.items()}
+        before = dict(self.deciding.world.statuses)
         try:
             if cut == "before":
                 raise ControllerDied

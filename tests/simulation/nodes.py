@@ -45,6 +45,7 @@ class Witness(Protocol):
     def taken_out(self, node: str, pool: str, server: str) -> None: ...
     def let_in(self, node: str, pool: str, server: str) -> None: ...
     def replaced(self, host: str, target: str) -> None: ...
+    def deployed(self, host: str, target: str, version: str) -> None: ...
 
 
 class WatchedBalancer:
@@ -88,6 +89,7 @@ class WatchedSupervisor:
             return self.supervisor.ensure(target, release, folder, values, secrets)
         with self._fuse.effect():
             self._witness.replaced(self._host, target)
+            self._witness.deployed(self._host, target, release.version)
             self._decide_end(target, release)
             return self.supervisor.ensure(target, release, folder, values, secrets)
 
@@ -289,7 +291,7 @@ class RunnerNode(SimNode):
         executor.hangs = self._hangs
         self._executors.append(executor)
         ports = RunnerPorts(
-            drivers={"exec": _NoDriver()},
+            drivers=dict.fromkeys(("exec", "migration"), _NoDriver()),
             executor=executor,
             concurrency=8,
             steps=journal.steps("runner"),

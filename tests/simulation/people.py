@@ -160,7 +160,6 @@ class Backups:
         simulation.trouble.ended_on(name)
         shutil.copytree(folder, node.folder, dirs_exist_ok=True)
         node.put_back(deepcopy(state))
-        simulation.checkers.stamps.pop(name, None)  # what it took since, it never took
         self.went_back.add(name)
         simulation.checkers.forget(name)
         simulation.start_agent_in(name, simulation.dice("restored").uniform(1.0, 20.0))

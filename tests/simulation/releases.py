@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from agent.drivers.contracts import Outcome
 from controller.mailbox import SourceFailed
 from crds.messages import OperationSpec
+from tests.simulation.migrations import Database
 from tests.simulation.mortality import WRONG, Artifacts
 from tests.simulation.nodes import CRASHES, HostNode
 
@@ -21,6 +22,7 @@ class Releases:
     def __init__(self, simulation: "Simulation") -> None:
         self._simulation = simulation
         self.artifacts = Artifacts()
+        self._database = Database(simulation)
 
     def commit(self, ending: str = "") -> None:
         """Put the next version of every service into the state repository."""
@@ -66,6 +68,8 @@ class Releases:
     def gate(self, spec: OperationSpec) -> Outcome:
         """What a runner finds."""
         simulation, faults = self._simulation, self._simulation.faults
+        if spec.migration is not None:
+            return self._database.migrate(spec)
         if simulation.dice("inconclusive").random() < faults.inconclusive:
             return Outcome("inconclusive", "planted: no proof")
         if simulation.dice("flapping").random() < faults.flapping:

@@ -15,6 +15,12 @@ FAST = Path("/dev/shm")
 """Memory, where the system has it: the journals of hundreds of agents are synced thousands of times."""
 
 
+def quiet() -> None:
+    """Have what is simulated log nothing."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    logging.getLogger("agent").setLevel(logging.CRITICAL)
+
+
 @dataclass
 class Run:
     """One seed under certain faults; ``str`` of it is the command that repeats it."""
@@ -43,8 +49,7 @@ class Run:
 
     def simulate(self) -> Outcomes:
         """Run it, in a folder of its own. Raises PromiseBroken; then ``trace`` is what happened until then."""
-        structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-        logging.getLogger("agent").setLevel(logging.CRITICAL)
+        quiet()
         with TemporaryDirectory(dir=FAST if FAST.is_dir() else None) as folder:
             simulation = Simulation(self.seed, self.hosts, Path(folder), self.faults, self.services)
             self.trace = simulation.outcomes.trace

@@ -67,6 +67,9 @@ class Watchers:
     def replaced(self, host: str, target: str) -> None:
         self._simulation.checkers.replaced(host, target)
 
+    def deployed(self, host: str, target: str, version: str) -> None:
+        self._simulation.checkers.deployed(host, target, version)
+
 
 class Simulation:
     """A fleet, its controller, and what goes wrong."""
@@ -171,7 +174,8 @@ class Simulation:
         self._hash.update(line.encode() + b"\n")
         self.outcomes.trace.append(line)
 
-    def _advance(self) -> None:
+    def advance(self) -> None:
+        """Let the next thing happen."""
         when, _, action = heapq.heappop(self._heap)
         self.clock.advance(max(when - self.clock.monotonic(), 0.0))
         self.outcomes.events += 1
@@ -237,6 +241,7 @@ class Simulation:
             balancers=BALANCERS,
             server=self._server,
             digest=self.digest,
+            version=self._version,
             journal=lambda node: self.nodes[node].journal,
             marked=lambda node, *place: place in self.balancers[node].people,
             excluded=lambda service, host: self.hands.has_out(service, host) or self.operators.has_out(host),
@@ -253,6 +258,12 @@ class Simulation:
         running = node.supervisor.running(target)
         return running.digest if running.identity is not None else None
 
+    def _version(self, host: str, target: str) -> str | None:
+        node = self.nodes[host]
+        assert isinstance(node, HostNode)
+        running = node.supervisor.running(target)
+        return running.version if running.identity is not None else None
+
     # --- a run
 
     def run(self, faulty: float, calm: float) -> Outcomes:
@@ -260,17 +271,17 @@ class Simulation:
 
         Hours in which nobody starts the controller are not counted. Raises PromiseBroken.
         """
-        self._begin()
+        self.begin()
         self.faulty_left = faulty
         while self.faulty_left > 0:
             before, absent = self.clock.monotonic(), self.controller.absent
-            self._advance()
+            self.advance()
             self.faulty_left -= 0.0 if absent else self.clock.monotonic() - before
         self._calm_down()
         self._converge(calm)
         late = self.clock.monotonic() + (_SETTLED if self.post.deliver_stragglers() else INTERVAL)
         while self.clock.monotonic() < late:  # the last answers too: then nothing that was asked is left
-            self._advance()
+            self.advance()
         self._converge(calm)
         self._check_end()
         self.outcomes.seconds = self.clock.monotonic()
@@ -282,9 +293,10 @@ class Simulation:
         while not self._converged():
             if self.clock.monotonic() > end:
                 raise PromiseBroken(17, f"nothing converged within {calm:g} s after the faults: {self._words()}")
-            self._advance()
+            self.advance()
 
-    def _begin(self) -> None:
+    def begin(self) -> None:
+        """Start every node and the controller, and declare the first version."""
         for name, node in self.nodes.items():
             node.start()
             self.wake(name, self.random.uniform(0.0, 1.0))
@@ -307,10 +319,13 @@ class Simulation:
         return [deciding.world.statuses[f"{name}@prod"] for name in self.services] if deciding else []
 
     def _converged(self) -> bool:
-        """All targets say Ready, for the newest commit."""
+        """All targets say Ready, for the newest commit, and nothing is left to be migrated."""
         newest = self.controller.newest
         return bool(statuses := self._statuses_or_none()) and all(
-            status.version == newest and (ready := find(status.conditions, "Ready")) and ready.status == "True"
+            status.version == newest
+            and (ready := find(status.conditions, "Ready"))
+            and ready.status == "True"
+            and all(task.state == "passed" for task in status.tasks)
             for status in statuses
         )
 

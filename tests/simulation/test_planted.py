@@ -3,10 +3,10 @@
 import pytest
 
 from tests.simulation.checkers import PromiseBroken
-from tests.simulation.planted import Bug, acting, deciding
+from tests.simulation.planted import Bug, acting, deciding, rollouts
 from tests.simulation.run import simulate
 
-BUGS = [*deciding.BUGS, *acting.BUGS]
+BUGS = [*deciding.BUGS, *acting.BUGS, *rollouts.BUGS]
 SEEDS = range(21, 27)
 
 

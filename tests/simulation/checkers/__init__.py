@@ -9,7 +9,9 @@ from crds.messages import Assignment
 from tests.simulation.checkers.acts import Acts
 from tests.simulation.checkers.decisions import Decisions
 from tests.simulation.checkers.ending import ended
+from tests.simulation.checkers.migrations import Migrations
 from tests.simulation.checkers.orders import Orders
+from tests.simulation.checkers.quarantine import Quarantines
 from tests.simulation.checkers.record import Record, same_as_stored
 from tests.simulation.checkers.truth import PromiseBroken, Truth
 
@@ -24,6 +26,7 @@ class Checkers:
         self.orders = Orders(truth)
         self.acts = Acts(truth, self.orders)
         self.decisions = Decisions(truth, self.acts)
+        self.migrations, self.quarantines = Migrations(truth), Quarantines()
         self.record = Record()
 
     # --- acts, before they happen (see nodes.Witness)
@@ -39,6 +42,10 @@ class Checkers:
     def replaced(self, host: str, target: str) -> None:
         """A host's agent is about to replace or stop a process."""
         self.acts.replaced(host, target)
+
+    def deployed(self, host: str, target: str, version: str) -> None:
+        """A host's agent is about to start that release in place of another."""
+        self.migrations.deployed(host, target, version)
 
     def took(self, node: str) -> None:
         """A node's agent has made a step."""
@@ -64,6 +71,7 @@ class Checkers:
         """A controller has taken over."""
         if not self.record.check(deciding.store):
             self.decisions.forget_lives()
+            self.quarantines = Quarantines()
         self.decisions.began(deciding)
 
     def sealed(self, deciding: Deciding, assignment: Assignment, envelope: bytes) -> None:
@@ -73,6 +81,8 @@ class Checkers:
     def decided(self, deciding: Deciding, good: dict[str, dict[str, str]]) -> None:
         """A controller has finished a step. ``good``: what each commit says, version by service."""
         self.decisions.decided(deciding, good)
+        self.migrations.decided(deciding.world)
+        self.quarantines.check(deciding.world)
 
     def ended(self, deciding: Deciding) -> None:
         """Faults have stopped, everything has converged, and all that was late has arrived."""

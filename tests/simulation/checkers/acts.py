@@ -3,7 +3,12 @@
 from agent.drivers.contracts import Server
 from tests.simulation.checkers.orders import Orders
 from tests.simulation.checkers.truth import PromiseBroken, Truth, service_of
-from tests.simulation.desired import pool
+from tests.simulation.desired import FLEET_SHARE, ZONE_SHARE, pool, zone_of
+
+
+def _share(percent: int, hosts: int) -> int:
+    """Hosts that so many percent are, 1 at least."""
+    return max(percent * hosts // 100, 1)
 
 
 class Acts:
@@ -33,11 +38,22 @@ class Acts:
         if not self._orders.asks_for(node, f"{service}@prod", host):
             raise PromiseBroken(9, f"{node} takes {host} out of {service}, {before.status} and on no journey")
         self.notice()
+        self._fits_the_fleet(host)
         self.out.add((service, host))
         out = sorted(name for name in self._truth.names if (service, name) in self.out)
         if service in self.complete and len(out) > self._truth.allowed:
             words = f"then {out} are out, {self._truth.allowed} may"
             raise PromiseBroken(1, f"{node} takes {host} out of {service}: {words}")
+
+    def _fits_the_fleet(self, host: str) -> None:
+        """The limits of the fleet: a host that is out for one service is out."""
+        out = {name for service, name in self.out if service in self.complete}
+        zone = {name for name in self._truth.names if zone_of(name) == zone_of(host)}
+        most, most_in_zone = _share(FLEET_SHARE, len(self._truth.names)), _share(ZONE_SHARE, len(zone))
+        after = out | {host}
+        if self.complete and host not in out and (len(after) > most or len(after & zone) > most_in_zone):
+            may = f"{most} may, {most_in_zone} in a zone"
+            raise PromiseBroken(1, f"{host} is taken out: then {sorted(after)} are out of the fleet; {may}")
 
     def let_in(self, node: str, pool_name: str, server: str) -> None:
         """Promises 4 and 13: no host goes in untested, or over a person's head."""

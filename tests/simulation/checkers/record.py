@@ -21,7 +21,7 @@ class Record:
     def __init__(self) -> None:
         self._last, self._hash = 0, ""
         self._told: dict[str, dict[str, str]] = {}
-        """By target and host: the step that the last event about it tells of; empty once the host has arrived.
+        """By target and host: the step that the last event tells of; empty once it has arrived or is set apart.
 
         A host of which nothing was told since a new release began is not in it.
         """
@@ -58,9 +58,9 @@ class Record:
         target, _, host = about.partition("/")
         if verb == "RolloutStarted":
             self._told[target], self._succeeded[target] = {}, False
-        elif verb == "RolloutSucceeded":
+        elif verb in ("RolloutSucceeded", "RolledBack"):
             self._succeeded[target] = True
-        elif verb in ("HostMoved", "HostConverged"):
+        elif verb in ("HostMoved", "HostConverged", "HostSetApart"):
             self._told.setdefault(target, {})[host] = reason.lower() if verb == "HostMoved" else ""
 
     def _compare(self, store: Store) -> None:

@@ -27,6 +27,8 @@ class Truth:
     """(balancer node, pool, host) -> the server."""
     digest: Callable[[str, str], str | None]
     """(host, target) -> the digest of what runs there."""
+    version: Callable[[str, str], str | None]
+    """(host, target) -> its version."""
     journal: Callable[[str], Journal]
     """Of the present life of a node's agent."""
     marked: Callable[[str, str, str], bool]

@@ -86,7 +86,7 @@ def the_next_batch_does_not_wait(patch: pytest.MonkeyPatch) -> None:
 
 def deployed_without_waiting(patch: pytest.MonkeyPatch) -> None:
     def leaving(journey: Journey, at: Situation, elapsed: float) -> Journey:
-        return moved(journey, Step.DEPLOYING, at.now, elapsed)
+        return journey if at.unprepared else moved(journey, Step.DEPLOYING, at.now, elapsed)
 
     patch.setitem(reconcilers.journey._STEPS, Step.LEAVING, leaving)
 
