@@ -10,7 +10,7 @@ from datetime import datetime
 
 from controller.claims import Claims
 from controller.fleets import Fleets
-from controller.nodes import Node, Nodes
+from controller.nodes import Node, Nodes, why_not_disrupted
 from controller.store import Loaded
 from crds.messages import PoolReport, Report, ServerReport, Stamp
 from crds.status import Journey, Operation, RolloutStatus
@@ -62,6 +62,9 @@ class World:
         self._whole: set[str] = set()
         self._targets_on: dict[str, set[str]] = {}
         self._pools: dict[Place, tuple[str, PoolSpec]] = {}
+        self._pools_on: dict[str, list[tuple[str, PoolSpec]]] = {}
+        self._strays: set[str] = set()
+        """Targets that may ask something about what is no part of them any more."""
         self._numbers: dict[tuple[str, str], int] = {}
         self._adds_up: dict[Place, bool] = {}
         self._load(loaded)
@@ -88,16 +91,22 @@ class World:
         self.fleets.set_specs(self.specs, self.indexes, self.statuses)
         self.dirty = set(specs)
         self._targets_on = defaultdict(set)
-        self._pools = {}
+        self._pools, self._pools_on = {}, defaultdict(list)
         for target, spec in specs.items():
             for name in (*spec.hosts, *spec.balancer_nodes, *spec.runners):
                 self._targets_on[name].add(target)
             for pool in spec.pools:
-                self._numbers[target, pool.online] = pool_number(spec, pool)
-                self._pools |= {(node.name, name): (target, pool) for node in pool.nodes for name in pool.names}
+                if target not in self.indexes or (target, pool.online) not in self._numbers:
+                    self._numbers[target, pool.online] = pool_number(spec, pool)
+                for node in pool.nodes:
+                    self._pools_on[node.name].append((target, pool))
+                    self._pools |= {(node.name, name): (target, pool) for name in pool.names}
         self._adds_up = {place: self._sums(place) for place in self._pools}
 
     def _forget_index(self, target: str) -> None:
+        """Have it built anew, and the next plan look at every host: other targets of the fleet may ask for it first."""
+        self._whole.add(target)
+        self._strays.add(target)
         self.indexes.pop(target, None)
         self._touched.pop(target, None)
         self._stale.pop(target, None)
@@ -219,9 +228,8 @@ class World:
             self.touch(target, name)
             if name in self.specs[target].runners:
                 self._mark_all(target, self.journeys.get(target, {}).keys() & self.specs[target].hosts.keys())
-        for (node, _), owner in self._pools.items():
-            if node == name:
-                self._touch_all(owner)
+        for owner in self._pools_on.get(name, ()):
+            self._touch_all(owner)
 
     # --- what a plan looks at
 
@@ -233,7 +241,7 @@ class World:
     def observed(self, target: str) -> Observed:
         """Everything about the target, with its index brought up to date; what is new about hosts counts as seen."""
         spec = self.specs[target]
-        whole = target in self._whole or target not in self.indexes
+        whole = target in self._whole
         status, fleet = self.statuses.get(target) or RolloutStatus(target=target), self.fleets.of(target)
         if fleet is not None:
             fleet.put_status(status)
@@ -248,9 +256,11 @@ class World:
             facts=lambda host: self.facts(target, host),
             journeys=self.journeys.get(target, {}),
             operations=self.operations[target],
-            stray=self._stray(target) if whole else (),
+            stray=self._stray(target) if whole and target in self._strays else (),
             pool_entries={key: entry.value for key, entry in self._asked[target][""].items()},
-            silent_balancers=[words for node in spec.balancer_nodes if (words := self._obstacle(node))],
+            silent_balancers=[
+                words for node in spec.balancer_nodes if (words := why_not_disrupted(self.nodes.get(node)))
+            ],
             runners=[runner for runner in spec.runners if not self.nodes.get(runner).mute],
             watching_since=self.watching_since,
             changed=changed,
@@ -322,28 +332,13 @@ class World:
                     unclear.add((name, pool_name))
         return seen, frozenset(unclear)
 
-    def _obstacle(self, name: str) -> str:
-        """In words, why nothing may be disrupted on a balancer node; empty if it may."""
-        node = self.nodes.get(name)
-        if not node.trusted:
-            return f"balancer node {name} does not count: {node.distrust}"
-        if node.silent:
-            since = f"since {node.seen:%H:%M:%S} UTC" if node.seen else "yet"
-            return f"balancer node {name} has not reported {since}"
-        if node.problem:
-            return f"the agent of balancer node {name} cannot work: {node.problem}"
-        balancer = node.report.balancer if node.report else None
-        if balancer is not None and not balancer.reachable:
-            return f"the balancer on {name} does not answer its agent: {balancer.message}"
-        if balancer is not None and not balancer.reload_safe:
-            return f"a reload of the balancer on {name} would forget what was set (ReloadUnsafe): {balancer.message}"
-        return ""
-
     def _stray(self, target: str) -> list[tuple[str, str]]:
         spec = self.specs[target]
         gone = [key for host, asked in self._asked[target].items() if host and host not in spec.hosts for key in asked]
-        places = {(node, f"pool/{pool}") for (node, pool), (owner, _) in self._pools.items() if owner == target}
+        places = {(node.name, f"pool/{name}") for pool in spec.pools for node in pool.nodes for name in pool.names}
         pools = [key for key in self._asked[target][""] if key[1].startswith("pool/") and key not in places]
+        if not gone and not pools:
+            self._strays.discard(target)
         return sorted(gone + pools)
 
     # --- what was decided

@@ -3,6 +3,7 @@
 import hashlib
 import re
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -12,7 +13,7 @@ from crds.desired import DesiredState
 from crds.fleet import Fleet, Host
 from crds.probe import Probe
 from crds.release import Release, canonical_json
-from crds.service import Gate, PoolRef, Rollout, ServiceSpec
+from crds.service import Gate, PoolRef, Rollout
 from reconcilers.limits import FleetLimits, limits_of
 from reconcilers.overrides import service_on
 from reconcilers.releases import release_of
@@ -112,21 +113,40 @@ class TargetSpec:
 def targets_of(state: DesiredState) -> dict[str, TargetSpec]:
     """Every target that the revision declares: one for each version file."""
     found = {}
+    fleets = {fleet_name: _FleetHosts(state.fleets[fleet_name]) for fleet_name, _ in state.versions}
     for fleet_name, service_name in sorted(state.versions):
         target = f"{service_name}@{fleet_name}"
-        found[target] = _target(state, target, fleet_name, service_name)
+        found[target] = _target(state, target, fleets[fleet_name], service_name)
     return found
 
 
-def _target(state: DesiredState, name: str, fleet_name: str, service_name: str) -> TargetSpec:
-    fleet, version = state.fleets[fleet_name], state.versions[fleet_name, service_name]
+class _FleetHosts:
+    """A fleet's hosts by label, and its limits: worked out once for all of its services."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        self.fleet, self.limits = fleet, limits_of(fleet)
+        self._by_label: dict[tuple[str, str], list[Host]] = {}
+        for host in fleet.spec.hosts:
+            for label in host.labels.items():
+                self._by_label.setdefault(label, []).append(host)
+
+    def selected(self, wanted: Mapping[str, str]) -> list[Host]:
+        """The hosts that have every one of these labels."""
+        found = (self._by_label.get(label, []) for label in wanted.items())
+        fewest = min(found, key=len, default=self.fleet.spec.hosts)
+        return [host for host in fewest if wanted.items() <= host.labels.items()]
+
+
+def _target(state: DesiredState, name: str, of_fleet: _FleetHosts, service_name: str) -> TargetSpec:
+    fleet, fleet_name = of_fleet.fleet, of_fleet.fleet.metadata.name
+    version = state.versions[fleet_name, service_name]
     spec = service_on(state, service_name, fleet_name)
     return TargetSpec(
         name=name,
         revision=state.revision,
         release=release_of(spec, version) if version.state == "present" else None,
         version=version.version or "",
-        hosts=_spread(_selected(fleet, spec)),
+        hosts=_spread(of_fleet.selected(spec.hosts)),
         pools=tuple(_pool(state, fleet, ref) for ref in spec.pools),
         runners=tuple(runner.name for runner in fleet.spec.runners),
         probes=tuple(spec.probes),
@@ -134,14 +154,9 @@ def _target(state: DesiredState, name: str, fleet_name: str, service_name: str) 
         rollout=spec.rollout,
         statement=state.statements.get((fleet_name, service_name)),
         trust=state.trust.get(fleet_name),
-        limits=limits_of(fleet),
+        limits=of_fleet.limits,
         unsigned=state.unsigned.get((fleet_name, service_name), ""),
     )
-
-
-def _selected(fleet: Fleet, spec: ServiceSpec) -> list[Host]:
-    wanted = spec.hosts.items()
-    return [host for host in fleet.spec.hosts if wanted <= host.labels.items()]
 
 
 def _spread(hosts: list[Host]) -> dict[str, HostSpec]:

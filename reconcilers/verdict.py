@@ -71,7 +71,7 @@ def _reconciling(draft: Draft) -> tuple[str, str]:
         return "Waiting", f"{waiting[0].host}: {waiting[0].reason}"
     if draft.journeys:
         moving = [f"{journey.host} {journey.step}" for journey in draft.journeys.values() if journey not in waiting]
-        return "BatchUnderWay", f"batch {draft.status.batch}: {_listed(moving)}"
+        return "BatchUnderWay", f"batch {draft.status.batch}: {_listed(moving, len(moving))}"
     if draft.observed.index.candidates:
         return "NextBatch", "the next batch begins"
     for standing in (Standing.UNKNOWN, Standing.UNHEALTHY):
@@ -81,10 +81,11 @@ def _reconciling(draft: Draft) -> tuple[str, str]:
 
 
 def _names(draft: Draft, standing: Standing) -> str:
-    hosts = draft.observed.index.hosts.items()
-    return _listed([f"{name} ({host.why})" for name, host in sorted(hosts) if host.standing is standing])
+    index = draft.observed.index
+    names = index.named.get(standing, [])
+    return _listed([f"{name} ({index.hosts[name].why})" for name in names[:_NAMED]], len(names))
 
 
-def _listed(words: list[str]) -> str:
-    rest = len(words) - _NAMED
+def _listed(words: list[str], total: int) -> str:
+    rest = total - _NAMED
     return ", ".join(words[:_NAMED]) + (f" and {rest} more" if rest > 0 else "")
