@@ -1,6 +1,7 @@
-"""Desired states of any size: one service on every host, and hundreds of others on a few hundred hosts each."""
+"""Desired states of any size: a service on every host, one on a part of them, hundreds on a few hundred hosts each."""
 
 import json
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from pydantic import BaseModel
@@ -11,35 +12,51 @@ from crds.loadbalancer import LoadBalancer
 from crds.service import Service
 from crds.versionfile import VersionFile
 
-COMMON = "common"
-"""The service on every host, or on the first so many: the one that is rolled out."""
+EVERYWHERE, PART = "everywhere", "part"
+"""The service on every host, and the one on the first so many: those that are rolled out."""
 HOSTS_EACH = 333
 """Of each other service."""
 SERVICES_EACH = 3
 """On one pair of balancer nodes."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """How large a fleet is, and how its rollouts go."""
+
+    hosts: int
+    part: int
+    batch: int
+    """Hosts of the service on every host that go together."""
+    part_batch: int
+
+    @property
+    def others(self) -> int:
+        """Services on a few hundred hosts each."""
+        return max(self.hosts // HOSTS_EACH - 2, 1)
+
+
 _API = {"apiVersion": "drumbeat/v1alpha1"}
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
-def estate(version: str, hosts: int, common: int, batch: int) -> DesiredState:
-    """The fleet ``prod``: ``common`` of its hosts have the common service, which goes by batches of that many hosts."""
-    others = max(hosts // HOSTS_EACH, 1)
-    pairs = (others + SERVICES_EACH - 1) // SERVICES_EACH
-    names = [f"s{number}" for number in range(others)]
-    services = {COMMON: _service(COMMON, {"common": "yes"}, "edge", batch)}
+def estate(size: Size, versions: dict[str, str]) -> DesiredState:
+    """The fleet ``prod`` with these versions of the two services that are rolled out."""
+    names = [f"s{number}" for number in range(size.others)]
+    services = {EVERYWHERE: _service(EVERYWHERE, {"everywhere": "yes"}, "edge", size.batch)}
+    services[PART] = _service(PART, {"part": "yes"}, "partedge", size.part_batch)
+    balancers = {("prod", "edge"): _balancer("edge", [EVERYWHERE]), ("prod", "partedge"): _balancer("partedge", [PART])}
     for place, name in enumerate(names):
-        services[name] = _service(name, {"role": name}, f"edge{place // SERVICES_EACH}", 1)
-    balancers = {("prod", "edge"): _balancer("edge", [COMMON])}
-    for pair in range(pairs):
-        on_it = names[pair * SERVICES_EACH : (pair + 1) * SERVICES_EACH]
-        balancers["prod", f"edge{pair}"] = _balancer(f"edge{pair}", on_it)
-    versions = {("prod", name): _version("1") for name in names} | {("prod", COMMON): _version(version)}
+        balancer = f"edge{place // SERVICES_EACH}"
+        services[name] = _service(name, {"role": name}, balancer, 1)
+        first = place - place % SERVICES_EACH
+        balancers["prod", balancer] = _balancer(balancer, names[first : first + SERVICES_EACH])
     return DesiredState(
-        revision=f"commit-{version}",
-        fleets={"prod": _fleet(hosts, common, others, sorted(name for _, name in balancers))},
+        revision=f"commit-{versions}",
+        fleets={"prod": _fleet(size, sorted(name for _, name in balancers))},
         services=services,
         balancers=balancers,
-        versions=versions,
+        versions={("prod", name): _version(versions.get(name, "1")) for name in services},
     )
 
 
@@ -47,15 +64,19 @@ def _made(model: type[_Model], said: dict[str, Any]) -> _Model:
     return model.model_validate_json(json.dumps({**_API, **said}))
 
 
-def _fleet(hosts: int, common: int, others: int, balancers: list[str]) -> Fleet:
+def _fleet(size: Size, balancers: list[str]) -> Fleet:
     rows = [
         {
             "name": f"vm{number}",
             "address": f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}",
-            "labels": {"role": f"s{number % others}", "common": "yes" if number < common else "no"},
+            "labels": {
+                "role": f"s{number % size.others}",
+                "everywhere": "yes",
+                "part": "yes" if number < size.part else "no",
+            },
             "zone": "abc"[number % 3],
         }
-        for number in range(hosts)
+        for number in range(size.hosts)
     ]
     nodes = [{"name": f"{name}-{side}", "address": "10.255.0.1"} for name in balancers for side in "ab"]
     limits = {"maxUnavailable": "50%", "rollouts": 5}

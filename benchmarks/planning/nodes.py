@@ -69,12 +69,12 @@ class Fleet:
         )
 
     def _pool(self, name: str, pool: _Pool, fragments: Fragments, stamp: Stamp) -> PoolReport:
-        prefix, named = f"server/{name}/", {}
+        prefix, named = f"server/{name}/", list[str]()
         for fragment in fragments.values():
             for key, entry in fragment.items():
                 if key.startswith(prefix):
                     self._ask(pool, key[len(prefix) :], server_of(entry.value).state)
-                    named[key[len(prefix) :]] = None
+                    named.append(key[len(prefix) :])
         servers = {server: _seen(pool, server, stamp) for server in (*named, *pool.elsewhere)}
         rest = pool.number - sum(server_number(server, pool.addresses[server]) for server in servers)
         count = len(pool.addresses) - len(servers)
