@@ -15,18 +15,13 @@ from typing import Any
 
 from agent.core import Agent
 from agent.drivers.find import NoSuchDriver, find_driver
-from agent.drivers.services import archive
-from agent.drivers.services.archive.stores import Stores
-from agent.drivers.supervisors import process
 from agent.environment import inherited
 from agent.halted import Halted
 from agent.journal import Journal, JournalProblem
-from agent.probes import Prober
 from agent.processes import Processes, system_processes
 from agent.redaction import Redactor
 from agent.reporting import Reporter, Speaker
 from agent.role import Role, Steps, Wake
-from agent.roles.host import HostPorts, HostRole
 from agent.secrets import Secrets
 from agent.settings import BadSettings, RunnerSettings, Settings, driver_config
 from agent.trust import NodeTrust
@@ -181,7 +176,13 @@ def _speaker(settings: Settings, life: str) -> Speaker:
     return Speaker(settings.node, agent_version(), platform.system().lower(), roles, life)
 
 
-def _host(parts: Parts, steps: Steps, trust: NodeTrust) -> HostRole:
+def _host(parts: Parts, steps: Steps, trust: NodeTrust) -> Role:
+    from agent.drivers.services import archive  # noqa: PLC0415  only the roles that a node has are loaded
+    from agent.drivers.services.archive.stores import Stores  # noqa: PLC0415
+    from agent.drivers.supervisors import process  # noqa: PLC0415
+    from agent.probes import Prober  # noqa: PLC0415
+    from agent.roles.host import HostPorts, HostRole  # noqa: PLC0415
+
     settings, state = parts.settings.host, parts.settings.state
     assert settings is not None
     processes, base, hide = _processes(parts), inherited(), parts.redactor.hide

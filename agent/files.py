@@ -6,6 +6,8 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 
+from bus.durable import sync_folder
+
 SettingsPath = Annotated[
     Path, BeforeValidator(lambda value: Path(value) if isinstance(value, str) else value), Field(description="a path")
 ]
@@ -37,14 +39,3 @@ def replace_whole(path: Path, content: bytes, durably: bool = False) -> None:
     except OSError:
         beside.unlink(missing_ok=True)
         raise
-
-
-def sync_folder(folder: Path) -> None:
-    """Put the folder's entries on disk. Windows offers no such call, and its file systems journal renames."""
-    if os.name != "posix":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cached_property
 from threading import Lock
 from typing import Any
 
@@ -44,6 +45,7 @@ class Entries:
         }
         return {(kind, name): entry for kind, entries in kinds.items() for name, entry in entries.items()}
 
+    @cached_property
     def steady(self) -> "Entries":
         """The entries without what moves all the time and decides nothing."""
         return Entries(
@@ -149,7 +151,7 @@ class Reporter:
             return True
         if entries == self._told:
             return False
-        return entries.steady() != self._told.steady() or now - self._told_at >= self._interval
+        return entries.steady != self._told.steady or now - self._told_at >= self._interval
 
     def _may_wait(self, entries: Entries, taken: Stamp, problem: str, now: datetime) -> bool:
         if self._told is None or self._told_at is None or problem != self._newest.problem:

@@ -20,7 +20,7 @@ class Deed(FileModel):
 
 
 class History:
-    """Lines are only ever added. Several processes may write: each line is one write."""
+    """Lines are only ever added. Several processes may write: each line is one write, and on disk after it."""
 
     def __init__(self, keys_directory: Path, by: str) -> None:
         """``by``: who does what this object writes down."""
@@ -33,6 +33,7 @@ class History:
         descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:
             os.write(descriptor, deed.model_dump_json(by_alias=True).encode() + b"\n")
+            os.fsync(descriptor)
         finally:
             os.close(descriptor)
 

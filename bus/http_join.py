@@ -75,10 +75,11 @@ class JoinDesk:
                 invitation = self._proven(asked, body, proof)
                 answer = await asyncio.to_thread(self._admit, asked)
             except _Refusal as refusal:
-                self._log(asked, str(refusal))
+                why = str(refusal)
+                self._log(asked, why, why if "no such invitation" in why else f"{asked.invitation} {why}")
                 raise
             except (BadKey, OSError) as error:
-                self._log(asked, f"the folder of keys cannot be used: {error}")
+                self._log(asked, f"the folder of keys cannot be used: {error}", "folder")
                 raise _Refusal(str(error), 503, "The controller cannot admit nodes now; its log says why.") from error
         except _Refusal as refusal:
             return refusal.response
@@ -144,9 +145,8 @@ class JoinDesk:
             return self._ring.entry(node)
         return None
 
-    def _log(self, asked: JoinRequest, why: str) -> None:
+    def _log(self, asked: JoinRequest, why: str, known: str) -> None:
         """Once a minute for each reason and each invitation that exists: strangers must not fill the log."""
-        known = why if "no such invitation" in why else f"{asked.invitation} {why}"
         now = self._clock.monotonic()
         if now >= self._quiet_until.get(known, now):
             self._quiet_until[known] = now + _SPAN

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pydantic import AwareDatetime, Field, ValidationError
 
+from bus.durable import sync_folder
 from bus.keyring import NodeRole
 from bus.keys import BadKey, read_secret, replace_secret
 from bus.listing import names_in
@@ -87,6 +88,8 @@ class Invitations:
         removed = list(names)
         for name in removed:
             (self._folder / f"{name}.json").unlink(missing_ok=True)
+        if removed:
+            sync_folder(self._folder)  # none of them comes back after a loss of power
         return len(removed)
 
 

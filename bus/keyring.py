@@ -119,7 +119,8 @@ class KeyRing:
     def changing(self) -> Iterator[None]:
         """Have the folder of keys to oneself, to look and to change what was seen; may be nested.
 
-        No other thread or process changes it meanwhile. Raises TimeoutError if somebody else does not go on, OSError.
+        No other thread or process changes it meanwhile. Raises TimeoutError if somebody else does not go on, OSError if
+        the folder is away: it is not made, since it may be on its way back.
         """
         from bus.posix import locked  # noqa: PLC0415  agents import this module as well, and change no ring
 
@@ -127,7 +128,6 @@ class KeyRing:
             if self._has_lock:
                 yield
                 return
-            self._lock_file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             with locked(self._lock_file, _PATIENCE):
                 self._has_lock = True
                 try:
@@ -141,8 +141,9 @@ class KeyRing:
         path = self._path(node)
         if path is None:
             raise BadKey(f"{node!r} is not a node's name: lower-case letters, digits, dashes and dots")
+        self._nodes.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._nodes.mkdir(exist_ok=True)
         with self.changing():
-            path.parent.mkdir(parents=True, exist_ok=True)
             replace_secret(path, entry.model_dump_json(by_alias=True, indent=2).encode() + b"\n")
 
     def revoke(self, node: str) -> None:

@@ -23,6 +23,8 @@ from cryptography.hazmat.primitives.serialization import (
 from pydantic import AfterValidator
 from securesystemslib.signer import CryptoSigner, SSlibKey
 
+from bus.durable import sync_folder
+
 SigningKey = CryptoSigner
 PublicKey = SSlibKey
 
@@ -166,7 +168,29 @@ def _parse_private(content: bytes, passphrase: bytes | None) -> object:
 
 
 def write_secret(path: Path, content: bytes) -> None:
-    """Create a file that only its owner may read, whole or not at all. Raises OSError, and BadKey if it is there."""
+    """Create a file that only its owner may read, whole or not at all. Raises OSError, and BadKey if it is there.
+
+    A loss of power takes it away no more once this returns.
+    """
+    _create_secret(path, content)
+    sync_folder(path.parent)
+
+
+def replace_secret(path: Path, content: bytes) -> None:
+    """Write a file that only its owner may read, whole or not at all, in place of what was there. Raises OSError.
+
+    A loss of power brings back no more what was there once this returns.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    _create_secret(temporary, content)
+    try:
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    sync_folder(path.parent)
+
+
+def _create_secret(path: Path, content: bytes) -> None:
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError as error:
@@ -179,16 +203,6 @@ def write_secret(path: Path, content: bytes) -> None:
     except BaseException:
         path.unlink(missing_ok=True)
         raise
-
-
-def replace_secret(path: Path, content: bytes) -> None:
-    """Write a file that only its owner may read, whole or not at all, in place of what was there. Raises OSError."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    write_secret(temporary, content)
-    try:
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def read_secret(path: Path) -> bytes:

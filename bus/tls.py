@@ -19,10 +19,15 @@ def tls_context(ca: str | Path | None, certificate: str | Path | None, key: str 
         raise _bad(f"{ca}", error) from error
     try:
         if certificate is not None:
-            context.load_cert_chain(certificate, key)
+            context.load_cert_chain(certificate, key, _no_passphrase)
     except OSError as error:
         raise _bad(f"{certificate}, {key}" if key else f"{certificate}", error) from error
     return context
+
+
+def _no_passphrase() -> str:
+    """Otherwise OpenSSL asks for it on the terminal, and takes what works there for what works in a service."""
+    raise OSError("the key has a passphrase, and nobody is there to give it; write the key without one")
 
 
 def _bad(files: str, error: OSError) -> BadTlsFiles:

@@ -1,6 +1,7 @@
 """Nodes that are not believed: disputed ones, where that is written down, and what people decide about any of them."""
 
 from contextlib import suppress
+from datetime import datetime, timedelta
 from typing import Protocol
 
 import structlog
@@ -8,6 +9,9 @@ import structlog
 from bus.keyring import NodeEntry
 from bus.keys import BadKey
 from controller.world import World
+
+_AGAIN = timedelta(seconds=10)
+"""After a dispute could not be written down. The thread that decides about everybody waits for each try."""
 
 
 class Ring(Protocol):
@@ -26,6 +30,7 @@ class Disputes:
         """Raises BadKey if the ring cannot be read: nobody knows then whom not to believe."""
         self._ring, self._world = ring, world
         self._unsaved: set[str] = set()
+        self._failed_at: datetime | None = None
         self._log = structlog.get_logger("controller.disputes")
         for node in ring.nodes():
             self._load(node)
@@ -37,14 +42,14 @@ class Disputes:
         if entry is not None and entry.revoked:
             self._world.revoke(node)
 
-    def heed(self, node: str) -> list[tuple[str, str]]:
+    def heed(self, node: str, now: datetime) -> list[tuple[str, str]]:
         """Have the world follow what people have decided about the node since; what that was, as verbs of events and
         their messages."""
         entry, known, decided = self._entry(node), self._world.nodes.get(node), []
         if entry is None:
             return []
         if node in self._unsaved:
-            self._save(node)
+            self._save(node, now)
         elif known.disputed and not entry.disputed:
             self._log.info("node.trusted", node=node)
             self._world.settle(node)
@@ -59,11 +64,11 @@ class Disputes:
             decided.append(("NodeRestored", "a person has taken the revocation of its key back"))
         return decided
 
-    def write_down(self, node: str) -> str:
+    def write_down(self, node: str, now: datetime) -> str:
         """Have the ring remember why a node is disputed, so that a restart does not forget it; returns why."""
         why = self._world.nodes.get(node).disputed
         self._log.error("node.disputed", node=node, why=why)
-        self._save(node)
+        self._save(node, now)
         return why
 
     def renew(self, node: str) -> None:
@@ -84,11 +89,16 @@ class Disputes:
             return self._ring.entry(node)
         return None
 
-    def _save(self, node: str) -> None:
+    def _save(self, node: str, now: datetime) -> None:
+        """Not right after one that failed: the next may wait for the same lock as long, and each report asks for it."""
+        self._unsaved.add(node)
+        if self._failed_at is not None and abs(now - self._failed_at) < _AGAIN:
+            return
         try:
             self._ring.dispute(node, self._world.nodes.get(node).disputed)
         except (BadKey, OSError) as error:
-            self._unsaved.add(node)
+            self._failed_at = now
             self._log.error("node.dispute_not_saved", node=node, error=str(error))
         else:
+            self._failed_at = None
             self._unsaved.discard(node)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bus.port import Received
+from crds.command import NodeVerb, OperatorCommand, RolloutVerb
 from crds.desired import DesiredState
 from crds.messages import Report
 
@@ -73,11 +74,24 @@ class Ask:
 
 
 @dataclass(frozen=True)
+class Commanded:
+    """An operator asks for something; what came of it, in words, goes into the future once it is on disk.
+
+    The future gets Refused where it makes no sense, NotFound where there is no such target or node.
+    """
+
+    verb: RolloutVerb | NodeVerb
+    object: str
+    command: OperatorCommand
+    answer: "Future[str]"
+
+
+@dataclass(frozen=True)
 class Stop:
     """End after this."""
 
 
-Message = ReportArrived | RevisionRead | SourceFailed | NodeJoined | RingChanged | Ask | Stop
+Message = ReportArrived | RevisionRead | SourceFailed | NodeJoined | RingChanged | Ask | Commanded | Stop
 
 
 class Mailbox:

@@ -85,14 +85,15 @@ class Controller:
             self._thread("deciding", self._decide),
             self._thread("source", self._watch),
             self._thread("ring", partial(RingWatcher(self._ring, self._mailbox.put, self._clock).run, self._stop)),
-            self._thread("http", lambda: self._server.run(sockets=[self._socket])),
         ]
+        http = self._thread("http", lambda: self._server.run(sockets=[self._socket]))
         if self._follower:
             threads.append(self._thread("accounts", partial(self._follower.run, self._stop)))
         self._log.info("controller.listens", url=self.url)
         self._stop.wait()
         self._bus.stop()
         self._server.should_exit = True
+        http.join(timeout=10)  # who joins until then is in the mailbox before the end is
         self._mailbox.put(Stop())
         for thread in threads:
             thread.join(timeout=10)
@@ -157,6 +158,9 @@ class Controller:
             timeout = None if wake is None else max((wake - self._clock.now()).total_seconds(), 0.0)
             messages = self._mailbox.drain(timeout)
             if any(isinstance(message, Stop) for message in messages):
+                # What else lies there is said again, or read again.
+                if joined := [message for message in messages if isinstance(message, NodeJoined)]:
+                    deciding.step(joined)
                 return
             self._metrics.mailbox_depth.set(len(messages))
             wake = deciding.step(messages)

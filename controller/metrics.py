@@ -3,9 +3,11 @@
 from collections.abc import Iterable
 from functools import partial
 from importlib.metadata import version
+from typing import get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 
+from crds.command import NodeVerb, RolloutVerb
 from crds.status import Condition, RolloutStatus
 from reconcilers.limits import FleetIndex
 
@@ -51,14 +53,19 @@ class Metrics:
         self.assignments_lost_total = counter(
             "drumbeat_assignments_lost", "Assignments that the broker did not deliver, to be repeated.", ["reason"]
         )
+        self.commands_total = counter(
+            "drumbeat_commands", "Commands of operators, by verb and result.", ["verb", "result"]
+        )
+        self.rollout_paused = gauge("drumbeat_rollout_paused", "1 while people have paused a target.", ["target"])
         self.mailbox_depth = gauge("drumbeat_mailbox_depth", "Messages that wait for the deciding thread.")
         self.nodes_silent = gauge("drumbeat_nodes_silent", "Nodes that did not report in time and count as unknown.")
+        self.nodes_excluded = gauge("drumbeat_nodes_excluded", "Hosts and balancer nodes excluded by command.")
         self.source_errors_total = counter("drumbeat_source_errors", "Looks at the state repository that failed.")
         self.revision_refused = gauge("drumbeat_revision_refused", "1 while the newest revision is refused, else 0.")
         self._begin_at_zero()
 
     def _begin_at_zero(self) -> None:
-        for result in ("succeeded", "superseded", "held"):
+        for result in ("succeeded", "superseded", "held", "rolled_back"):
             self.rollouts_total.labels(result)
         for result in ("succeeded", "superseded", "failed"):
             self.journeys_total.labels(result)
@@ -66,12 +73,16 @@ class Metrics:
             self.reports_total.labels(kind)
         for reason in ("rejected", "unconfirmed", "unroutable"):
             self.assignments_lost_total.labels(reason)
+        for verb in (*get_args(RolloutVerb), *get_args(NodeVerb)):
+            for result in ("done", "refused", "failed"):
+                self.commands_total.labels(verb, result)
         for part in ("accounts", "plan", "publish", "source", "store"):
             self.failures_total.labels(part)
 
     def count(self, verb: str, reason: str) -> None:
         """Count an event that ends a rollout or a host's journey."""
-        ended = {"RolloutSucceeded": "succeeded", "RolloutHeld": "held"}.get(verb)
+        results = {"RolloutSucceeded": "succeeded", "RolloutHeld": "held", "ReleaseQuarantined": "rolled_back"}
+        ended = results.get(verb)
         if ended:
             self.rollouts_total.labels(ended).inc()
         if verb == "HostConverged" or reason == "Failed":
@@ -84,6 +95,7 @@ class Metrics:
             self.hosts.labels(status.target, state).set(getattr(status.counts, state))
         self.hosts_excluded.labels(status.target).set(status.counts.excluded)
         self.hosts_unavailable.labels(status.target).set(status.counts.unavailable)
+        self.rollout_paused.labels(status.target).set(status.pause is not None)
 
     def show_fleets(self, fleets: Iterable[FleetIndex]) -> None:
         """Show how many places are used of fleets that set limits, and how many targets wait."""
@@ -104,6 +116,7 @@ class Metrics:
             self.hosts.remove(target, state)
         self.hosts_excluded.remove(target)
         self.hosts_unavailable.remove(target)
+        self.rollout_paused.remove(target)
 
     def _count(self, target: str, conditions: list[Condition]) -> None:
         for condition in self._shown.get(target, []):

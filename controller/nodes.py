@@ -69,23 +69,6 @@ class Node:
         return self.silent or bool(self.problem)
 
 
-def why_not_disrupted(node: Node) -> str:
-    """In words, why nothing may be disrupted on a balancer node; empty if it may."""
-    if not node.trusted:
-        return f"balancer node {node.name} does not count: {node.distrust}"
-    if node.silent:
-        since = f"since {node.seen:%H:%M:%S} UTC" if node.seen else "yet"
-        return f"balancer node {node.name} has not reported {since}"
-    if node.problem:
-        return f"the agent of balancer node {node.name} cannot work: {node.problem}"
-    balancer = node.report.balancer if node.report else None
-    if balancer is not None and not balancer.reachable:
-        return f"the balancer on {node.name} does not answer its agent: {balancer.message}"
-    if balancer is not None and not balancer.reload_safe:
-        return f"a reload of the balancer on {node.name} would forget what was set (ReloadUnsafe): {balancer.message}"
-    return ""
-
-
 @dataclass(frozen=True)
 class Heard:
     """What hearing a report meant."""
@@ -114,6 +97,23 @@ class Nodes:
     def get(self, name: str) -> Node:
         """The node; one that never reported is silent."""
         return self.nodes.get(name) or Node(name)
+
+    def obstacle(self, name: str) -> str:
+        """In words, why nothing may be disrupted on a balancer node; empty if it may."""
+        node = self.get(name)
+        if not node.trusted:
+            return f"balancer node {name} does not count: {node.distrust}"
+        if node.silent:
+            since = f"since {node.seen:%H:%M:%S} UTC" if node.seen else "yet"
+            return f"balancer node {name} has not reported {since}"
+        if node.problem:
+            return f"the agent of balancer node {name} cannot work: {node.problem}"
+        balancer = node.report.balancer if node.report else None
+        if balancer is not None and not balancer.reachable:
+            return f"the balancer on {name} does not answer its agent: {balancer.message}"
+        if balancer is not None and not balancer.reload_safe:
+            return f"a reload of the balancer on {name} would forget what was set (ReloadUnsafe): {balancer.message}"
+        return ""
 
     def load(self, report: Report) -> None:
         """Remember a stored report; the node is silent until it speaks."""

@@ -10,30 +10,36 @@ from datetime import datetime
 
 from controller.claims import Claims
 from controller.fleets import Fleets
-from controller.nodes import Node, Nodes, why_not_disrupted
+from controller.nodes import Node, Nodes
+from controller.pools import Pools
+from controller.relations import Relations
 from controller.store import Loaded
-from crds.messages import PoolReport, Report, ServerReport, Stamp
+from crds.messages import PoolReport, Report, Stamp
 from crds.status import Journey, Operation, RolloutStatus
 from reconcilers.classify import classify
 from reconcilers.draft import Observed
-from reconcilers.facts import HostFacts, online_places
+from reconcilers.entries import stray_entries
+from reconcilers.exclusions import without
+from reconcilers.facts import HostFacts
 from reconcilers.fragments import Entry, host_of
 from reconcilers.index import TargetIndex, rebuilt
-from reconcilers.sightings import adds_up, changed_servers, plain_server, pool_number
-from reconcilers.target import HostSpec, PoolSpec, TargetSpec
+from reconcilers.marks import marked
+from reconcilers.order import Other
+from reconcilers.rollback import effective
+from reconcilers.sightings import changed_servers
+from reconcilers.target import PoolSpec, TargetSpec
 from reconcilers.writes import (
     DropEntry,
+    DropExclusion,
     DropJourney,
     DropOperation,
     PutEntry,
+    PutExclusion,
     PutJourney,
     PutOperation,
     PutStatus,
     Write,
 )
-
-Place = tuple[str, str]
-"""(balancer node, pool)."""
 
 
 class World:
@@ -41,7 +47,13 @@ class World:
 
     def __init__(self, loaded: Loaded, node_timeout: float, watching_since: datetime) -> None:
         self.watching_since = watching_since
+        self.declared: dict[str, TargetSpec] = {}
+        """As git says."""
+        self.exclusions = dict(loaded.exclusions)
+        """Hosts and balancer nodes that people excluded by command."""
         self.specs: dict[str, TargetSpec] = {}
+        """What is planned for: as git says, with the last good release in place of one in quarantine, and without the
+        balancer nodes that are excluded."""
         self.statuses = dict(loaded.statuses)
         self.journeys = {target: dict(journeys) for target, journeys in loaded.journeys.items()}
         self.operations: dict[str, dict[str, Operation]] = defaultdict(dict)
@@ -53,6 +65,7 @@ class World:
         self.indexes: dict[str, TargetIndex] = {}
         self._asked: dict[str, dict[str, dict[tuple[str, str], Entry]]] = defaultdict(lambda: defaultdict(dict))
         """By target and host: the same entries, for the facts; those of no host under an empty name."""
+        self._relations = Relations(self.statuses)
         self.claims = Claims(self.journeys)
         self.fleets = Fleets()
         self._touched: dict[str, set[str]] = defaultdict(set)
@@ -60,13 +73,10 @@ class World:
         self._stale: dict[str, set[str]] = defaultdict(set)
         """Hosts whose classification in the index may not hold any more."""
         self._whole: set[str] = set()
-        self._targets_on: dict[str, set[str]] = {}
-        self._pools: dict[Place, tuple[str, PoolSpec]] = {}
-        self._pools_on: dict[str, list[tuple[str, PoolSpec]]] = {}
         self._strays: set[str] = set()
         """Targets that may ask something about what is no part of them any more."""
-        self._numbers: dict[tuple[str, str], int] = {}
-        self._adds_up: dict[Place, bool] = {}
+        self._targets_on: dict[str, set[str]] = {}
+        self._pools = Pools(self.nodes)
         self._load(loaded)
 
     def _load(self, loaded: Loaded) -> None:
@@ -81,27 +91,42 @@ class World:
 
     # --- what should be
 
-    def set_specs(self, specs: Mapping[str, TargetSpec]) -> None:
+    def set_specs(self, declared: Mapping[str, TargetSpec]) -> None:
         """Put a revision in force. Targets that it no longer declares keep what they have and are planned no more."""
+        self.declared = dict(declared)
+        specs = {target: self._planned(spec) for target, spec in declared.items()}
         for target in self.specs.keys() | specs.keys():
             before, after = self.specs.get(target), specs.get(target)
             if before is None or after is None or before.fingerprint != after.fingerprint:
                 self._forget_index(target)
-        self.specs = dict(specs)
+        self.specs = specs
         self.fleets.set_specs(self.specs, self.indexes, self.statuses)
         self.dirty = set(specs)
         self._targets_on = defaultdict(set)
-        self._pools, self._pools_on = {}, defaultdict(list)
+        self._pools.set_specs(specs)
+        self._relations.set_specs(specs)
         for target, spec in specs.items():
             for name in (*spec.hosts, *spec.balancer_nodes, *spec.runners):
                 self._targets_on[name].add(target)
-            for pool in spec.pools:
-                if target not in self.indexes or (target, pool.online) not in self._numbers:
-                    self._numbers[target, pool.online] = pool_number(spec, pool)
-                for node in pool.nodes:
-                    self._pools_on[node.name].append((target, pool))
-                    self._pools |= {(node.name, name): (target, pool) for name in pool.names}
-        self._adds_up = {place: self._sums(place) for place in self._pools}
+
+    def _status(self, target: str) -> RolloutStatus:
+        return self.statuses.get(target) or RolloutStatus(target=target)
+
+    def _planned(self, declared: TargetSpec) -> TargetSpec:
+        return without(effective(declared, self._status(declared.name)), self.exclusions.keys())
+
+    def _turn(self, target: str) -> None:
+        """Plan for another release from now on: one was put into quarantine, or let out of it."""
+        if target in self.declared:
+            self._begin_anew(target)
+            self.specs[target] = self._planned(self.declared[target])
+            self.dirty.add(target)
+
+    def _begin_anew(self, target: str) -> None:
+        """Every host of the target stands differently now; its rollout and its turn are what they were."""
+        self._forget_index(target)
+        self.fleets.fell_behind(target)
+        self.fleets.put_status(self._status(target))
 
     def _forget_index(self, target: str) -> None:
         """Have it built anew, and the next plan look at every host: other targets of the fleet may ask for it first."""
@@ -112,14 +137,6 @@ class World:
         self._stale.pop(target, None)
         if target in self.specs:
             self.fleets.forget(self.specs[target])
-
-    def _sums(self, place: Place) -> bool:
-        target, pool = self._pools[place]
-        node = self.nodes.get(place[0])
-        report = node.report.pools.get(place[1]) if node.report else None
-        if report is None or place[1] != pool.online:
-            return False
-        return adds_up(report, self.specs[target], pool, self._numbers[target, pool.online])
 
     # --- what is
 
@@ -141,7 +158,7 @@ class World:
         for pool, seen in report.pools.items():
             self._fold_pool(report.node, pool, before.pools.get(pool) if before else None, seen)
         for pool in before.pools.keys() - report.pools.keys() if before else ():
-            self._touch_all(self._pools.get((report.node, pool)))
+            self._touch_all(self._pools.owners.get((report.node, pool)))
         if (before.problem if before else "") != report.problem:
             self._touch_node(report.node)
         if before is None or before.balancer != report.balancer:
@@ -149,12 +166,10 @@ class World:
         return True, list(self._fold_operations(report)), False
 
     def _fold_pool(self, node: str, pool: str, before: PoolReport | None, after: PoolReport) -> None:
-        owner = self._pools.get((node, pool))
+        owner = self._pools.owners.get((node, pool))
         if owner is None:
             return
-        summed, sums = self._adds_up.get((node, pool)), self._sums((node, pool))
-        self._adds_up[node, pool] = sums
-        if summed != sums or before is None:
+        if self._pools.changed((node, pool)) or before is None:
             self._touch_all(owner)
         for server in changed_servers(before, after):
             self.touch(owner[0], server)
@@ -228,7 +243,7 @@ class World:
             self.touch(target, name)
             if name in self.specs[target].runners:
                 self._mark_all(target, self.journeys.get(target, {}).keys() & self.specs[target].hosts.keys())
-        for owner in self._pools_on.get(name, ()):
+        for owner in self._pools.on(name):
             self._touch_all(owner)
 
     # --- what a plan looks at
@@ -242,7 +257,7 @@ class World:
         """Everything about the target, with its index brought up to date; what is new about hosts counts as seen."""
         spec = self.specs[target]
         whole = target in self._whole
-        status, fleet = self.statuses.get(target) or RolloutStatus(target=target), self.fleets.of(target)
+        status, fleet = self._status(target), self.fleets.of(target)
         if fleet is not None:
             fleet.put_status(status)
             self._catch_up(fleet.limits.fleet)
@@ -256,16 +271,20 @@ class World:
             facts=lambda host: self.facts(target, host),
             journeys=self.journeys.get(target, {}),
             operations=self.operations[target],
-            stray=self._stray(target) if whole and target in self._strays else (),
+            stray=self._stray(target) if whole else (),
             pool_entries={key: entry.value for key, entry in self._asked[target][""].items()},
-            silent_balancers=[
-                words for node in spec.balancer_nodes if (words := why_not_disrupted(self.nodes.get(node)))
-            ],
+            silent_balancers=[words for node in spec.balancer_nodes if (words := self.nodes.obstacle(node))],
             runners=[runner for runner in spec.runners if not self.nodes.get(runner).mute],
             watching_since=self.watching_since,
             changed=changed,
+            others=self._other,
+            failed=self._relations.failed,
             fleet=fleet,
         )
+
+    def _other(self, name: str) -> Other | None:
+        spec = self.declared.get(name)
+        return Other(spec, self._status(name)) if spec else None
 
     def index(self, target: str) -> TargetIndex:
         """The target's index, brought up to date."""
@@ -300,7 +319,7 @@ class World:
         """What is known of one host of the target."""
         spec = self.specs[target]
         node, host = self.nodes.get(name), spec.hosts[name]
-        servers, unclear = self._servers(spec, host)
+        servers, unclear = self._pools.servers(spec, host)
         return HostFacts(
             host=host,
             silent=node.mute,
@@ -311,54 +330,29 @@ class World:
             entries=self._asked[target][name],
             journey=self.journeys.get(target, {}).get(name),
             claimed_by=self.claims.of_another(target, name),
+            restart=self.statuses[target].restart if target in self.statuses else 0,
+            excluded=f"excluded {marked(self.exclusions[name])}" if name in self.exclusions else "",
         )
 
-    def _servers(self, spec: TargetSpec, host: HostSpec) -> tuple[dict[Place, ServerReport], frozenset[Place]]:
-        seen: dict[Place, ServerReport] = {}
-        unclear = set()
-        for name, pool in online_places(spec):
-            node = self.nodes.get(name)
-            if node.mute or node.report is None:
-                continue
-            for pool_name in pool.names:
-                report = node.report.pools.get(pool_name)
-                if report is None:
-                    continue
-                if host.name in report.servers:
-                    seen[name, pool_name] = report.servers[host.name]
-                elif pool_name == pool.online and self._adds_up.get((name, pool_name)):
-                    seen[name, pool_name] = plain_server(report, f"{host.address}:{pool.port}")
-                if pool_name == pool.online and not self._adds_up.get((name, pool_name)):
-                    unclear.add((name, pool_name))
-        return seen, frozenset(unclear)
-
     def _stray(self, target: str) -> list[tuple[str, str]]:
-        spec = self.specs[target]
-        gone = [key for host, asked in self._asked[target].items() if host and host not in spec.hosts for key in asked]
-        places = {(node.name, f"pool/{name}") for pool in spec.pools for node in pool.nodes for name in pool.names}
-        pools = [key for key in self._asked[target][""] if key[1].startswith("pool/") and key not in places]
-        if not gone and not pools:
+        found = stray_entries(self.specs[target], self._asked[target]) if target in self._strays else []
+        if not found:
             self._strays.discard(target)
-        return sorted(gone + pools)
+        return found
 
     # --- what was decided
-
-    def in_flight(self) -> set[str]:
-        """Nodes that are asked something about a host under way."""
-        moving = {host for hosts in self.journeys.values() for host in hosts}
-        return {
-            node
-            for node, fragments in self.entries.items()
-            if node in moving
-            or any(key.startswith(("server/", "operation/")) for keys in fragments.values() for key in keys)
-        }
 
     def apply(self, target: str, write: Write, stamp: Stamp) -> None:
         """Carry out a write of the target's plan; entries get the stamp of the assignment that will carry them."""
         match write:
             case PutStatus(status):
-                self.statuses[target] = status
+                before, self.statuses[target] = self.statuses.get(target), status
+                self.dirty |= self._relations.changed(target, before, status)
                 self.fleets.put_status(status)
+                if before is not None and before.restart != status.restart:
+                    self._begin_anew(target)
+                if status.quarantine != (before.quarantine if before else None):
+                    self._turn(target)
             case PutJourney(journey):
                 self.journeys.setdefault(target, {})[journey.host] = journey
                 self._claim(target, journey.host, journey)
@@ -380,6 +374,17 @@ class World:
                 self._mark(target, operation.host)
             case DropOperation(identity):
                 self.operations[target].pop(identity, None)
+            case PutExclusion(node, mark):
+                self.exclusions[node] = mark
+                self._heed_exclusion(node)
+            case DropExclusion(node):
+                self.exclusions.pop(node, None)
+                self._heed_exclusion(node)
+
+    def _heed_exclusion(self, node: str) -> None:
+        if any(node in spec.balancer_nodes for spec in self.declared.values()):
+            self.set_specs(self.declared)
+        self._touch_node(node)
 
     def _put_entry(self, target: str, node: str, key: str, entry: Entry) -> None:
         self.entries[node][target][key] = entry

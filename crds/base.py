@@ -86,6 +86,12 @@ def _amount(value: Any) -> Any:
     return value
 
 
+def _limit(value: Any) -> Any:
+    if isinstance(value, bool) or value != 0:
+        return _amount(value)
+    return value
+
+
 _NAME = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 
 Name = Annotated[
@@ -138,6 +144,15 @@ Amount = Annotated[
     ),
 ]
 """A number of hosts, or a percentage of a target's hosts."""
+
+Limit = Annotated[
+    int | str,
+    BeforeValidator(_limit),
+    WithJsonSchema(
+        {"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": "^([1-9]|[1-9][0-9]|100)%$"}]}
+    ),
+]
+"""A number of hosts that are tolerated, none too, or a percentage of a target's hosts."""
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 

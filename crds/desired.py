@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from crds.fleet import Fleet
+from crds.freeze import Freeze
 from crds.loadbalancer import LoadBalancer
 from crds.policy import Policy
 from crds.service import Service
@@ -21,6 +22,7 @@ class DesiredState:
     versions: dict[tuple[str, str], VersionFile] = field(default_factory=dict)
     """By (fleet, service)."""
     policies: dict[str, Policy] = field(default_factory=dict)
+    freezes: dict[str, Freeze] = field(default_factory=dict)
     statements: dict[tuple[str, str], str] = field(default_factory=dict)
     """By (fleet, service): what was signed about the release, as it lies beside the version file."""
     trust: dict[str, str] = field(default_factory=dict)

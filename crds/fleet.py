@@ -49,6 +49,10 @@ class FleetSpec(FileModel):
     hosts: list[Host]
     balancers: list[BalancerNode] = Field(default_factory=list)
     runners: list[Runner] = Field(default_factory=list)
+    halt_after: Annotated[int, Field(ge=1)] | None = Field(
+        default=None,
+        description="once rollouts of one revision have failed on so many targets, those on this fleet stop",
+    )
     limits: Limits = Limits()
 
 

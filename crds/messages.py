@@ -37,6 +37,7 @@ class ServiceAssignment(WireModel):
     statement: str | None = Field(default=None, description="who signed the release: an envelope around a Statement")
     next_statement: str | None = Field(default=None, description="the same for next")
     trust: str | None = Field(default=None, description="the fleet's trust document in its envelope")
+    restart: Count = Field(default=0, description="a process that was started under a lower number is replaced")
 
 
 class ServerAssignment(WireModel):
@@ -124,6 +125,7 @@ class ServiceReport(WireModel):
     healthy: bool | None = Field(default=None, description="all probes; None before the first answer")
     fetched: str | None = Field(default=None, description="digest of the release named as next, once it is on disk")
     restarts: int = 0
+    restart: Count = Field(default=0, description="the number under which the process was started")
     message: str = ""
     log_tail: list[str] = Field(default_factory=list)
 

@@ -8,6 +8,7 @@ from pydantic import BaseModel
 
 from crds.base import format_duration
 from crds.fleet import Fleet
+from crds.freeze import Freeze
 from crds.loadbalancer import LoadBalancer
 from crds.messages import Assignment, Report
 from crds.policy import Policy
@@ -23,6 +24,7 @@ FILES: dict[str, type[BaseModel]] = {
     "loadbalancer": LoadBalancer,
     "version": VersionFile,
     "policy": Policy,
+    "freeze": Freeze,
 }
 """Kinds of files that people write."""
 MESSAGES: dict[str, type[BaseModel]] = {"assignment": Assignment, "report": Report, "rolloutstatus": RolloutStatus}

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from crds.base import API_VERSION, Amount, FileModel, Labels, Metadata, Name, PoolName, Port, Seconds
+from crds.base import API_VERSION, Amount, FileModel, Labels, Limit, Metadata, Name, PoolName, Port, Seconds
 from crds.probe import Command, Probe, UrlPath
 
 Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
@@ -94,6 +94,28 @@ class Drain(FileModel):
     )
 
 
+class Rollback(FileModel):
+    """What differs on the way back to the last good release; what is left out is as in the rollout."""
+
+    batches: Annotated[list[Amount], Field(min_length=1)] | None = Field(
+        default=None, description="hosts that go back together, batch after batch; as the rollout's if left out"
+    )
+    max_unavailable: Amount | None = Field(
+        default=None, description="hosts that may be missing at once meanwhile; as the rollout's if left out"
+    )
+    soak: Seconds | None = Field(default=None, description="as the rollout's if left out")
+
+
+class Profile(FileModel):
+    """What differs in a rollout whose version file names the profile; what is left out is as ever."""
+
+    batches: Annotated[list[Amount], Field(min_length=1)] | None = None
+    max_unavailable: Amount | None = None
+    min_available: Amount | None = None
+    pause_after: list[Annotated[int, Field(ge=1)]] | None = None
+    soak: Seconds | None = None
+
+
 class Rollout(FileModel):
     """How a target is converged to a new release."""
 
@@ -104,12 +126,42 @@ class Rollout(FileModel):
     min_available: Amount | None = Field(
         default=None, description="hosts that must be left, percentages rounded up; the stricter of the two counts"
     )
+    pause_after: list[Annotated[int, Field(ge=1)]] = Field(
+        default_factory=list,
+        description="numbers of batches, from 1, after which a person must say go: 'drumbeat rollout resume'",
+    )
     soak: Seconds = Field(default=0.0, description="a host must stay healthy online for this long")
     deadline: Seconds = Field(default=600.0, description="for one host's journey back online")
+    progress_deadline: Seconds | None = Field(
+        default=None, description="for the next step of any host of a batch; none if left out"
+    )
+    rollout_deadline: Seconds | None = Field(default=None, description="for the whole rollout; none if left out")
     drain: Drain = Drain()
-    on_failure: Literal["hold"] = Field(default="hold", description="what a failed host does to the rollout")
+    max_failed: Limit = Field(default=0, description="failed hosts with which the rollout goes on")
+    max_unknown: Limit | None = Field(
+        default=None, description="silent hosts with which further hosts are taken out; any number if left out"
+    )
+    on_failure: Literal["hold", "rollback"] = Field(
+        default="hold", description="what becomes of the rollout once more hosts than maxFailed have failed"
+    )
+    on_deadline: Literal["hold", "rollback"] = Field(
+        default="hold", description="what becomes of it at progressDeadline and rolloutDeadline"
+    )
+    rollback: Rollback = Rollback()
     downtime: Literal["refused", "allowed"] = Field(
         default="refused", description="allowed: a single host may be taken out although nobody replaces it"
+    )
+    profiles: dict[Name, Profile] = Field(
+        default_factory=dict, description="other ways to roll out, by the name that a version file's profile gives"
+    )
+
+
+class After(FileModel):
+    """Which fleet comes first."""
+
+    fleet: Name = Field(description="the service must be deployed there too")
+    soak: Seconds = Field(
+        default=0.0, description="the same version and service revision must have been ready there for so long"
     )
 
 
@@ -122,6 +174,17 @@ class ServiceSpec(FileModel):
     pools: list[PoolRef] = Field(default_factory=list)
     gates: list[Gate] = Field(default_factory=list)
     rollout: Rollout = Rollout()
+    depends_on: list[Name] = Field(
+        default_factory=list,
+        description="services that must be ready on the same fleet, each with its release, before a new one comes here",
+    )
+    wave: Annotated[int, Field(ge=-1000, le=1000)] = Field(
+        default=0,
+        description="new releases wait until all services of lower waves on the fleet have finished theirs",
+    )
+    after: After | None = Field(
+        default=None, description="fleet on which a release must have been ready before it comes here, as staging"
+    )
     fleets: dict[Name, dict[str, Any]] = Field(
         default_factory=dict, description="what differs on one fleet, field by field"
     )

@@ -8,6 +8,9 @@ from pydantic import Field
 
 from crds.base import WireModel
 from crds.messages import OperationReport, OperationSpec, ProcessIdentity
+from crds.probe import Probe
+from crds.release import Release
+from crds.service import Gate
 
 
 class Condition(WireModel):
@@ -42,6 +45,18 @@ class Step(StrEnum):
     """Stays out of the pools with its reason."""
 
 
+class Cause(StrEnum):
+    """Why a host has failed, as far as it matters for what follows."""
+
+    GATE = "gate"
+    DEPLOYMENT = "deployment"
+    """It could not be installed, or ends again and again."""
+    HEALTH = "health"
+    DEADLINE = "deadline"
+    SILENCE = "silence"
+    """Its deadline passed while its agent was not heard: that says nothing about the release."""
+
+
 class Journey(WireModel):
     """One host's way through a rollout: a row that exists while the host is part of a batch."""
 
@@ -58,8 +73,41 @@ class Journey(WireModel):
     before: ProcessIdentity | None = Field(default=None, description="the process that must be gone")
     before_digest: str | None = None
     out: bool = Field(default=False, description="left every pool: nothing is disrupted by going on with it")
+    restart: int = Field(default=0, description="the number under which its process is to be started")
+    skip: bool = Field(default=False, description="a person ends its soak")
     yields: bool = Field(default=False, description="claims the host no more: another target may have it meanwhile")
     reason: str = Field(default="", description="for people: what it waits for, or why it failed")
+    cause: Cause | None = Field(default=None, description="why it failed, for machines; None on its way")
+
+
+class GoodRelease(WireModel):
+    """A release that every host ran healthy and online, with everything that it takes to run and test it again."""
+
+    release: Release
+    statement: str | None = Field(default=None, description="what was signed about it and the commands around it")
+    probes: list[Probe] = Field(default_factory=list, description="by which its health is told")
+    gates: list[Gate] = Field(default_factory=list, description="that test it")
+    since: datetime = Field(description="when every host ran it first")
+
+
+class Quarantine(WireModel):
+    """A release that is not tried again before git declares another one, or somebody says so."""
+
+    digest: str
+    version: str
+    reason: str = Field(description="one word in CamelCase, for machines")
+    message: str
+    since: datetime
+    by: str = Field(default="drumbeat", description="who decided it")
+
+
+class Stopwatch(WireModel):
+    """How long a rollout has taken, of the time that counts; kept where a deadline needs it."""
+
+    elapsed: float = Field(default=0.0, description="seconds that counted until `accounted`")
+    progressed: float = Field(default=0.0, description="elapsed when a host last reached another step")
+    accounted: datetime
+    running: bool = Field(default=False, description="time counts now")
 
 
 class Hold(WireModel):
@@ -69,6 +117,15 @@ class Hold(WireModel):
     reason: str
     message: str
     since: datetime
+
+
+class Mark(WireModel):
+    """Something that a person decided, and that stays until it is lifted."""
+
+    by: str
+    reason: str = Field(description="in that person's words")
+    since: datetime
+    until: datetime | None = Field(default=None, description="when it lifts itself; None: only a person lifts it")
 
 
 class Turn(WireModel):
@@ -91,6 +148,15 @@ class Counts(WireModel):
     unavailable: int = 0
 
 
+class ProvenEdition(WireModel):
+    """A version and service revision that was ready on a target; other fleets may wait for it."""
+
+    edition: str
+    version: str
+    ready_since: datetime | None = Field(default=None, description="None: not ready now")
+    longest: float = Field(default=0.0, description="seconds that it was ready without a break, before that")
+
+
 class RolloutStatus(WireModel):
     """A target's status. No phase is stored: a headline is derived from the conditions."""
 
@@ -104,8 +170,20 @@ class RolloutStatus(WireModel):
     batch: int = Field(default=0, description="number of the batch under way or last finished, from 1")
     started: datetime | None = Field(default=None, description="when the rollout to this digest began")
     finished: datetime | None = None
+    rollout_revision: str = Field(default="", description="the revision that began the rollout to this digest")
+    editions: list[ProvenEdition] = Field(default_factory=list, description="the last ones, oldest first")
     succeeded_digest: str = Field(default="", description="the last release that every host ran healthy and online")
     hold: Hold | None = None
+    restart: int = Field(default=0, description="hosts whose process was started under a lower number are restarted")
+    go: int = Field(default=0, description="the last batch after which a person said go")
+    break_glass: str = Field(default="", description="why a freeze does not hold it, as it was put on record")
+    pause: Mark | None = Field(default=None, description="a person has paused it: no host is taken out")
+    good: GoodRelease | None = Field(default=None, description="the last release that every host ran")
+    former: GoodRelease | None = Field(default=None, description="the good release before that one")
+    quarantine: Quarantine | None = None
+    no_return: str = Field(default="", description="in words, what was done that an older release cannot run with")
+    retried: datetime | None = Field(default=None, description="failures before this moment count no more")
+    stopwatch: Stopwatch | None = None
     under_way: bool = Field(default=False, description="counts among the rollouts that its fleet allows at once")
     turn: Turn | None = None
     counts: Counts = Counts()

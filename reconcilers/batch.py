@@ -1,5 +1,6 @@
 """Batches: who goes next, and when each of them may be taken out."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from crds.base import format_duration
@@ -18,7 +19,9 @@ def start_batch(draft: Draft) -> None:
     """Choose the hosts of the next batch, once nobody of the last one is under way and nothing holds the rollout."""
     candidates = draft.observed.index.candidates
     # A journey that has ended in this very pass waits for the next one: the index does not know of it yet.
-    if draft.observed.journeys or not candidates or needs_downtime(draft) or obstacle(draft):
+    ended = draft.observed.journeys.keys() - draft.journeys.keys()
+    under_way = ended or is_under_way(draft.observed.journeys) or is_under_way(draft.journeys)
+    if under_way or not candidates or needs_downtime(draft) or obstacle(draft, serving=candidates[0][0]):
         return
     if draft.status.finished is not None:
         draft.event("RolloutStarted", draft.target.name, "Drift", "hosts are new, out, or run something else")
@@ -33,15 +36,26 @@ def start_batch(draft: Draft) -> None:
 
 
 def _next_hosts(draft: Draft, size: int) -> list[str]:
-    """A zone that is short of hosts already gives none that serve, as long as another one has any to give."""
+    """A zone that is short of hosts already gives none that serve, as long as another one has any to give.
+
+    Where only mending is possible now, hosts that serve are left for later.
+    """
     index = draft.observed.index
-    return index.next_hosts(size, _closed(draft)) or index.next_hosts(size)
+    hosts = index.next_hosts(size, _closed(draft)) or index.next_hosts(size)
+    if obstacle(draft) is None:
+        return hosts
+    return [host for host in hosts if not index.hosts[host].available]
 
 
 def _closed(draft: Draft) -> set[str]:
     """Zones of which no host that serves can be taken out, whoever is out elsewhere."""
     room = Room(draft)
     return {zone for zone in draft.observed.index.zones if room.closed(zone)}
+
+
+def is_under_way(journeys: Mapping[str, Journey]) -> bool:
+    """A batch has not ended: some host has neither arrived nor failed."""
+    return any(journey.step is not Step.FAILED for journey in journeys.values())
 
 
 def needs_downtime(draft: Draft) -> bool:
@@ -63,6 +77,7 @@ def _chosen(draft: Draft, facts: HostFacts, number: int) -> Journey:
         accounted=draft.now,
         before=service.identity if service else None,
         before_digest=service.digest if service else None,
+        restart=facts.restart,
     )
 
 
@@ -77,22 +92,22 @@ def let_go(draft: Draft) -> None:
     if draft.observed.silent_balancers:
         return
     index = draft.observed.index
-    mend_first = index.unavailable >= allowed(draft.target).hosts and any(
-        not serves for serves, _ in index.candidates[:1]
-    )
+    mendable = any(not serves for serves, _ in index.candidates[:1]) and obstacle(draft, serving=False) is None
+    mend_first = mendable and (index.unavailable >= allowed(draft.target).hosts or obstacle(draft) is not None)
     waiting = _waiting(draft)
     blocked = _others_could_go(draft, waiting)
     for host in [host for host in waiting if mend_first or blocked or draft.concerns(host)]:
         now = classify(draft.target, replace(draft.facts(host), journey=None))
         if not is_candidate(now) or (now.available and (mend_first or blocked)):
             draft.put(host, None)
-    if waiting and not draft.journeys:
+    if waiting and not is_under_way(draft.journeys):
         draft.status = draft.status.model_copy(update={"batch": max(draft.status.batch - 1, 0)})
 
 
 def _others_could_go(draft: Draft, waiting: list[str]) -> bool:
     """Everybody under way waits for a zone that is short of hosts, and another zone has some to give."""
-    if not waiting or len(waiting) < len(draft.journeys):
+    under_way = [journey for journey in draft.journeys.values() if journey.step is not Step.FAILED]
+    if not waiting or len(waiting) < len(under_way):
         return False
     index, closed = draft.observed.index, _closed(draft)
     return {draft.target.hosts[host].zone for host in waiting} <= closed and bool(index.next_hosts(1, closed))
@@ -104,9 +119,11 @@ def start_waiting(draft: Draft) -> list[str]:
     Only taking out an available host spends budget. Whatever is unavailable already, for whatever cause, is counted
     against it and may always be mended, so that a broken fleet can receive its fix.
     """
-    started, general, room, fetches = list[str](), obstacle(draft), Room(draft), False
+    started, room, fetches = list[str](), Room(draft), False
+    in_the_way = {serving: obstacle(draft, serving) for serving in (True, False)}
     for host in _waiting(draft):
         facts = draft.facts(host)
+        general = in_the_way[draft.observed.index.hosts[host].available]
         because = general.message if general else _waits_for(facts)
         first = "" if because else _fetches_first(draft, facts)
         because, fetches = because or first or room.lacks(host), fetches or bool(first)

@@ -1,6 +1,6 @@
 """What planning looks at, and a plan in the making."""
 
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -8,6 +8,7 @@ from crds.status import Journey, Operation, RolloutStatus, Step
 from reconcilers.facts import HostFacts
 from reconcilers.index import TargetIndex
 from reconcilers.limits import FleetIndex
+from reconcilers.order import Others
 from reconcilers.target import TargetSpec
 from reconcilers.writes import AddEvent, Write
 
@@ -30,6 +31,10 @@ class Observed:
     """Balancer nodes of the target that do not report, or whose balancer must not be disrupted, each in words."""
     runners: Sequence[str] = ()
     """Runners of the fleet that report."""
+    others: Others = lambda _: None
+    """Other targets, by name."""
+    failed: Callable[[str], Collection[str]] = lambda _: ()
+    """Targets on which the rollouts that a revision began have failed."""
     watching_since: datetime = field(kw_only=True)
     changed: Set[str] | None = None
     """Hosts about which anything changed since the last plan; None: every host is to be looked at."""

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from crds.base import format_duration
 from crds.messages import OperationReport, ServerReport, ServiceReport
 from crds.service import Gate
-from crds.status import Journey, Operation, Step
+from crds.status import Cause, Journey, Operation, Step
 from reconcilers.entries import entries_for
 from reconcilers.facts import HostFacts, maintenance_places, mismatch, online_places, persons_mark
 from reconcilers.gates import MAX_ATTEMPTS, operation_id
@@ -45,6 +45,7 @@ def moved(journey: Journey, step: Step, now: datetime, elapsed: float, reason: s
             "entered": elapsed,
             "accounted": now,
             "reason": reason,
+            "cause": None,
             "out": _is_out(journey, step),
             "yields": journey.yields and _is_out(journey, step),
         }
@@ -95,7 +96,8 @@ def _next(journey: Journey, at: Situation) -> Journey | None:
     if following is None or following.step != journey.step:
         return following
     if elapsed >= _deadline(journey, at.target):
-        return _failed(following, at, elapsed, _deadline_reason(following, at))
+        cause = Cause.SILENCE if at.facts.silent else Cause.DEADLINE
+        return _failed(following, at, elapsed, cause, _deadline_reason(following, at))
     # What was watched is noted whenever there is something to note, so that a restart forgets little of it.
     noted = {"elapsed": elapsed, "accounted": at.now}
     return journey if following == journey else following.model_copy(update=noted)
@@ -110,11 +112,12 @@ def _deadline(journey: Journey, target: TargetSpec) -> float:
 def _deadline_reason(journey: Journey, at: Situation) -> str:
     deadline = format_duration(at.target.rollout.deadline)
     what = "not confirmed" if journey.step is Step.SOAKING else "not back online"
-    return f"{what} within {deadline}: still {journey.step}, {journey.reason or 'no answer'}"
+    because = at.facts.silence() if at.facts.silent else journey.reason or "no answer"
+    return f"{what} within {deadline}: still {journey.step}, {because}"
 
 
-def _failed(journey: Journey, at: Situation, elapsed: float, reason: str) -> Journey:
-    return moved(journey, Step.FAILED, at.now, elapsed, reason)
+def _failed(journey: Journey, at: Situation, elapsed: float, cause: Cause, reason: str) -> Journey:
+    return moved(journey, Step.FAILED, at.now, elapsed, reason).model_copy(update={"cause": cause})
 
 
 def _waits(journey: Journey, reason: str) -> Journey:
@@ -147,17 +150,19 @@ def _deploying(journey: Journey, at: Situation, elapsed: float) -> Journey | Non
         return None if service.state == "absent" else _waits(journey, f"the service is {service.state}")
     if service.state in ("failed", "crashing"):
         tail = f"; its log ends: {service.log_tail[-1]}" if service.log_tail else ""
-        return _failed(journey, at, elapsed, f"{service.state}: {service.message or 'no reason given'}{tail}")
-    waiting = _not_deployed(journey, at.target, service)
+        return _failed(
+            journey, at, elapsed, Cause.DEPLOYMENT, f"{service.state}: {service.message or 'no reason given'}{tail}"
+        )
+    waiting = _not_deployed(journey, at, service)
     return _waits(journey, waiting) if waiting else moved(journey, Step.TESTING, at.now, elapsed)
 
 
-def _not_deployed(journey: Journey, target: TargetSpec, service: ServiceReport) -> str:
+def _not_deployed(journey: Journey, at: Situation, service: ServiceReport) -> str:
     """In words, what is missing; empty when the release runs as a new process and is healthy."""
-    if service.digest != target.digest or service.healthy is not True or service.identity is None:
+    if service.digest != at.target.digest or service.healthy is not True or service.identity is None:
         return service.message or f"the service is {service.state}"
-    same_process = journey.before_digest != target.digest and service.identity == journey.before
-    return "the old process still runs" if same_process else ""
+    same_process = journey.before_digest != at.target.digest and service.identity == journey.before
+    return "the old process still runs" if same_process or service.restart < journey.restart else ""
 
 
 def _testing(journey: Journey, at: Situation, elapsed: float) -> Journey:
@@ -170,7 +175,7 @@ def _testing(journey: Journey, at: Situation, elapsed: float) -> Journey:
         verdict = _gate_verdict(gate, journey, at, elapsed)
         if verdict is not None:
             return verdict
-    mark = persons_mark(at.target, at.facts)
+    mark = persons_mark(at.target, at.facts) or at.facts.excluded
     return _waits(journey, mark) if mark else moved(journey, Step.ENABLING, at.now, elapsed)
 
 
@@ -184,9 +189,11 @@ def _gate_verdict(gate: Gate, journey: Journey, at: Situation, elapsed: float) -
         return None
     said = _said_by(result)
     if result.outcome == "failed":
-        return _failed(journey, at, elapsed, f"gate {gate.name} failed: {said}")
+        return _failed(journey, at, elapsed, Cause.GATE, f"gate {gate.name} failed: {said}")
     if journey.attempt + 1 >= MAX_ATTEMPTS:
-        return _failed(journey, at, elapsed, f"gate {gate.name} was inconclusive {MAX_ATTEMPTS} times: {said}")
+        return _failed(
+            journey, at, elapsed, Cause.GATE, f"gate {gate.name} was inconclusive {MAX_ATTEMPTS} times: {said}"
+        )
     return _another_attempt(journey, f"gate {gate.name} was inconclusive: {said}")
 
 
@@ -230,8 +237,10 @@ def _soaking(journey: Journey, at: Situation, elapsed: float) -> Journey | None:
     if service is None:
         return _waits(journey, at.facts.silence())
     if service.digest == journey.digest and service.healthy is False:
-        return _failed(journey, at, elapsed, f"unhealthy while it soaked: {service.message or service.state}")
-    if elapsed < journey.entered + at.target.rollout.soak:
+        return _failed(
+            journey, at, elapsed, Cause.HEALTH, f"unhealthy while it soaked: {service.message or service.state}"
+        )
+    if elapsed < journey.entered + at.target.rollout.soak and not journey.skip:
         return _waits(journey, "soaks")
     if service.digest != journey.digest or service.healthy is not True:
         return _waits(journey, service.message or "its health on the release is not known")

@@ -8,8 +8,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
+from reconcilers.classify import Standing
 from reconcilers.draft import Draft
+from reconcilers.freezes import Frozen, frozen
 from reconcilers.limits import ROLLOUTS
+from reconcilers.manual import awaits_go
+from reconcilers.marks import marked
+from reconcilers.order import halted, not_ready, unfinished, unproven
+from reconcilers.rollback import is_quarantined
+from reconcilers.sizes import limit_of
 
 ROLLOUTS_LIMITED = "RolloutsLimited"
 
@@ -24,25 +31,76 @@ class Obstacle:
     """One sentence for people."""
     stalls: bool = False
     """Nothing moves until somebody changes something."""
+    mends: bool = False
+    """Hosts that serve nobody may be brought to the release that all others ran already: it disrupts nothing."""
     until: datetime | None = None
     """When time alone ends it; None if time does not."""
 
 
-def obstacle(draft: Draft) -> Obstacle | None:
-    """The first thing that is in the way; None: hosts may be taken out."""
-    return next(obstacles(draft), None)
+def obstacle(draft: Draft, serving: bool = True) -> Obstacle | None:
+    """The first thing that is in the way; None: hosts may be taken out.
+
+    ``serving``: of hosts that serve customers; for hosts that serve nobody less may be in the way.
+    """
+    proven = draft.status.succeeded_digest == draft.target.digest
+    return next((each for each in obstacles(draft) if serving or not (each.mends and proven)), None)
 
 
 def obstacles(draft: Draft) -> Iterator[Obstacle]:
     """Everything that is in the way, in the order in which people should hear of it."""
     if draft.status.hold is not None:
         hold = draft.status.hold
-        yield Obstacle(hold.reason, f"{hold.message}. It goes on with the next release", stalls=True)
+        goes_on = f"It goes on with the next release, or 'drumbeat rollout retry {draft.target.name}'"
+        yield Obstacle(hold.reason, f"{hold.message}. {goes_on}", stalls=True)
+    if draft.status.pause is not None:
+        pause = draft.status.pause
+        message = f"paused {marked(pause)}. 'drumbeat rollout resume {draft.target.name}' lets it go on"
+        yield Obstacle("Paused", message, stalls=pause.until is None, until=pause.until)
+    if awaits_go(draft.target, draft.status, draft.journeys):
+        go = f"'drumbeat rollout resume {draft.target.name}' begins the next"
+        yield Obstacle("AwaitingGo", f"batch {draft.status.batch} is done; {go}", stalls=True)
+    if is_quarantined(draft.target, draft.status):
+        yield Obstacle("Quarantined", "the release is in quarantine: another one takes its place")
     if draft.target.unsigned:
         yield Obstacle("Unsigned", draft.target.unsigned, stalls=True)
     if draft.observed.silent_balancers:
         yield Obstacle("BalancerSilent", "; ".join(draft.observed.silent_balancers))
+    if unknown := _too_many_unknown(draft):
+        yield Obstacle("TooManyUnknown", unknown)
+    if draft.status.succeeded_digest != draft.target.digest and not draft.target.in_place_of:
+        yield from _out_of_order(draft)
+    back = bool(draft.target.in_place_of)
+    freeze = None if draft.target.break_glass else frozen(draft.target.freezes, draft.now, rolling_back=back)
+    if freeze:
+        yield Obstacle("Frozen", _frozen_words(freeze), mends=True, until=freeze.until)
     fleet = draft.observed.fleet
     begins = draft.has_hosts_to_take() and not draft.status.under_way
     if fleet and begins and fleet.left(ROLLOUTS, draft.target.name) <= 0:
         yield Obstacle(ROLLOUTS_LIMITED, fleet.words(ROLLOUTS, draft.target.name))
+
+
+def _out_of_order(draft: Draft) -> Iterator[Obstacle]:
+    """What must come before a release that is new here."""
+    target, observed = draft.target, draft.observed
+    if words := halted(target, observed.failed(draft.status.rollout_revision)):
+        yield Obstacle("Halted", words + "; it goes on with a newer revision, or once they are let go on", stalls=True)
+    if words := not_ready(target.depends_on, observed.others):
+        yield Obstacle("DependsOn", f"waits until these are ready with their release: {words}")
+    if words := unfinished(target.earlier, observed.others):
+        yield Obstacle("Wave", f"services of earlier waves come first: {words}")
+    if missing := unproven(target, observed.others, draft.now, observed.watching_since):
+        yield Obstacle("After", missing.words, until=missing.until)
+
+
+def _too_many_unknown(draft: Draft) -> str:
+    """In words, how many hosts cannot be told more than are tolerated; empty if they are not too many."""
+    limit, total = draft.target.rollout.max_unknown, len(draft.target.hosts)
+    unknown = draft.observed.index.standings[Standing.UNKNOWN]
+    if limit is None or unknown <= limit_of(limit, total):
+        return ""
+    return f"{unknown} of {total} hosts are unknown, and maxUnknown tolerates {limit_of(limit, total)}"
+
+
+def _frozen_words(freeze: Frozen) -> str:
+    until = f"until {freeze.until:%Y-%m-%d %H:%M} UTC" if freeze.until else "without an end"
+    return f"frozen {until} by {freeze.name}: {freeze.reason}"

@@ -3,18 +3,23 @@
 from collections.abc import Iterable
 from datetime import datetime
 
-from crds.status import Hold, Step
+from crds.status import Journey, RolloutStatus, Step
 from reconcilers.aside import stand_aside, stands_still
 from reconcilers.batch import let_go, start_batch, start_waiting
+from reconcilers.deadlines import deadline_at, keep_stopwatch
 from reconcilers.draft import Draft, Observed
 from reconcilers.entries import entries_for
+from reconcilers.exclusions import set_apart
 from reconcilers.facts import HostFacts
+from reconcilers.failure import judge
 from reconcilers.fragments import operation_key, pool_key
 from reconcilers.gates import next_operation
 from reconcilers.journey import Situation, advance, elapsed_of, wakes_at
-from reconcilers.obstacles import obstacle
+from reconcilers.marks import break_glass, lift_pause
+from reconcilers.obstacles import obstacles
+from reconcilers.rollback import settled
 from reconcilers.sizes import batch_size
-from reconcilers.supersede import retargeted
+from reconcilers.supersede import retargeted, tried_again
 from reconcilers.target import TargetSpec
 from reconcilers.values import pool_value, written
 from reconcilers.verdict import conclude
@@ -39,15 +44,24 @@ def plan(target: TargetSpec, observed: Observed, now: datetime) -> Plan:
     """
     draft = Draft(target, observed, now, observed.status, dict(observed.journeys))
     _notice_spec(draft)
+    lift_pause(draft)
+    break_glass(draft)
     stand_aside(draft)
+    status = draft.status
     _keep_time(draft)
     _advance(draft, [host for host in draft.journeys if draft.concerns(host)])
-    _hold_on_failure(draft)
+    set_apart(draft)
+    keep_stopwatch(draft)
+    judge(draft)
+    if draft.status.quarantine != status.quarantine:
+        # What follows is planned for the release that takes the place of this one, in a pass of its own.
+        return Plan(draft.writes + _changes(draft))
     let_go(draft)
     start_batch(draft)
     _advance(draft, start_waiting(draft))
     _ask(draft)
     conclude(draft)
+    keep_stopwatch(draft)
     return Plan(draft.writes + _changes(draft), _wake_at(draft))
 
 
@@ -57,11 +71,12 @@ def _notice_spec(draft: Draft) -> None:
     if status.fingerprint != target.fingerprint:
         status = status.model_copy(update={"fingerprint": target.fingerprint, "generation": status.generation + 1})
     if status.digest != target.digest:
-        draft.event("RolloutStarted", target.name, "NewRelease", f"version {target.version or 'none'}")
-        status = status.model_copy(
-            update={"digest": target.digest, "batch": 0, "started": draft.now, "finished": None, "hold": None}
-        )
-    draft.status = status.model_copy(
+        reason = "RollBack" if target.in_place_of else "NewRelease"
+        draft.event("RolloutStarted", target.name, reason, f"version {target.version or 'none'}")
+        fresh = {"batch": 0, "go": 0, "started": draft.now, "finished": None, "hold": None, "stopwatch": None}
+        revision = status.rollout_revision if target.in_place_of else target.revision
+        status = status.model_copy(update={"digest": target.digest, "rollout_revision": revision, **fresh})
+    draft.status = settled(status, target).model_copy(
         update={
             "target": target.name,
             "revision": target.revision,
@@ -74,8 +89,14 @@ def _notice_spec(draft: Draft) -> None:
             draft.put(host, None)
         elif journey.digest != target.digest:
             draft.put(host, retargeted(journey, target, draft.facts(host), draft.now))
+        elif _is_retried(journey, draft.status):
+            draft.put(host, tried_again(journey, target, draft.facts(host), draft.now, draft.status.batch or 1))
     if draft.journeys and not draft.status.batch:
         draft.status = draft.status.model_copy(update={"batch": 1})
+
+
+def _is_retried(journey: Journey, status: RolloutStatus) -> bool:
+    return journey.step is Step.FAILED and status.retried is not None and journey.since <= status.retried
 
 
 def _keep_time(draft: Draft) -> None:
@@ -111,22 +132,6 @@ def _advance(draft: Draft, hosts: Iterable[str]) -> None:
         elif following.step is not journey.step:
             draft.event("HostMoved", f"{draft.target.name}/{host}", following.step.capitalize(), following.reason)
         draft.put(host, following)
-
-
-def _hold_on_failure(draft: Draft) -> None:
-    """A failed host holds the rollout; hosts under way finish, hosts that only wait are let go."""
-    failed = [journey for journey in draft.journeys.values() if journey.step is Step.FAILED]
-    if failed and draft.status.hold is None:
-        first = min(failed, key=lambda journey: journey.since)
-        message = f"{first.host}: {first.reason}"
-        reason = "GateFailed" if first.reason.startswith("gate ") else "HostFailed"
-        hold = Hold(digest=draft.target.digest, reason=reason, message=message, since=draft.now)
-        draft.status = draft.status.model_copy(update={"hold": hold})
-        draft.event("RolloutHeld", draft.target.name, reason, message)
-    if draft.status.hold is not None:
-        for host, journey in list(draft.journeys.items()):
-            if journey.step is Step.WAITING:
-                draft.put(host, None)
 
 
 def _ask(draft: Draft) -> None:
@@ -236,6 +241,6 @@ def _wake_at(draft: Draft) -> datetime | None:
     times = [
         wakes_at(journey, draft.target, draft.now, draft.observed.watching_since) for journey in draft.journeys.values()
     ]
-    in_the_way = obstacle(draft)
-    times.append(in_the_way.until if in_the_way else None)
+    times += [each.until for each in obstacles(draft)]
+    times.append(deadline_at(draft))
     return min((time for time in times if time is not None), default=None)

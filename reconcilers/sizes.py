@@ -12,7 +12,7 @@ apportionment that "satisfies quota" nobody gets more than that (Balinski and Yo
 on the quota method). All shares together are never less than k, so that they alone never keep a batch from its size.
 """
 
-from crds.base import Amount
+from crds.base import Amount, Limit
 
 
 def hosts_of(amount: Amount, total: int) -> int:
@@ -50,3 +50,8 @@ def budget(max_unavailable: Amount, total: int, downtime_allowed: bool, min_avai
     if total == 1:
         return min(1 if downtime_allowed else 0, most)
     return min(hosts_of(max_unavailable, total), most)
+
+
+def limit_of(limit: Limit, total: int) -> int:
+    """How many of ``total`` hosts a limit tolerates. Rounded down and never raised: a limit errs on the strict side."""
+    return min(limit, total) if isinstance(limit, int) else int(limit[:-1]) * total // 100

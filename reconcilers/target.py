@@ -11,11 +11,14 @@ from typing import Any
 from crds.base import Amount
 from crds.desired import DesiredState
 from crds.fleet import Fleet, Host
+from crds.freeze import Freeze
 from crds.probe import Probe
 from crds.release import Release, canonical_json
-from crds.service import Gate, PoolRef, Rollout
+from crds.service import Gate, PoolRef, Rollout, ServiceSpec
+from reconcilers.freezes import freezes_of
 from reconcilers.limits import FleetLimits, limits_of
-from reconcilers.overrides import service_on
+from reconcilers.order import edition_of
+from reconcilers.overrides import service_on, with_profile
 from reconcilers.releases import release_of
 
 
@@ -81,6 +84,21 @@ class TargetSpec:
     """What its fleet allows all of its targets together; no part of the target, hence of no fingerprint."""
     unsigned: str = ""
     """Why the release does not meet the fleet's policy, and what to do; empty if it does, or nothing is demanded."""
+    edition: str = ""
+    """Names version and service revision, on whatever fleet."""
+    depends_on: tuple[str, ...] = ()
+    """Targets that must be ready before a new release comes here."""
+    earlier: tuple[str, ...] = ()
+    """Targets of lower waves on the fleet."""
+    after: tuple[str, float] | None = None
+    """The target that must have proven the edition, and for how many seconds."""
+    halt_after: int | None = None
+    in_place_of: str = ""
+    """The version that git declares, where the last good release takes its place (see rollback.py)."""
+    break_glass: str = ""
+    """Why this deployment may pass a freeze; empty: it may not."""
+    freezes: tuple[Freeze, ...] = ()
+    """Those that hold for it, whether in force now or not."""
 
     @cached_property
     def digest(self) -> str:
@@ -107,20 +125,20 @@ class TargetSpec:
         signed = [self.statement, self.trust, self.unsigned]
         if any(signed):
             said["signed"] = signed
+        if self.break_glass:
+            said["break_glass"] = self.break_glass
         return hashlib.sha256(canonical_json(said)).hexdigest()[:16]
 
 
 def targets_of(state: DesiredState) -> dict[str, TargetSpec]:
     """Every target that the revision declares: one for each version file."""
-    found = {}
-    fleets = {fleet_name: _FleetHosts(state.fleets[fleet_name]) for fleet_name, _ in state.versions}
-    for fleet_name, service_name in sorted(state.versions):
-        target = f"{service_name}@{fleet_name}"
-        found[target] = _target(state, target, fleets[fleet_name], service_name)
-    return found
+    specs = {(fleet, service): service_on(state, service, fleet) for fleet, service in sorted(state.versions)}
+    waves, fleets = Waves(specs), {name: FleetHosts(state.fleets[name]) for name, _ in specs}
+    made = (_target(state, fleets[fleet], service, spec, waves) for (fleet, service), spec in specs.items())
+    return {target.name: target for target in made}
 
 
-class _FleetHosts:
+class FleetHosts:
     """A fleet's hosts by label, and its limits: worked out once for all of its services."""
 
     def __init__(self, fleet: Fleet) -> None:
@@ -137,25 +155,49 @@ class _FleetHosts:
         return [host for host in fewest if wanted.items() <= host.labels.items()]
 
 
-def _target(state: DesiredState, name: str, of_fleet: _FleetHosts, service_name: str) -> TargetSpec:
-    fleet, fleet_name = of_fleet.fleet, of_fleet.fleet.metadata.name
+class Waves:
+    """The waves of each fleet."""
+
+    def __init__(self, specs: Mapping[tuple[str, str], ServiceSpec]) -> None:
+        """``specs``: by (fleet, service), in order."""
+        self._targets: dict[tuple[str, int], list[str]] = {}
+        for (fleet, service), spec in specs.items():
+            self._targets.setdefault((fleet, spec.wave), []).append(f"{service}@{fleet}")
+        self._before: dict[tuple[str, int], tuple[str, ...]] = {}
+
+    def before(self, fleet: str, wave: int) -> tuple[str, ...]:
+        """Targets of lower waves; one tuple for all targets of a wave."""
+        if (fleet, wave) not in self._before:
+            lower = sorted(key for key in self._targets if key[0] == fleet and key[1] < wave)
+            self._before[fleet, wave] = tuple(target for key in lower for target in self._targets[key])
+        return self._before[fleet, wave]
+
+
+def _target(state: DesiredState, on: FleetHosts, service_name: str, spec: ServiceSpec, waves: Waves) -> TargetSpec:
+    fleet, fleet_name = on.fleet, on.fleet.metadata.name
     version = state.versions[fleet_name, service_name]
-    spec = service_on(state, service_name, fleet_name)
     return TargetSpec(
-        name=name,
+        name=f"{service_name}@{fleet_name}",
         revision=state.revision,
         release=release_of(spec, version) if version.state == "present" else None,
         version=version.version or "",
-        hosts=_spread(of_fleet.selected(spec.hosts)),
+        hosts=_spread(on.selected(spec.hosts)),
         pools=tuple(_pool(state, fleet, ref) for ref in spec.pools),
         runners=tuple(runner.name for runner in fleet.spec.runners),
         probes=tuple(spec.probes),
         gates=tuple(spec.gates),
-        rollout=spec.rollout,
+        rollout=with_profile(spec.rollout, version.profile),
+        break_glass=version.break_glass.reason if version.break_glass else "",
         statement=state.statements.get((fleet_name, service_name)),
         trust=state.trust.get(fleet_name),
-        limits=of_fleet.limits,
+        limits=on.limits,
         unsigned=state.unsigned.get((fleet_name, service_name), ""),
+        edition=edition_of(state.services[service_name].spec, version),
+        depends_on=tuple(f"{name}@{fleet_name}" for name in spec.depends_on),
+        earlier=waves.before(fleet_name, spec.wave),
+        after=(f"{service_name}@{spec.after.fleet}", spec.after.soak) if spec.after else None,
+        halt_after=fleet.spec.halt_after,
+        freezes=freezes_of(state, fleet_name, service_name),
     )
 
 

@@ -2,12 +2,15 @@
 
 from typing import Literal
 
-from crds.status import Step
+from crds.status import Quarantine, Step
 from reconcilers.batch import needs_downtime
 from reconcilers.classify import Standing
-from reconcilers.conditions import set_condition
+from reconcilers.conditions import find, set_condition
 from reconcilers.draft import Draft
 from reconcilers.obstacles import obstacle, obstacles
+from reconcilers.order import noted
+from reconcilers.rollback import remembered
+from reconcilers.room import Room
 from reconcilers.turns import take_turn
 
 _NAMED = 5
@@ -22,17 +25,21 @@ def conclude(draft: Draft) -> None:
     if complete:
         _finish(draft)
     take_turn(draft)
-    stalled = _stalled(draft)
+    stalled = _stalled(draft, complete)
     _condition(draft, "Stalled", stalled)
     _condition(draft, "Reconciling", None if complete or stalled else _reconciling(draft))
     _ready(draft, complete)
+    draft.status = noted(draft.status, draft.target, complete and not draft.target.in_place_of, draft.now)
+    _rolled_back(draft, complete)
 
 
 def _finish(draft: Draft) -> None:
-    draft.status = draft.status.model_copy(update={"hold": None})
+    status = remembered(draft.status, draft.target, draft.now)
+    draft.status = status.model_copy(update={"hold": None})
     if draft.status.finished is None:
         draft.status = draft.status.model_copy(update={"finished": draft.now, "succeeded_digest": draft.target.digest})
-        draft.event("RolloutSucceeded", draft.target.name, "Converged", f"version {draft.target.version or 'none'}")
+        verb, reason = ("RolledBack", "RolledBack") if draft.target.in_place_of else ("RolloutSucceeded", "Converged")
+        draft.event(verb, draft.target.name, reason, f"version {draft.target.version or 'none'}")
 
 
 def _condition(draft: Draft, kind: str, because: tuple[str, str] | None) -> None:
@@ -46,12 +53,35 @@ def _ready(draft: Draft, complete: bool) -> None:
     message = f"{counts.current} of {counts.total} hosts run {version}, healthy and online"
     if counts.excluded:
         message += f"; excluded: {_names(draft, Standing.EXCLUDED)}"
-    reason = "Converged" if complete else "NotConverged"
-    draft.status = set_condition(draft.status, "Ready", "True" if complete else "False", reason, message, draft.now)
+    if draft.target.in_place_of:
+        message += f", in place of {draft.target.in_place_of}"
+    ready = complete and not draft.target.in_place_of
+    reason = "Converged" if ready else "RolledBack" if complete else "NotConverged"
+    draft.status = set_condition(draft.status, "Ready", "True" if ready else "False", reason, message, draft.now)
 
 
-def _stalled(draft: Draft) -> tuple[str, str] | None:
+def _rolled_back(draft: Draft, complete: bool) -> None:
+    """Which release failed and why, and what takes its place; False once git or somebody has moved on."""
+    bad = draft.status.quarantine
+    if draft.target.in_place_of and bad is not None:
+        gone = "runs in its place" if complete else "takes its place"
+        message = f"{_why(bad)}; version {draft.target.version} {gone}"
+        draft.status = set_condition(draft.status, "RolledBack", "True", bad.reason, message, draft.now)
+    elif find(draft.status.conditions, "RolledBack"):
+        _condition(draft, "RolledBack", None)
+
+
+def _why(bad: Quarantine) -> str:
+    by = "" if bad.by == "drumbeat" else f" by {bad.by}"
+    return f"version {bad.version or 'none'} was taken back{by}: {bad.message}"
+
+
+def _stalled(draft: Draft, complete: bool) -> tuple[str, str] | None:
     """Why nothing will move until somebody changes something."""
+    bad = draft.status.quarantine
+    if complete and draft.target.in_place_of and bad is not None:
+        ends = "Release another version, or retry this one"
+        return "RolledBack", f"{_why(bad)}; version {draft.target.version} runs in its place. {ends}"
     if not draft.target.hosts:
         return "NoHosts", "the service's selector matches no host of the fleet; change spec.hosts or a host's labels"
     for each in obstacles(draft):
@@ -59,19 +89,46 @@ def _stalled(draft: Draft) -> tuple[str, str] | None:
             return each.reason, each.message
     if not draft.journeys and needs_downtime(draft):
         return "NeedsDowntime", "the only host serves customers; write rollout.downtime: allowed, or add a host"
+    if words := _stopped_by_failed_hosts(draft):
+        return "HostsFailed", words
     return None
 
 
+def _stopped_by_failed_hosts(draft: Draft) -> str:
+    """In words, that nobody moves any more but for hosts which have failed and are tolerated; empty if somebody may.
+
+    Either all others have arrived, or what the failed ones take of the budget leaves no room for the next.
+    """
+    index = draft.observed.index
+    failed = sorted(host for host, journey in draft.journeys.items() if journey.step is Step.FAILED)
+    waiting = [host for host, journey in draft.journeys.items() if journey.step is Step.WAITING]
+    if not failed or len(failed) + len(waiting) < len(draft.journeys) or index.standings[Standing.UNKNOWN]:
+        return ""
+    named = _listed([f"{host} ({draft.journeys[host].reason})" for host in failed])
+    if not waiting:
+        return "" if index.candidates else f"all others have arrived: {named}"
+    room, others = Room(draft), index.unavailable - len(failed)
+    if others > 0 or obstacle(draft) or not all(room.lacks(host) for host in waiting):
+        return ""
+    return f"failed hosts take up the budget: {named}"
+
+
 def _reconciling(draft: Draft) -> tuple[str, str]:
-    """What the target waits for now."""
+    """What the target waits for now, and whether on its way forward or back."""
+    reason, message = _waits_for(draft)
+    back = draft.target.in_place_of
+    return reason, f"rolling back from {back} to {draft.target.version}: {message}" if back else message
+
+
+def _waits_for(draft: Draft) -> tuple[str, str]:
     if in_the_way := obstacle(draft):
         return in_the_way.reason, in_the_way.message
-    waiting = [journey for journey in draft.journeys.values() if journey.step is Step.WAITING]
-    if draft.journeys and len(waiting) == len(draft.journeys):
-        return "Waiting", f"{waiting[0].host}: {waiting[0].reason}"
-    if draft.journeys:
-        moving = [f"{journey.host} {journey.step}" for journey in draft.journeys.values() if journey not in waiting]
-        return "BatchUnderWay", f"batch {draft.status.batch}: {_listed(moving, len(moving))}"
+    batch = [journey for journey in draft.journeys.values() if journey.step is not Step.FAILED]
+    moving = [f"{journey.host} {journey.step}" for journey in batch if journey.step is not Step.WAITING]
+    if moving:
+        return "BatchUnderWay", f"batch {draft.status.batch}: {_listed(moving)}"
+    if batch:
+        return "Waiting", f"{batch[0].host}: {batch[0].reason}"
     if draft.observed.index.candidates:
         return "NextBatch", "the next batch begins"
     for standing in (Standing.UNKNOWN, Standing.UNHEALTHY):
@@ -86,6 +143,7 @@ def _names(draft: Draft, standing: Standing) -> str:
     return _listed([f"{name} ({index.hosts[name].why})" for name in names[:_NAMED]], len(names))
 
 
-def _listed(words: list[str], total: int) -> str:
-    rest = total - _NAMED
+def _listed(words: list[str], total: int = 0) -> str:
+    """The first few; ``total``: of how many, if they are not all of them."""
+    rest = max(total, len(words)) - _NAMED
     return ", ".join(words[:_NAMED]) + (f" and {rest} more" if rest > 0 else "")

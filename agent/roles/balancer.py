@@ -32,8 +32,8 @@ class Pace:
 class _Pass:
     """What one pass met with."""
 
-    admins: Admins = field(default_factory=dict)
-    changed: bool = False
+    changed: set[str] = field(default_factory=set)
+    """Pools in which something was set."""
     notes: dict[str, list[str]] = field(default_factory=dict)
     """By pool, for people: why something is not as assigned."""
 
@@ -107,7 +107,7 @@ class BalancerRole:
         unsaved = "" if self._saved is not None else self._save(snapshot)
         done = self._assert(assignment, snapshot, safe=snapshot.reload_safe and not unsaved)
         if done.changed:
-            snapshot = self._driver.observe(pools)
+            snapshot = self._read_back(snapshot, pools, done.changed)
             self._marks.see(snapshot, named)
         if done.changed or self._saved != (snapshot.worker, _admins(snapshot)):
             unsaved = self._save(snapshot)
@@ -117,6 +117,18 @@ class BalancerRole:
         safe = snapshot.reload_safe and not unsaved
         balancer = BalancerReport(reachable=True, reload_safe=safe, worker=snapshot.worker, message=trouble)
         return Observed(pools=self._reports.tell(assignment, snapshot, done.notes), balancer=balancer)
+
+    def _read_back(self, before: Snapshot, pools: set[str], changed: set[str]) -> Snapshot:
+        """What became of what was set; pools in which nothing was are as they were seen just before."""
+        after = self._driver.observe(changed)
+        if after.worker != before.worker:
+            return self._driver.observe(pools)
+        return Snapshot(
+            worker=after.worker,
+            reload_safe=before.reload_safe and after.reload_safe,
+            message=after.message or before.message,
+            pools=before.pools | after.pools,
+        )
 
     def _save(self, snapshot: Snapshot) -> str:
         """Make the balancer's state survive a reload; why not, in words, if that fails."""
@@ -166,7 +178,7 @@ class BalancerRole:
 
     def _apply(self, changes: list[Change], done: _Pass) -> None:
         refused = self._driver.apply(changes)
-        done.changed = len(refused) < len(changes)
+        done.changed = {change.pool for change in changes if change.place not in refused}
         for (pool, _), refusal in sorted(refused.items()):
             done.note(pool, refusal)
 

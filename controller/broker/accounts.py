@@ -74,8 +74,12 @@ class BrokerAccounts:
         return plan
 
     def apply(self, plan: Plan) -> None:
-        """Do what the plan says: first what lets nobody in. Raises ManagementError; doing it again harms nothing."""
-        for name in plan.delete:
+        """Do what the plan says: first what lets nobody in. Raises ManagementError; doing it again harms nothing.
+
+        A password is changed by another account of that name. Otherwise whoever came with the former one would stay,
+        if anything happened before the connections were closed: nothing would tell afterwards that they are to be.
+        """
+        for name in [*plan.delete, *plan.renew]:
             self._management.delete_account(name)
         for name, vhost in plan.forbid:
             self._management.delete_permissions(name, vhost)
@@ -83,8 +87,6 @@ class BrokerAccounts:
             self._management.load(part)
             if "vhosts" in part:
                 self._management.leave(self._vhost)
-        for name in plan.close:
-            self._management.close_connections(name)
 
     def _controller_hash(self, found: Definitions) -> str:
         """What the broker has, if it is of this password: each hash has a salt of its own."""

@@ -40,8 +40,8 @@ class Plan:
     """Accounts that are ours and should not be."""
     forbid: list[tuple[str, str]] = field(default_factory=list)
     """Account and virtual host: what accounts of ours may do elsewhere."""
-    close: list[str] = field(default_factory=list)
-    """Accounts of which somebody may be connected with a former password."""
+    renew: list[str] = field(default_factory=list)
+    """Accounts of which somebody may be connected with a former password: they are made anew, which ends that."""
     problems: list[str] = field(default_factory=list)
     """What is left as it is, why, and what a person can do."""
 
@@ -112,7 +112,7 @@ def _compare_accounts(plan: Plan, wanted: Sequence[Definition], found: Sequence[
         elif differing := _differing(each, has):
             plan.note(Change("changed", "account", name, ", ".join(differing)), "users", each)
             if "password" in differing:
-                plan.close.append(name)
+                plan.renew.append(name)
     return ours
 
 
@@ -129,13 +129,15 @@ def _differing(wanted: Definition, has: Definition) -> list[str]:
 
 def _compare_permissions(plan: Plan, wanted: Sequence[Definition], found: Sequence[Definition]) -> None:
     created = {change.name for change in plan.changes if change.kind == "account" and change.verb == "created"}
+    fresh = created.union(plan.renew)
     there = {(each["user"], each["vhost"]): each for each in found}
     for each in wanted:
         has = there.get((each["user"], each["vhost"]))
-        if has is not None and all(has[key] == each[key] for key in ("configure", "write", "read")):
+        right = has is not None and all(has[key] == each[key] for key in ("configure", "write", "read"))
+        if right and each["user"] not in plan.renew:
             continue
         plan.load.setdefault("permissions", []).append(each)
-        if each["user"] not in created:
+        if each["user"] not in fresh:
             plan.changes.append(Change("changed", "account", each["user"], "permissions"))
 
 

@@ -8,6 +8,7 @@ import structlog
 
 from bus.clock import Clock
 from bus.keys import BadKey
+from bus.listing import is_absent
 from controller.broker.accounts import BrokerAccounts
 from controller.broker.comparing import Plan
 from controller.broker.management import ManagementError
@@ -72,6 +73,11 @@ class AccountFollower:
     def look(self, stop: threading.Event) -> None:
         """Wait for a moment, until ``stop`` is set or nodes have changed, and remember which."""
         try:
+            if is_absent(self._nodes):
+                # Nobody has joined yet, or it is being replaced: if it were made here, it would be in the way.
+                self._hints = None
+                stop.wait(FIRST_RETRY)
+                return
             if self._hints is None or self._nodes.stat().st_ino != self._watched:
                 self._hints = self._watch(stop)
                 # What happened before the watch began is seen by comparing everything.
@@ -102,7 +108,6 @@ class AccountFollower:
             self._log.warning("accounts.more", **{what: max(number, 0) for what, number in more.items()})
 
     def _watch(self, stop: threading.Event) -> Hints:
-        self._nodes.mkdir(parents=True, exist_ok=True)
         self._watched = self._nodes.stat().st_ino
         return hints([self._nodes], _is_entry, stop, debounce_ms=_DEBOUNCE_MS, step_ms=_STEP_MS)
 

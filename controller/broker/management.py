@@ -91,10 +91,6 @@ class Management:
         """Give back what RabbitMQ lets whoever makes a virtual host do in it. Raises ManagementError."""
         self.delete_permissions(self._account.user, vhost)
 
-    def close_connections(self, name: str) -> None:
-        """Close every connection of an account. Raises ManagementError."""
-        self._ask("DELETE", f"connections/username/{quote(name, safe='')}", missing_ok=True)
-
     def _get(self, path: str, form: type[Form]) -> Form:
         """What is there, if it has this form. Raises ManagementError."""
         return self._read(self._ask("GET", path), form)

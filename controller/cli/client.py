@@ -56,9 +56,17 @@ class Client:
         """Events after a resource version, or the newest; of an object and what is below it, or all."""
         return self._get("/api/v1/events", object=about, after=after, limit=limit)
 
+    def command(self, about: str, verb: str, **said: str) -> Resource:
+        """Ask for something to be done about a resource, named PLURAL/NAME."""
+        path = f"/api/v1/{quote(about, safe='/@')}/{verb}"
+        return self._ask("POST", path, json={key: text for key, text in said.items() if text})
+
     def _get(self, path: str, **params: str | int | None) -> Resource:
+        return self._ask("GET", path, params=params)
+
+    def _ask(self, method: str, path: str, **said: Any) -> Resource:
         try:
-            response = self._session.get(self.server + path, params=params, timeout=_TIMEOUT)
+            response = self._session.request(method, self.server + path, timeout=_TIMEOUT, **said)
         except requests.exceptions.Timeout as error:
             raise Unreachable(f"the controller at {self.server} did not answer within {_TIMEOUT:g}s") from error
         except requests.exceptions.ConnectionError as error:

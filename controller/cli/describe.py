@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from controller.cli.client import Client, Resource
+from controller.cli.decided import decided
 from controller.cli.events import TITLES, event_row
 from controller.cli.kinds import POOL, kind_of, name_of
 from controller.cli.options import SERVER, Server, explained
@@ -36,7 +37,8 @@ def _target(client: Client, target: Resource) -> list[str]:
     spec, status = target["spec"], target["status"]
     return [
         *_heading(target, converged(target)),
-        *_fields(target, {"Gates": ", ".join(spec["gates"])}),
+        *_fields(target, {"Gates": ", ".join(spec["gates"]), "Freezes": ", ".join(spec["freezes"])}),
+        *_section("Decided by people", decided(target)),
         *_section("Why", why(target, client.state())),
         *_section("Conditions", _conditions(target)),
         *_section("Hosts", _hosts(target)),
@@ -61,6 +63,7 @@ def _rollout(client: Client, rollout: Resource) -> list[str]:
         "Unavailable": f"{rollout['status']['counts']['unavailable']}, at most {settings.get('maxUnavailable', '-')}"
         + (f", at least {stays} available" if (stays := settings.get("minAvailable")) else ""),
         "Soak": settings.get("soak", "-"),
+        "On failure": f"{settings.get('onFailure', '-')}, with more than {settings.get('maxFailed', 0)} failed hosts",
     }
     return [
         *_heading(rollout, converged(rollout)),
@@ -147,9 +150,18 @@ def _fields(target: Resource, more: dict[str, str]) -> list[str]:
             "Revision": short(spec["revision"]),
             "Generation": f"{target['metadata']['generation']} (observed {status['observedGeneration']})",
             "Rollout": batch + started + finished,
+            "Quarantine": _quarantine(status["quarantine"], target),
+            "Last good": status["goodVersion"],
             **more,
         }
     )
+
+
+def _quarantine(bad: Resource | None, target: Resource) -> str:
+    if not bad:
+        return ""
+    what = f"version {bad['version'] or 'none'} (digest {short(bad['digest'])})"
+    return f"{what}, for {age(bad['since'], target)}, by {bad['by']}: {bad['message']}"
 
 
 def _labelled(fields: dict[str, str]) -> list[str]:

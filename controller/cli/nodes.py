@@ -3,8 +3,6 @@
 All of it is files in the folder of keys, which the running controller reads by itself.
 """
 
-import getpass
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +20,7 @@ from bus.keys import CONTROLLER_KEY_FILE, BadKey, load_private_key
 from controller.cli.keys import DEFAULT_KEYS, KeysDirectory, must_be_owner
 from controller.cli.options import FAILED, validity
 from controller.cli.tables import Table, show, talk
+from controller.cli.who import who
 from crds.base import format_duration
 
 nodes = typer.Typer(no_args_is_help=True, help="Invite, list, revoke and re-key nodes.")
@@ -65,7 +64,7 @@ def _desk(directory: Path) -> Iterator[_Desk]:
         must_be_owner(directory)
         clock, invitations = SystemClock(), Invitations(directory)
         invitations.prune(clock.now())
-        yield _Desk(KeyRing(directory), invitations, History(directory, by=_who()), clock)
+        yield _Desk(KeyRing(directory), invitations, History(directory, by=who()), clock)
     except (BadKey, OSError) as error:
         talk(f"error: {error}")
         raise typer.Exit(FAILED) from error
@@ -76,16 +75,6 @@ def _changing(directory: Path) -> Iterator[_Desk]:
     """The same, while nobody else changes anything there: neither another command nor the controller."""
     with _desk(directory) as desk, desk.ring.changing():
         yield desk
-
-
-def _who() -> str:
-    """The account, and the person behind it where sudo tells."""
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):
-        user = str(os.geteuid()) if os.name == "posix" else "unknown"
-    person = os.environ.get("SUDO_USER")
-    return f"{person} as {user}" if person and person != user else user
 
 
 def _roles(said: list[str]) -> list[NodeRole]:

@@ -46,6 +46,8 @@ from reconcilers.releases import commands_of, release_of, statement_of
 PASSPHRASE = "DRUMBEAT_KEY_PASSPHRASE"
 _CLOCKS_DIFFER = 300.0
 """Seconds that a root's clock may be behind that of the root before."""
+_PLAUSIBLE = 1_000_000
+"""No policy was changed so often."""
 _NAME: TypeAdapter[str] = TypeAdapter(Name)
 
 release = typer.Typer(no_args_is_help=True, help="Sign releases, and say whose signatures nodes believe.")
@@ -106,7 +108,8 @@ def sign(
         state = _state(repo, without=_path_of(target))
         found = _target(state, target)
         before = _text(repo / found.path)
-        old = _old_statement(before)
+        asked = _asked_by_policy(state, found.fleet)
+        old = _old_statement(before, [signer.public_key, *(asked.keys.values() if asked else ())])
         statement = _statement(found, fleet or [], old, SystemClock())
         envelope = _signed(before, statement == old, RELEASE_TYPE, statement, signer)
         replace_file(repo / found.path, envelope + "\n")
@@ -117,7 +120,9 @@ def sign(
     talk(f"signed {target} {statement.version} for {where}, with sequence {statement.sequence}")
     for unknown in sorted({*(fleet or [])} - {"all", *state.fleets}):
         talk(f"warning: there is no fleets/{unknown}.yaml here; was another fleet meant?")
-    tell_signatures(RELEASE_TYPE, before if old else None, envelope, signer, _asked_by_policy(state, found.fleet))
+    if before and old is None:
+        talk("warning: nobody who counts here has signed what was there: nothing of it was kept")
+    tell_signatures(RELEASE_TYPE, before if old else None, envelope, signer, asked)
 
 
 @release.command()
@@ -177,7 +182,7 @@ def write_trust(
         asked = _asked_by_roots(trust) if trust else None
         path = repo / trust_path(policy)
         before = _text(path)
-        old = _old_document(before)
+        old = _old_document(before, [signer.public_key, *(asked.keys.values() if asked else ())])
         wanted = _policy(_state(repo, without=trust_path(policy)), policy)
         document = _next_document(wanted, old, valid, _has_signed(before, signer), SystemClock())
         envelope = _signed(before, document == old, TRUST_TYPE, document, signer)
@@ -274,20 +279,35 @@ def _has_signed(envelope: str | None, signer: SigningKey) -> bool:
     return bool(envelope and signers(envelope.encode(), TRUST_TYPE, [signer.public_key], MAX_SIGNED))
 
 
-def _old_statement(text: str | None) -> Statement | None:
-    """What is signed already; None for what cannot be read, which is then written anew."""
+def _old_statement(text: str | None, known: list[PublicKey]) -> Statement | None:
+    """What is signed already; None for what cannot be read, which is then written anew.
+
+    None as well for what none of the known keys has signed: whoever may push could name fleets and sequences.
+    """
     try:
-        return read_statement(text) if text else None
+        statement = read_statement(text) if text else None
     except NotTrusted:
         return None
+    return statement if text and signers(text.encode(), RELEASE_TYPE, known, MAX_SIGNED) else None
 
 
-def _old_document(text: str | None) -> TrustDocument | None:
-    """Likewise. Its version is lost if it cannot be read: git has the file as it was."""
+def _old_document(text: str | None, known: list[PublicKey]) -> TrustDocument | None:
+    """Likewise. Its version is lost if it cannot be read: git has the file as it was.
+
+    Of one that none of the known keys has signed the version is taken only if others remain above it.
+    """
+    if not text:
+        return None
     try:
-        return read_trust(text) if text else None
+        document = read_trust(text)
     except NotTrusted as wrong:
         raise _Stopped(f"{wrong}; bring the file back from git: nodes refuse versions that they had") from wrong
+    if document.version > _PLAUSIBLE and not signers(text.encode(), TRUST_TYPE, known, MAX_SIGNED):
+        raise _Stopped(
+            f"what is there names version {document.version}, and no root that is known here has signed it: nodes "
+            "would refuse all lower ones for ever; bring the file back from git, or give the roots with --trust FILE"
+        )
+    return document
 
 
 def _signed(before: str | None, same: bool, kind: str, said: WireModel, signer: SigningKey) -> str:

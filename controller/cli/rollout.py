@@ -1,4 +1,7 @@
-"""``drumbeat rollout status``: a rollout as it goes, live on a terminal and line by line otherwise."""
+"""``drumbeat rollout status``: a rollout as it goes, live on a terminal and line by line otherwise.
+
+Its other verbs are operate.py's.
+"""
 
 import os
 import sys
@@ -16,11 +19,14 @@ from bus.clock import SystemClock
 from controller.cli.client import Client, Resource
 from controller.cli.following import Follower, Look, Outcome
 from controller.cli.kinds import name_of
+from controller.cli.operate import abort, pause, restart, resume, retry, skip
 from controller.cli.options import SERVER, Server, Timeout, explained
 from controller.cli.tables import show, talk
 from controller.cli.words import age, converged, leading, next_look
 
-rollout = typer.Typer(help="Follow rollouts.", no_args_is_help=True)
+rollout = typer.Typer(help="Follow rollouts, and step in.", no_args_is_help=True)
+for verb in (pause, resume, abort, retry, skip, restart):
+    rollout.command()(verb)
 _COLORS = {"current": "green", "failed": "red", "unknown": "red", "excluded": "magenta"}
 
 

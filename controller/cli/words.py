@@ -59,7 +59,8 @@ def hosts(count: int) -> str:
 
 def converged(resource: Resource) -> str:
     """``5 of 8 hosts run 2.14.1, healthy and online``."""
-    counts, version = resource["status"]["counts"], resource["spec"]["version"] or "nothing"
+    counts = resource["status"]["counts"]
+    version = resource["status"].get("version", resource["spec"]["version"]) or "nothing"
     excluded = f" ({counts['excluded']} excluded)" if counts["excluded"] else ""
     return f"{counts['current']} of {counts['total']} hosts run {version}, healthy and online{excluded}"
 

@@ -1,4 +1,4 @@
-"""The API: resources to read, events to follow, health and metrics. Errors are {"error": ..., "hint": ...}."""
+"""The API: resources, events, commands, health and metrics. Errors are {"error": ..., "hint": ...}."""
 
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -12,6 +12,7 @@ from starlette.routing import Mount, Route
 from bus.clock import Clock, SystemClock
 from controller import views
 from controller.http.asking import DEADLINE, Asker
+from controller.http.commands import commands
 from controller.http.problems import PROBLEMS, answer_problems
 from controller.mailbox import Mailbox
 from controller.metrics import Metrics
@@ -63,6 +64,7 @@ def create_app(
     app.include_router(_targets_and_rollouts(asker, time), prefix="/api/v1", responses=PROBLEMS)
     app.include_router(_nodes_and_pools(asker, time), prefix="/api/v1", responses=PROBLEMS)
     app.include_router(_state_and_events(asker, time), prefix="/api/v1", responses=PROBLEMS)
+    app.include_router(commands(asker), prefix="/api/v1")
     app.include_router(_health(asker, metrics))
     return Starlette(routes=[*routes, Mount("/", app)])
 

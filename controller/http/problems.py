@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException
 from controller.http.asking import NoAnswer
 from controller.views import QuestionError
 from controller.views.resources import Problem
+from reconcilers.operators import Refused
 
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     400: {"model": Problem, "description": "the question cannot be understood"},
@@ -22,6 +23,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
 def answer_problems(app: FastAPI) -> None:
     """Have every error answered as a Problem; one that nobody foresaw is logged by the server, too."""
     app.add_exception_handler(QuestionError, _question_error)
+    app.add_exception_handler(Refused, _refused)
     app.add_exception_handler(NoAnswer, _no_answer)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http_error)
@@ -35,6 +37,10 @@ def _problem(status: int, error: str, hint: str = "", headers: dict[str, str] | 
 async def _question_error(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, QuestionError)
     return _problem(error.status, error.error, error.hint)
+
+
+async def _refused(_request: Request, error: Exception) -> JSONResponse:
+    return _problem(409, str(error))
 
 
 async def _no_answer(_request: Request, _error: Exception) -> JSONResponse:

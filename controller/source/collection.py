@@ -8,6 +8,7 @@ from controller.source.problems import FieldPath, Problem, Severity
 from controller.source.validating import Loaded
 from crds.desired import DesiredState
 from crds.fleet import Fleet, Host
+from crds.freeze import Freeze
 from crds.loadbalancer import LoadBalancer
 from crds.policy import Policy
 from crds.service import Service, ServiceSpec
@@ -62,6 +63,7 @@ class Collection:
     versions: dict[tuple[str, str], Loaded] = field(default_factory=dict)
     """By (fleet, service)."""
     policies: dict[str, Loaded] = field(default_factory=dict)
+    freezes: dict[str, Loaded] = field(default_factory=dict)
 
     def add(self, loaded: Loaded) -> None:
         """Take one file in."""
@@ -77,6 +79,8 @@ class Collection:
                 self.versions[place.fleet, place.name] = loaded
             case "Policy":
                 self.policies[place.name] = loaded
+            case "Freeze":
+                self.freezes[place.name] = loaded
 
     def state(self, revision: str) -> DesiredState:
         """The valid resources."""
@@ -87,6 +91,7 @@ class Collection:
             balancers={key: each.model for key, each in self.balancers.items() if isinstance(each.model, LoadBalancer)},
             versions={key: each.model for key, each in self.versions.items() if isinstance(each.model, VersionFile)},
             policies={name: each.model for name, each in self.policies.items() if isinstance(each.model, Policy)},
+            freezes={name: each.model for name, each in self.freezes.items() if isinstance(each.model, Freeze)},
         )
 
     def deployed(self) -> Iterator[Deployed]:

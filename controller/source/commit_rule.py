@@ -8,7 +8,8 @@ from pathlib import Path
 
 import structlog
 
-from bus.listing import names_in
+from bus.keys import CONTROLLER_KEY_FILE
+from bus.listing import is_absent, names_in
 from controller.source.commit_signatures import Form, NotSigned, Signer, signer_of
 from controller.source.mirror import Mirror, SourceError
 
@@ -29,12 +30,13 @@ class _Unusable(Exception):
 class CommitRule:
     """The keys are read for each commit, so that adding one or taking one away needs no restart.
 
-    Only where the folder is not there no commit need be signed. Whatever else keeps keys from being read, or from being
-    taken for keys, admits nothing: whoever put them there believes that they count.
+    Only where the folder is not there, and the controller's key beside it is, no commit need be signed. Whatever else
+    keeps keys from being read, or from being taken for keys, admits nothing: whoever put them there believes that they
+    count.
     """
 
     def __init__(self, keys_directory: Path) -> None:
-        self._folder = keys_directory / FOLDER
+        self._folder, self._controller_key = keys_directory / FOLDER, keys_directory / CONTROLLER_KEY_FILE
         self._told: list[str] | str | None = None
         self._log = structlog.get_logger("controller.source")
 
@@ -81,11 +83,12 @@ class CommitRule:
         """Whose signatures count; None where the folder is not there. Raises _Unusable."""
         try:
             names = names_in(self._folder)
+            # A folder of keys that is away, and only what it is mounted at is there, says nothing about signers.
+            around_is_away = names is None and is_absent(self._controller_key)
         except OSError as error:
             raise _Unusable(f"{self._folder} cannot be read: {error.strerror}") from error
-        around = self._folder.parent
-        if names is None and not around.is_dir():
-            raise _Unusable(f"{around} cannot be read: it is not there, and the controller's own key lies in it")
+        if around_is_away:
+            raise _Unusable(f"{self._controller_key} is not there, so the folder of keys is away, or not the right one")
         if names == []:
             raise _Unusable(f"{self._folder} holds no key; put one there, or remove the folder if nobody need sign")
         return None if names is None else [_read(self._folder / name) for name in names]

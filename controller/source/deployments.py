@@ -18,6 +18,7 @@ def deployment_problems(collection: Collection) -> Iterator[Problem]:
     deployed = list(collection.deployed())
     for each in deployed:
         yield from _override_placeholders(each)
+        yield from _profile(each, collection)
         yield from _pools(each, collection)
         if each.version.state == "present":
             yield from _runners(each)
@@ -36,6 +37,17 @@ def _override_placeholders(each: Deployed) -> Iterator[Problem]:
         problem = each.problem(path, message, hint)
         if problem.field.startswith("spec.fleets."):
             yield problem
+
+
+def _profile(each: Deployed, collection: Collection) -> Iterator[Problem]:
+    profile, known, service = each.version.profile, each.spec.rollout.profiles, each.service.metadata.name
+    if profile is None or profile in known:
+        return
+    meant = near(profile, known)
+    add = f"add it to spec.rollout.profiles in {each.file.place.path}, or leave it out"
+    hint = f"did you mean {meant}?" if meant else add
+    file = collection.versions[each.fleet_name, service]
+    yield file.document.problem(("profile",), f"service {service} has no profile {profile}", hint)
 
 
 def _pools(each: Deployed, collection: Collection) -> Iterator[Problem]:

@@ -15,7 +15,7 @@ def revision_in_force(mailbox: Mailbox, patience: float = PATIENCE) -> str | Non
     Raises SourceError if it does not answer in time: nobody knows then whether an old commit is being played again.
     """
     answer: Future[str | None] = Future()
-    mailbox.put(Ask(lambda deciding: deciding.revision.id if deciding.revision else None, answer))
+    mailbox.put(Ask(lambda deciding: deciding.revisions.in_force.id if deciding.revisions.in_force else None, answer))
     try:
         return answer.result(timeout=patience)
     except TimeoutError as error:

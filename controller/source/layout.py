@@ -10,7 +10,7 @@ from controller.source.entries import FileEntry, is_yaml
 from controller.source.problems import Problem
 from crds.base import not_a_device
 
-Kind = Literal["Fleet", "Service", "LoadBalancer", "Version", "Policy"]
+Kind = Literal["Fleet", "Service", "LoadBalancer", "Version", "Policy", "Freeze"]
 
 LAYOUT: dict[Kind, str] = {
     "Fleet": "fleets/FLEET.yaml",
@@ -18,9 +18,10 @@ LAYOUT: dict[Kind, str] = {
     "LoadBalancer": "balancers/FLEET/NAME.yaml",
     "Version": "versions/FLEET/SERVICE.yaml",
     "Policy": "policies/NAME.yaml",
+    "Freeze": "freezes/NAME.yaml",
 }
 _FOLDERS: dict[str, Kind] = {pattern.split("/")[0]: kind for kind, pattern in LAYOUT.items()}
-_NOT_YET = ("freezes", "sinks")
+_NOT_YET = ("sinks",)
 _KIND = re.compile(rb"""^kind:\s*["']?(\w+)""", re.MULTILINE)
 
 

@@ -7,6 +7,7 @@ from controller.source.fields import near
 from controller.source.problems import FieldPath, Problem
 from controller.source.validating import Loaded
 from crds.fleet import Fleet
+from crds.freeze import Freeze
 from crds.loadbalancer import LoadBalancer
 from crds.policy import Policy
 from crds.service import Service
@@ -14,19 +15,21 @@ from crds.service import Service
 
 def name_problems(collection: Collection) -> Iterator[Problem]:
     """Everything about names that hold files together."""
-    for files in (collection.fleets, collection.services, collection.balancers, collection.policies):
+    named = (collection.fleets, collection.services, collection.balancers, collection.policies, collection.freezes)
+    for files in named:
         for loaded in files.values():
             yield from _differs_from_file(loaded, {other.place.name: other for other in files.values()})
     yield from _unknown_fleets(collection)
     yield from _unknown_services(collection)
     yield from _overrides_for_nobody(collection)
     yield from _fleets_of_policies(collection)
+    yield from _frozen_names(collection)
     yield from _nodes_twice(collection)
     yield from _unknown_nodes(collection)
 
 
 def _differs_from_file(loaded: Loaded, others: dict[str, Loaded]) -> Iterator[Problem]:
-    if not isinstance(loaded.model, Fleet | Service | LoadBalancer | Policy):
+    if not isinstance(loaded.model, Fleet | Service | LoadBalancer | Policy | Freeze):
         return
     name, file = loaded.model.metadata.name, loaded.place
     if name == file.name:
@@ -77,6 +80,22 @@ def _fleets_of_policies(collection: Collection) -> Iterator[Problem]:
             elif first is not loaded:
                 message = f"fleet {fleet} already has a policy: {first.place.path}"
                 yield loaded.document.problem(path, message, "remove the fleet from one of them")
+
+
+def _frozen_names(collection: Collection) -> Iterator[Problem]:
+    """A freeze of a name that nobody bears would freeze nothing, and nobody would notice in time."""
+    for loaded in collection.freezes.values():
+        if not isinstance(loaded.model, Freeze):
+            continue
+        spec = loaded.model.spec
+        for field, names, known in (
+            ("fleets", spec.fleets, collection.fleets),
+            ("services", spec.services, collection.services),
+        ):
+            for number, name in enumerate(names):
+                if name not in known:
+                    hint = _meant(name, known, "remove it, or leave the whole list out to freeze all")
+                    yield loaded.document.problem(("spec", field, number), f"there is no {field[:-1]} {name}", hint)
 
 
 def _nodes_twice(collection: Collection) -> Iterator[Problem]:

@@ -9,6 +9,7 @@ from controller.source.deployments import deployment_problems
 from controller.source.entries import FileEntry
 from controller.source.layout import LAYOUT, in_layout, path_problems, place_of
 from controller.source.names import name_problems
+from controller.source.ordering import order_problems
 from controller.source.problems import Problem, errors, in_order
 from controller.source.signatures import signatures
 from controller.source.validating import load_resource, unread
@@ -48,6 +49,7 @@ def read_state(files: Mapping[str, FileEntry], revision: str) -> ReadResult:
         collection.add(loaded)
     problems += name_problems(collection)
     problems += deployment_problems(collection)
+    problems += order_problems(collection)
     problems += budget_problems(collection)
     signed = signatures(files, collection)
     problems += signed.problems

@@ -15,6 +15,7 @@ from controller.source.strict_yaml import Document, load
 from controller.source.wording import complaints
 from crds.base import FileModel
 from crds.fleet import Fleet
+from crds.freeze import Freeze
 from crds.loadbalancer import LoadBalancer
 from crds.policy import Policy
 from crds.service import Service, ServiceSpec
@@ -27,6 +28,7 @@ MODELS: dict[Kind, type[FileModel]] = {
     "LoadBalancer": LoadBalancer,
     "Version": VersionFile,
     "Policy": Policy,
+    "Freeze": Freeze,
 }
 _Model = TypeVar("_Model", bound=BaseModel)
 _MOST_PROBLEMS = 100

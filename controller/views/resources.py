@@ -9,7 +9,7 @@ from controller.store import Revision
 from crds.base import API_VERSION, WireModel
 from crds.messages import BalancerReport, ServiceReport, Stamp
 from crds.service import Rollout
-from crds.status import Condition, Counts, Event, Hold, Step
+from crds.status import Condition, Counts, Event, Hold, Mark, Quarantine, Step
 
 
 class Meta(WireModel):
@@ -63,6 +63,7 @@ class TargetResourceSpec(WireModel):
     pools: list[PoolNames]
     gates: list[str]
     runners: list[str]
+    freezes: list[str] = Field(description="names of the freezes that hold for it, in force now or not")
 
 
 class Running(WireModel):
@@ -118,6 +119,10 @@ class TargetResourceStatus(WireModel):
     started: datetime | None
     finished: datetime | None
     hold: Hold | None
+    pause: Mark | None
+    excluded: dict[str, Mark] = Field(description="by node: its hosts and balancer nodes that people excluded")
+    quarantine: Quarantine | None = Field(description="the release that is not tried again here")
+    good_version: str = Field(description="the last release that every host ran; empty if there is none")
     counts: Counts
     conditions: list[Condition]
     running: list[Running]
@@ -187,6 +192,8 @@ class RolloutResourceStatus(WireModel):
     started: datetime | None
     finished: datetime | None
     hold: Hold | None
+    quarantine: Quarantine | None = Field(description="the release that is not tried again here")
+    good_version: str = Field(description="the last release that every host ran; empty if there is none")
     counts: Counts
     conditions: list[Condition]
     journeys: list[JourneyRow]
@@ -222,9 +229,12 @@ class NodeResourceSpec(WireModel):
 class NodeResourceStatus(WireModel):
     """What the node says of itself."""
 
-    headline: str = Field(description="Ready, Silent, Revoked, Disputed, Problem, BalancerUnreachable or ReloadUnsafe")
+    headline: str = Field(
+        description="Ready, Excluded, Silent, Revoked, Disputed, Problem, BalancerUnreachable or ReloadUnsafe"
+    )
     message: str = Field(description="for people, where the headline needs a word")
     silent: bool
+    excluded: Mark | None = Field(description="people have excluded it by command")
     last_seen: datetime | None = Field(description="None: not since the controller started")
     agent_version: str
     platform: str
@@ -336,6 +346,14 @@ class StateResource(WireModel):
     targets: dict[str, int] = Field(description="how many targets there are, by headline")
     nodes: int
     silent_nodes: list[str] = Field(description="declared ones, or such that reported once")
+
+
+class Done(WireModel):
+    """What came of a command."""
+
+    api_version: str = API_VERSION
+    kind: Literal["Done"] = "Done"
+    message: str = Field(description="one sentence for whoever asked")
 
 
 class Problem(WireModel):

@@ -58,6 +58,8 @@ def _status(deciding: "Deciding", status: RolloutStatus) -> RolloutResourceStatu
         started=status.started,
         finished=status.finished,
         hold=status.hold,
+        quarantine=status.quarantine,
+        good_version=status.good.release.version if status.good else "",
         counts=status.counts,
         conditions=status.conditions,
         journeys=[_journey(journeys[host]) for host in sorted(journeys)],

@@ -25,9 +25,9 @@ def state(deciding: "Deciding", now: datetime) -> StateResource:
     return StateResource(
         metadata=list_meta(deciding, now),
         term=deciding.term,
-        revision=deciding.revision,
-        refused=deciding.refused,
-        source_error=deciding.source_error,
+        revision=deciding.revisions.in_force,
+        refused=deciding.revisions.refused,
+        source_error=deciding.revisions.source_error,
         targets=dict(sorted(headlines.items())),
         nodes=len(known),
         silent_nodes=[name for name in known if world.nodes.get(name).silent],
@@ -36,10 +36,11 @@ def state(deciding: "Deciding", now: datetime) -> StateResource:
 
 def revision_in_force(deciding: "Deciding") -> str:
     """The revision in force. Raises NotReady while none was ever read."""
-    if deciding.revision is None:
-        because = deciding.source_error or "; ".join(deciding.refused.problems[:3] if deciding.refused else [])
+    known = deciding.revisions
+    if known.in_force is None:
+        because = known.source_error or "; ".join(known.refused.problems[:3] if known.refused else [])
         raise NotReady("no revision is in force yet", because or "the repository is still being read")
-    return deciding.revision.id
+    return known.in_force.id
 
 
 def events(deciding: "Deciding", after: int | None, about: str | None, limit: int, now: datetime) -> EventList:

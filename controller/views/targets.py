@@ -17,7 +17,7 @@ from controller.views.resources import (
     TargetResourceStatus,
 )
 from controller.views.selector import Matches
-from crds.status import RolloutStatus
+from crds.status import Mark, RolloutStatus
 from reconcilers.conditions import headline
 from reconcilers.target import PoolSpec, TargetSpec
 
@@ -61,11 +61,11 @@ def target_meta(status: RolloutStatus, version: str, now: datetime) -> Meta:
 
 def _resource(deciding: "Deciding", name: str, now: datetime) -> TargetResource:
     world = deciding.world
-    spec, status = world.specs.get(name), world.statuses.get(name) or RolloutStatus(target=name)
+    declared, status = world.declared.get(name), world.statuses.get(name) or RolloutStatus(target=name)
     return TargetResource(
-        metadata=target_meta(status, spec.version if spec else status.version, now),
-        spec=_spec(spec, status),
-        status=_status(deciding, spec, status, now),
+        metadata=target_meta(status, declared.version if declared else status.version, now),
+        spec=_spec(declared, status),
+        status=_status(deciding, world.specs.get(name), status, now),
     )
 
 
@@ -79,6 +79,7 @@ def _spec(spec: TargetSpec | None, status: RolloutStatus) -> TargetResourceSpec:
         pools=[_pool(pool) for pool in spec.pools] if spec else [],
         gates=[gate.name for gate in spec.gates] if spec else [],
         runners=list(spec.runners) if spec else [],
+        freezes=[freeze.metadata.name for freeze in spec.freezes] if spec else [],
     )
 
 
@@ -107,6 +108,10 @@ def _status(
         started=status.started,
         finished=status.finished,
         hold=status.hold,
+        pause=status.pause,
+        excluded=_excluded(deciding.world, spec.name) if spec else {},
+        quarantine=status.quarantine,
+        good_version=status.good.release.version if status.good else "",
         counts=status.counts,
         conditions=status.conditions,
         running=running,
@@ -114,6 +119,15 @@ def _status(
         planning_fails=deciding.queue.rests(status.target, now),
         next_wake=deciding.queue.wake_at(status.target),
     )
+
+
+def _excluded(world: "World", target: str) -> dict[str, Mark]:
+    spec = world.declared[target]
+    return {
+        node: mark
+        for node, mark in sorted(world.exclusions.items())
+        if node in spec.hosts or node in spec.balancer_nodes
+    }
 
 
 def _running(world: "World", spec: TargetSpec) -> tuple[list[Running], int]:

@@ -5,6 +5,7 @@ A state that is taken makes targets: what the deciding thread works with must no
 
 import json
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -26,6 +27,7 @@ from controller.source.version_text import NotEditable, new_version_file, with_v
 from crds.desired import DesiredState
 from crds.messages import ServiceAssignment
 from crds.trust import RELEASE_TYPE, TRUST_TYPE, Statement
+from reconcilers.freezes import frozen
 from reconcilers.overrides import service_on
 from reconcilers.policies import trust_document
 from reconcilers.releases import statement_of
@@ -87,14 +89,33 @@ spec:
     revoked: [{{name: old, key: "{public_text(generate_key().public_key)}"}}]
     floors: {{api: 7}}
 """
+FREEZE = """\
+apiVersion: drumbeat/v1alpha1
+kind: Freeze
+metadata: {name: year-end}
+spec:
+  reason: year-end closing
+  effect: deny
+  fleets: [prod]
+  services: [api]
+  labels: {team: payments}
+  rollbacks: refused
+  windows:
+    - {from: "2026-12-20 18:00", until: "2027-01-03 08:00", timezone: Europe/London}
+    - {start: "0 18 * * FRI", duration: 62h, timezone: America/New_York}
+"""
 FORMS = {
     "fleets/prod.yaml": [FLEET],
     "services/api.yaml": [SERVICE, RICH],
     "balancers/prod/edge.yaml": [BALANCER],
     VERSIONS: [VERSION, PLATFORMS, "apiVersion: drumbeat/v1alpha1\nstate: absent\n"],
     "policies/prod.yaml": [POLICY],
+    "freezes/year-end.yaml": [FREEZE],
 }
 """By path: good files of each kind."""
+
+
+MOMENTS = [datetime(year, 10, 25, 1, 30, tzinfo=UTC) for year in (2026, 2027)]
 
 
 DATA = {path: [yaml.safe_load(text) for text in texts] for path, texts in FORMS.items()}
@@ -141,6 +162,8 @@ def _work_with(state: DesiredState) -> None:
     for name, target in targets_of(state).items():
         service, _, fleet = name.rpartition("@")
         assert target.fingerprint and target.digest
+        for moment in MOMENTS:
+            frozen(target.freezes, moment)
         if target.release:
             statement_of(service, service_on(state, service, fleet), target.release, [fleet], 1).model_dump_json()
         said = ServiceAssignment(release=target.release, probes=list(target.probes), statement=target.statement)

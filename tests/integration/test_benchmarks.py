@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import structlog
 
-from benchmarks import verify_rate
+from benchmarks import balancer_agent, verify_rate
 from benchmarks.fleet_load.__main__ import as_json
 from benchmarks.fleet_load.nodes import Journey
 from benchmarks.fleet_load.phases import Extent, decisions, measure
@@ -23,6 +23,11 @@ def test_reports_are_verified_and_folded() -> None:
     structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
     rates = verify_rate.measure(nodes=3, rounds=2)
     assert all(rate > 0 for rate in rates.values()) and rates.keys() == {"short", "full"}
+
+
+def test_a_balancer_s_agent_is_measured() -> None:
+    found = balancer_agent.measure(count=8)
+    assert found["steps"] >= 4 * len(balancer_agent.MOVES) and found["cpu_seconds"] > 0
 
 
 @pytest.mark.timeout(240)

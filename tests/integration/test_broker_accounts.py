@@ -301,7 +301,7 @@ def test_a_ring_that_is_emptied_and_restored_cuts_nobody_off(site: Site) -> None
     tokens = {node: site.enrol(node) for node in ("host-1", "host-2", "host-3")}
     before = {*tokens, CONTROLLER_USER}
     with site.following(metrics), ExitStack() as open_ones:
-        eventually(lambda: site.accounts() == before, patience=60)
+        eventually(lambda: {each["user"] for each in permissions(site)} == before, patience=60)
         connections = [open_ones.enter_context(site.connect(*of_node)) for of_node in tokens.items()]
         shutil.copytree(site.keys / "nodes", site.keys / "copy")
         forget(site, list(tokens))

@@ -17,8 +17,10 @@ from cryptography.hazmat.primitives.serialization import (
 from bus.keys import generate_key, load_private_key, public_text, save_private_key, write_secret
 from bus.roots import read_roots
 from bus.trust import open_trust, read_statement, read_trust
+from crds.trust import RELEASE_TYPE, TRUST_TYPE
 from tests.simulation.drivers import SimClock
 from tests.support.cli import run, state_repository
+from tests.support.signing import signed
 from tests.support.state_files import SERVICE, write
 
 SIG, TRUST = Path("versions/prod/api.sig"), Path("policies/prod.trust")
@@ -147,6 +149,19 @@ def test_signatures_that_are_dropped_are_named(state: Path, tmp_path: Path) -> N
     assert "warning: what was there said something else, and was signed by ci: these signatures are dr" in done.stderr
     again = run("release", "sign", "api@prod", "--key", tmp_path / "qa")
     assert "warning" not in again.stderr
+
+
+@pytest.mark.parametrize("fleets", [["prod"], ["prod", "staging"], "all"])
+def test_nothing_is_taken_up_that_nobody_known_has_signed(state: Path, tmp_path: Path, fleets: list[str] | str) -> None:
+    """Whoever may push could have a release signed for further fleets, or above every floor that there will ever be."""
+    run("release", "sign", "api@prod", "--key", tmp_path / "ci")
+    said = read_statement(SIG.read_text()).model_copy(update={"fleets": fleets, "sequence": 2**53 - 2})
+    write(state, {str(SIG): signed(RELEASE_TYPE, said, [generate_key()])})
+    done = run("release", "sign", "api@prod", "--key", tmp_path / "qa")
+    statement = read_statement(SIG.read_text())
+    assert (statement.fleets, statement.sequence < 2**32) == (["prod"], True)
+    assert "nobody who counts here has signed what was there: nothing of it was kept" in done.stderr
+    assert "it bears the signatures of qa\n" in done.stderr
 
 
 def test_a_key_that_no_policy_names_does_not_count(state: Path, tmp_path: Path) -> None:
@@ -298,6 +313,22 @@ def test_a_damaged_trust_document_is_not_begun_again_at_one(state: Path, tmp_pat
     done = run("release", "trust", "prod", "--root", tmp_path / "root1")
     assert done.exit_code == 1
     assert "bring the file back from git" in done.stderr
+
+
+@pytest.mark.parametrize("version", [2**53 - 1, 2**53 - 2, 10**6 + 1])
+def test_a_version_that_leaves_room_for_no_other_is_not_gone_on_from(state: Path, tmp_path: Path, version: int) -> None:
+    """Whoever may push could have the roots themselves name the last version that nodes will ever take."""
+    trust = ("release", "trust", "prod", "--root", tmp_path / "root1")
+    run(*trust)
+    said = read_trust(TRUST.read_text()).model_copy(update={"version": version})
+    forged = signed(TRUST_TYPE, said, [generate_key()])
+    for more in ((), ("--valid", "90d"), ("--trust", pinned(tmp_path))):
+        write(state, {str(TRUST): forged})
+        done = run(*trust, *more)
+        assert (done.exit_code, TRUST.read_text()) == (1, forged)
+        assert f"version {version}, and no root that is known here has signed it" in " ".join(done.stderr.split())
+    write(state, {str(TRUST): signed(TRUST_TYPE, said, [load_private_key(tmp_path / "root2")])})
+    assert (run(*trust).exit_code, run(*trust, "--trust", pinned(tmp_path)).exit_code) == (1, 0)
 
 
 def test_an_expired_trust_document(state: Path, tmp_path: Path) -> None:

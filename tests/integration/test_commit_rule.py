@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
+from bus.keys import CONTROLLER_KEY_FILE
 from controller.source.commit_rule import FOLDER, CommitRule, NotAdmitted
 from controller.source.mirror import Mirror
 from tests.support.denied import denied, reachable
@@ -24,6 +25,8 @@ class Site:
         self.mirror = Mirror(str(self.origin), "main", ".", folder / "mirror.git")
         self.pinned = folder / "keys" / FOLDER
         self.pinned.parent.mkdir()
+        self.controller_key = self.pinned.parent / CONTROLLER_KEY_FILE
+        self.controller_key.touch()
         self.in_force: str | None = None
         self.signer = ""
         self.gnupg = folder / "gnupg"
@@ -113,6 +116,7 @@ def test_a_folder_that_may_not_be_listed_is_no_missing_rule(site: Site) -> None:
     site.commit()
     revision = site.mirror.fetch().revision
     with reachable() as keys:
+        (keys / CONTROLLER_KEY_FILE).touch()
         (keys / FOLDER).mkdir()
         rule = CommitRule(keys)
         with denied(keys / FOLDER), pytest.raises(NotAdmitted, match=f"{keys / FOLDER} cannot be read: Permission"):
@@ -132,10 +136,14 @@ def test_a_link_that_leads_to_no_folder_is_no_missing_rule(site: Site, pointing:
     assert f"{site.pinned} cannot be read: {words}" in site.refusal()
 
 
-def test_a_folder_of_keys_that_is_away_is_no_missing_rule(site: Site) -> None:
-    site.pinned.parent.rmdir()
+@pytest.mark.parametrize("left", ["no folder", "an empty folder"])
+def test_a_folder_of_keys_that_is_away_is_no_missing_rule(site: Site, left: str) -> None:
+    """Such as a file system of its own that is not mounted: the folder that it was mounted at is there, and empty."""
+    site.controller_key.unlink()
+    if left == "no folder":
+        site.pinned.parent.rmdir()
     site.commit()
-    assert f"{site.pinned.parent} cannot be read: it is not there" in site.refusal()
+    assert f"{site.controller_key} is not there" in site.refusal()
 
 
 @pytest.mark.parametrize("name", ["bob.gpg", "ann.PUB", "ann.pub~", ".ann.pub.swp", ".gitkeep", ".pub", "._ann.pub"])

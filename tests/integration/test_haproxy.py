@@ -339,6 +339,8 @@ def test_servers_that_could_not_come_back_safely_are_refused(
         for state in ("drain", "maint", "ready"):
             refused = driver.apply([Change(ONLINE, "vm1", state)])
             assert words in refused[ONLINE, "vm1"]
+            driver.observe({ONLINE})  # what was read here is not read again
+            assert driver.apply([Change(ONLINE, "vm1", state)]) == refused
     finally:
         node.stop()
         app.stop()

@@ -2,6 +2,7 @@
 
 import http.client
 import os
+import re
 import socket
 import sys
 import threading
@@ -218,6 +219,34 @@ def test_every_method_and_body_is_forwarded_as_it_is(pool: Pool, chunked: bool) 
         assert forwarder.requests() == 5
     assert [size for *_, size in pool.seen] == [0, 0, 0, 5_000_000, 700_000]
     assert {asked for _, _, asked, _ in pool.seen} == {"vm1"}
+
+
+@pytest.mark.parametrize(
+    ("sent", "got"),
+    [
+        (b"GET /200 HTTP/1.1\r\n\r\nGET /404 HTTP/1.1\r\nConnection: Close\r\n\r\n", [b"200", b"404"]),
+        (b"GET /200 HTTP/1.0\r\nConnection: keep-alive\r\n\r\nGET /404 HTTP/1.0\r\n\r\n", [b"200", b"404"]),
+        (
+            b"PUT / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi",
+            [b"100", b"200"],
+        ),
+        (b"GET / HTTP/2.0\r\n\r\nGET / HTTP/1.1\r\n\r\n", [b"400"]),
+        (b"nonsense\r\n\r\n", [b"400"]),
+        (b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * 200 + b"\r\n", [b"400"]),
+    ],
+)
+def test_a_connection_lasts_as_long_as_its_client_wants_and_is_understood(
+    pool: Pool, sent: bytes, got: list[bytes]
+) -> None:
+    with (
+        Forwarder(pool.url, "vm1", 20) as forwarder,
+        socket.create_connection(("127.0.0.1", int(forwarder.url.rpartition(":")[2])), 20) as client,
+    ):
+        client.sendall(sent)
+        answers = b"".join(iter(lambda: client.recv(65536), b""))
+        assert re.findall(rb"HTTP/1.1 (\d+) ", answers) == got
+        assert answers.count(b"Connection: close") == (got[-1] != b"100")
+        assert forwarder.unproven() == []
 
 
 @pytest.mark.parametrize("proof", [[], ["vm2"], ["vm1", "vm2"], ["vm1, vm2"]])

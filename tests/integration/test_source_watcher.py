@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
+from bus.keys import CONTROLLER_KEY_FILE
 from controller.mailbox import RevisionRead, SourceFailed
 from controller.source import commit_signatures
 from controller.source.commit_rule import FOLDER, CommitRule
@@ -38,6 +39,7 @@ class Following:
         self.handed: Handed = queue.SimpleQueue()
         self.folder, self.keys = folder, folder / "keys"
         self.keys.mkdir()
+        (self.keys / CONTROLLER_KEY_FILE).touch()
         self.in_force: str | None = None
         self.watcher = self.watching(lambda: self.in_force)
         self.again = self.watching(lambda: self.in_force)

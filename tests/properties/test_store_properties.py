@@ -12,8 +12,11 @@ from pydantic.fields import FieldInfo
 
 from controller.store import Loaded, Revision, Store, Transaction
 from crds.messages import Report, Stamp
-from crds.status import Event, Journey, Operation, RolloutStatus, Step
+from crds.probe import Probe
+from crds.service import Gate
+from crds.status import Cause, Event, Journey, Operation, RolloutStatus, Step
 from reconcilers.fragments import Entry
+from tests.support.worlds import gate, probe
 
 M = TypeVar("M", bound=BaseModel)
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
@@ -25,10 +28,15 @@ PLAIN: dict[Any, st.SearchStrategy[Any]] = {
     int: NUMBER,
     float: st.floats(0, 1e9),
     bool: st.booleans(),
+    types.NoneType: st.none(),
     datetime: st.datetimes(timezones=ZONE),
     Stamp: st.builds(Stamp, NUMBER, NUMBER),
     Step: st.sampled_from(Step),
+    Cause: st.sampled_from(Cause),
+    Gate: st.builds(gate, st.sampled_from(["smoke", "contract"])),
+    Probe: st.builds(probe, st.sampled_from(["/health", "/ready"])),
 }
+"""The last two have rules that no single field shows."""
 
 
 def every(model: type[M]) -> st.SearchStrategy[M]:
@@ -43,13 +51,13 @@ def of_field(field: FieldInfo) -> st.SearchStrategy[Any]:
 
 
 def of_type(wanted: Any) -> st.SearchStrategy[Any]:
-    """A strategy for what the models are made of; a KeyError asks for a line in PLAIN."""
+    """A strategy for what the models are made of."""
+    if wanted in PLAIN:
+        return PLAIN[wanted]
     arguments = typing.get_args(wanted)
     match typing.get_origin(wanted):
         case None if isinstance(wanted, type) and issubclass(wanted, BaseModel):
             return every(wanted)
-        case None:
-            return st.none() if wanted is types.NoneType else PLAIN[wanted]
         case origin if origin is Literal:
             return st.sampled_from(arguments)
         case origin if origin in (Union, types.UnionType):

@@ -1,26 +1,32 @@
 """Through any history the index is the one built from nothing, no plan breaks a promise, and in the end all is well."""
 
+from contextlib import suppress
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
 
 from controller.world import World
-from crds.messages import PoolReport, Report, ServerAssignment, plain_digest
+from crds.command import RolloutVerb
+from crds.messages import PoolReport, Report, ServerAssignment, Stamp, plain_digest
 from crds.release import canonical_json
 from crds.status import Step
 from reconcilers.draft import Observed
 from reconcilers.fragments import Entry, merge, server_key
 from reconcilers.limits import FleetLimits
+from reconcilers.operators import Refused
+from reconcilers.rollback import undone
 from reconcilers.sightings import adds_up, pool_number
 from reconcilers.target import TargetSpec
-from reconcilers.writes import Plan
+from reconcilers.writes import Plan, PutStatus
+from tests.support.commands import command, command_node
 from tests.support.promises import PROMISES, begun, is_missed
 from tests.support.site import TIMEOUT, Site, saved
 from tests.support.worlds import ASKED, NODES, NOW, ONLINE, RUNNER, address, pool, server, target
 
+VERBS: tuple[RolloutVerb, ...] = get_args(RolloutVerb)
 NAMES = ("api@prod", "web@prod")
 MOST = 4
 names = st.sampled_from(NAMES)
@@ -41,8 +47,8 @@ def spec_of(name: str, version: str | None, count: int, **changes: Any) -> Targe
 def from_nothing(world: World) -> World:
     """The same world, built at once from what is stored and what the nodes last said."""
     fresh = World(saved(world, {}), TIMEOUT, world.watching_since)
-    fresh.nodes = world.nodes
-    fresh.set_specs(world.specs)
+    fresh.nodes.nodes = world.nodes.nodes
+    fresh.set_specs(world.declared)
     return fresh
 
 
@@ -96,6 +102,13 @@ class Histories(RuleBasedStateMachine):
         soak=st.sampled_from(["0s", "10s"]),
         batches=st.sampled_from([[1, "50%"], ["100%"]]),
         max_unavailable=st.sampled_from([1, "50%"]),
+        on_failure=st.sampled_from(["hold", "rollback"]),
+        on_deadline=st.sampled_from(["hold", "rollback"]),
+        max_failed=st.sampled_from([0, 1]),
+        max_unknown=st.sampled_from([None, 0, 1]),
+        progress_deadline=st.sampled_from([None, "20s"]),
+        rollout_deadline=st.sampled_from([None, "2m"]),
+        rollback=st.sampled_from([{}, {"batches": ["100%"], "max_unavailable": "50%"}]),
     )
     def commit(self, name: str, version: str | None, count: int, **rollout: Any) -> None:
         self.declare(spec_of(name, version, count, **rollout))
@@ -109,8 +122,15 @@ class Histories(RuleBasedStateMachine):
         self.site.decide()
 
     @rule(name=names)
+    def somebody_goes_back(self, name: str) -> None:
+        status = self.site.world.statuses.get(name)
+        if status is not None:
+            with suppress(ValueError):
+                self.site.world.apply(name, PutStatus(undone(status, "jo", "slow", self.site.now)), Stamp(0, 0))
+
+    @rule(name=names)
     def version_file_vanishes(self, name: str) -> None:
-        rest = {key: spec for key, spec in self.site.world.specs.items() if key != name}
+        rest = {key: spec for key, spec in self.site.world.declared.items() if key != name}
         self.site.world.set_specs(rest)
 
     @rule(chosen=st.sets(nodes, max_size=2), heal=st.booleans())
@@ -131,6 +151,17 @@ class Histories(RuleBasedStateMachine):
     @rule(node=balancers, name=st.sampled_from([ONLINE, "web"]), host=hosts, state=st.sampled_from(["maint", "drain"]))
     def somebody_takes_out(self, node: str, name: str, host: str, state: Any) -> None:
         self.site.agents[node].marked[name, host] = state
+
+    @rule(node=st.one_of(hosts, balancers), verb=st.sampled_from(["exclude", "include"]))
+    def an_operator_decides_about_a_node(self, node: str, verb: Any) -> None:
+        with suppress(Refused):
+            command_node(self.site, verb, node)
+
+    @rule(name=names, verb=st.sampled_from(VERBS))
+    def an_operator_decides_about_a_rollout(self, name: str, verb: Any) -> None:
+        if name in self.site.world.specs:
+            with suppress(Refused):
+                command(self.site, verb, target=name)
 
     @rule(node=balancers)
     def somebody_puts_back(self, node: str) -> None:
@@ -176,8 +207,12 @@ class Histories(RuleBasedStateMachine):
             faults.clear()
         for agent in self.site.agents.values():
             agent.marked.clear()
+        for node in [*self.site.world.exclusions]:
+            command_node(self.site, "include", node)
         for name in NAMES:
-            self.declare(self.site.world.specs.get(name) or spec_of(name, "1", MOST))
+            self.declare(self.site.world.declared.get(name) or spec_of(name, "1", MOST))
+            for verb in ("resume", "retry"):
+                command(self.site, verb, target=name)
         for _ in range(5):
             self.site.run(60, 3.0)
             if all(self.site.is_settled(name) for name in NAMES):

@@ -50,6 +50,10 @@ class Checkers:
     complete: set[str] = field(default_factory=set)
     """Services that were online everywhere at least once: from then on the budget counts."""
     stamps: dict[str, Stamp] = field(default_factory=dict)
+    excluded: set[str] = field(default_factory=set)
+    """Hosts that people have excluded by command, as the controller has it now."""
+    apart: set[tuple[str, str]] = field(default_factory=set)
+    """(target, host) of excluded hosts that were on no journey after the last step."""
 
     # --- at the moment something happens (see nodes.Witness)
 
@@ -109,12 +113,24 @@ class Checkers:
     def decided(self, world: World, good: dict[str, dict[str, str]]) -> None:
         """Promises 2 and 6, from the controller's own records."""
         self._one_batch(world)
-        revisions = {spec.revision for spec in world.specs.values()}
+        self._left_alone(world)
+        revisions = {spec.revision for spec in world.declared.values()}
         if len(revisions) > 1:
             raise PromiseBroken(6, f"targets of {sorted(revisions)} are in force together")
-        for spec in world.specs.values():
+        for spec in world.declared.values():
             if good[spec.revision][spec.name.partition("@")[0]] != spec.version:
                 raise PromiseBroken(6, f"{spec.name} is {spec.version}, which is not what {spec.revision} says")
+
+    def _left_alone(self, world: World) -> None:
+        """Promise 13: an excluded host begins no journey."""
+        apart = set()
+        for target, spec in world.specs.items():
+            for host in self.excluded & spec.hosts.keys():
+                if host not in world.journeys.get(target, {}):
+                    apart.add((target, host))
+                elif (target, host) in self.apart:
+                    raise PromiseBroken(13, f"{host} is excluded, and {target} has it on a journey")
+        self.apart = apart
 
     def _one_batch(self, world: World) -> None:
         claimed: dict[str, str] = {}
@@ -129,6 +145,8 @@ class Checkers:
     def succeeded(self, target: str, status: RolloutStatus) -> None:
         """Promise 8: success means every host on the digest, healthy and online."""
         for host in host_names(self.truth.hosts):
+            if host in self.excluded:
+                continue
             if self.truth.digest(host, target) != status.succeeded_digest:
                 raise PromiseBroken(8, f"{target} succeeded, but {host} runs {self.truth.digest(host, target)}")
             if not self.serves(target.partition("@")[0], host):

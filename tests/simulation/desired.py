@@ -14,6 +14,17 @@ from crds.versionfile import VersionFile
 BALANCERS = ("lb1", "lb2")
 RUNNERS = ("runner1", "runner2")
 PORTS = {"api": 8080, "web": 8090}
+ON_FAILURE: dict[str, dict[str, Any]] = {
+    "api": {
+        "onFailure": "rollback",
+        "progressDeadline": "15m",
+        "rolloutDeadline": "2h",
+        "onDeadline": "rollback",
+        "rollback": {"batches": ["50%"], "soak": "0s"},
+    },
+    "web": {},
+}
+"""What differs in the rollouts of the services: what becomes of one that fails."""
 FLEET_SHARE, ZONE_SHARE = 40, 67
 """Percent of the fleet's hosts, and of a zone's, that may be out at once for both services together."""
 Model = TypeVar("Model", bound=BaseModel)
@@ -86,7 +97,13 @@ def _service(name: str) -> Service:
             }
         ],
         "gates": [{"name": "smoke", "exec": {"command": ["smoke", "{url}"]}}],
-        "rollout": {"batches": [1, "25%", "50%"], "maxUnavailable": "25%", "soak": "5s", "deadline": "10m"},
+        "rollout": {
+            "batches": [1, "25%", "50%"],
+            "maxUnavailable": "25%",
+            "soak": "5s",
+            "deadline": "10m",
+            **ON_FAILURE[name],
+        },
     }
     return _read(Service, {"kind": "Service", "metadata": {"name": name}, "spec": spec})
 

@@ -28,6 +28,8 @@ class Faults:
     """Sessions of up to 100 s on one server of one balancer node."""
     commit: float = 60.0
     """A new commit while the one before may still be under way."""
+    operators: float = 20.0
+    """Somebody pauses, resumes, aborts, retries, skips, restarts, excludes or includes."""
     bad_release: float = 0.3
     """Of a commit: its gates fail."""
     bad_commit: float = 0.2
@@ -50,5 +52,5 @@ class Faults:
 
 NONE = Faults().only(set())
 ALL = Faults()
-CLONES = replace(ALL, cloned=60.0, controller_crash=200.0, silence=0.0)
+CLONES = replace(ALL, cloned=60.0, controller_crash=200.0, silence=0.0, operators=0.0)
 """With fewer crashes of the controller, and nobody cut off: noticing a clone takes minutes of hearing both."""

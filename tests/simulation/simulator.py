@@ -28,6 +28,8 @@ from tests.simulation.faults import NONE, Faults
 from tests.simulation.memory_bus import MemoryNetwork
 from tests.simulation.network import Post
 from tests.simulation.nodes import INTERVAL, BalancerNode, HostNode, RunnerNode, SimNode, Witness
+from tests.simulation.operators import Operators
+from tests.simulation.quarantine import Quarantines
 
 NODE_TIMEOUT = 90.0
 BAD = "-bad"
@@ -68,10 +70,12 @@ class Simulation:
         }
         truth = Truth(hosts, self._server, BALANCERS, self._digest)
         self.checkers = Checkers(truth)
+        self.quarantines = Quarantines()
         self.balancers = {name: self._balancer() for name in BALANCERS}
         names = (*host_names(hosts), *BALANCERS, *RUNNERS)
         self.nodes = {name: self.make_node(name, folder / name, self.checkers) for name in names}
         self.clones = Clones(self)
+        self.operators = Operators(self)
         self.controller = SimController(self)
         self._bad: set[str] = set()
         self._moves: dict[tuple[str, str], str] = {}
@@ -136,7 +140,8 @@ class Simulation:
         self._hash.update(line.encode() + b"\n")
         self.outcomes.trace.append(line)
 
-    def _advance(self) -> None:
+    def advance(self) -> None:
+        """Let the next thing happen."""
         when, _, action = heapq.heappop(self._heap)
         self.clock.advance(max(when - self.clock.monotonic(), 0.0))
         self.outcomes.events += 1
@@ -193,21 +198,22 @@ class Simulation:
 
         Raises PromiseBroken.
         """
-        self._begin()
+        self.begin()
         while self.clock.monotonic() < faulty:
-            self._advance()
+            self.advance()
         self._calm_down()
         end = self.clock.monotonic() + calm
         while not self._converged():
             if self.clock.monotonic() > end:
                 raise PromiseBroken(17, f"nothing converged within {calm:g} s after the faults: {self._words()}")
-            self._advance()
+            self.advance()
         self._check_end()
         self.outcomes.seconds = self.clock.monotonic()
         self.outcomes.digest = self._hash.hexdigest()
         return self.outcomes
 
-    def _begin(self) -> None:
+    def begin(self) -> None:
+        """Start every node and the controller, and declare the first version."""
         for name, node in self.nodes.items():
             node.start()
             self.wake(name, self.random.uniform(0.0, 1.0))
@@ -226,6 +232,7 @@ class Simulation:
             (faults.reload, self._reload),
             (faults.busy, self._busy),
             (faults.cloned, self._clone),
+            (faults.operators, self.operators.act),
         ):
             if mean:
                 self._again(mean, act)
@@ -287,6 +294,7 @@ class Simulation:
         self.note("faults stop")
         self.faults = NONE
         self.clones.end()
+        self.operators.take_back()
         self.post.cut.clear()
         for name in self.nodes:
             self._start_agent(name)

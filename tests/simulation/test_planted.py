@@ -6,8 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-import controller.deciding
 import controller.lives
+import controller.revisions
 import reconcilers.journey
 import reconcilers.room
 import tests.simulation.checkers
@@ -94,14 +94,14 @@ def older_assignments_taken(patch: pytest.MonkeyPatch) -> None:
 
 
 def half_a_commit(patch: pytest.MonkeyPatch) -> None:
-    real = controller.deciding.targets_of
+    real = controller.revisions.targets_of
     seen: dict[str, TargetSpec] = {}
 
     def targets_of(state: DesiredState) -> dict[str, TargetSpec]:
         found = real(state)
         return found | {"web@prod": seen.setdefault("web@prod", found["web@prod"])}
 
-    patch.setattr(controller.deciding, "targets_of", targets_of)
+    patch.setattr(controller.revisions, "targets_of", targets_of)
 
 
 def success_between_two_batches(patch: pytest.MonkeyPatch) -> None:
@@ -123,6 +123,15 @@ def reports_of_services_ignored(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(World, "facts", facts)
 
 
+def exclusions_forgotten(patch: pytest.MonkeyPatch) -> None:
+    real = World.facts
+
+    def facts(world: World, target: str, name: str) -> HostFacts:
+        return replace(real(world, target, name), excluded="")
+
+    patch.setattr(World, "facts", facts)
+
+
 def restarts_taken_for_clones(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(controller.lives, "_clash", lambda _own, _other, _now: "planted")
 
@@ -139,6 +148,7 @@ PLANTED: list[tuple[int, Plant]] = [
     (5, older_assignments_taken),
     (6, half_a_commit),
     (8, success_between_two_batches),
+    (13, exclusions_forgotten),
     (17, reports_of_services_ignored),
     (18, restarts_taken_for_clones),
 ]

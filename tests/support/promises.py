@@ -13,7 +13,7 @@ from reconcilers.facts import HostFacts
 from reconcilers.fragments import SERVICE, server_key
 from reconcilers.gates import operation_id
 from reconcilers.target import TargetSpec
-from reconcilers.writes import DropEntry, DropJourney, Plan, PutEntry, PutJourney
+from reconcilers.writes import DropEntry, DropJourney, Plan, PutEntry, PutJourney, PutStatus
 
 OUT = ("drain", "maint")
 
@@ -132,6 +132,7 @@ def acts_on_no_unknown_or_claimed_host(spec: TargetSpec, observed: Observed, pla
     for journey in begun(observed, plan):
         facts = observed.facts(journey.host)
         assert not facts.silent
+        assert not facts.excluded
         assert facts.claimed_by is None
         for node, pool, port in places(spec):
             server = facts.servers.get((node, pool))
@@ -158,8 +159,10 @@ def deploys_only_to_hosts_that_are_out(spec: TargetSpec, observed: Observed, pla
         if not isinstance(write, PutEntry) or write.key != SERVICE or write.node not in spec.hosts:
             continue
         facts = observed.facts(write.node)
-        release = ServiceAssignment.model_validate_json(write.value).release
-        if not _is_another(release, facts):
+        asks = ServiceAssignment.model_validate_json(write.value)
+        before = facts.entries.get((write.node, SERVICE))
+        replaces = before and ServiceAssignment.model_validate_json(before.value).restart < asks.restart
+        if not replaces and not _is_another(asks.release, facts):
             continue
         for node, pool, port in places(spec):
             entry = facts.entries.get((node, server_key(pool, write.node)))
@@ -189,6 +192,8 @@ def enables_only_tested_hosts(spec: TargetSpec, observed: Observed, plan: Plan) 
             continue
         host = facts.host.name
         journey = journeys[host]
+        was = observed.journeys.get(host)
+        assert not facts.excluded or (was is not None and was.step in (Step.ENABLING, Step.SOAKING))
         dropped = DropJourney(host) in plan.writes
         assert journey.digest == spec.digest or dropped
         for gate in spec.gates:
@@ -209,7 +214,24 @@ def contradicts_itself_nowhere(spec: TargetSpec, observed: Observed, plan: Plan)
     assert len(dropped) == len(set(dropped))
 
 
+def begins_no_quarantined_release(spec: TargetSpec, observed: Observed, plan: Plan) -> None:
+    """Promise 19: a release in quarantine begins on no further host, neither its journey nor its installation."""
+    bad = observed.status.quarantine
+    for write in plan.writes:
+        if isinstance(write, PutStatus):
+            bad = write.status.quarantine
+    for journey in begun(observed, plan):
+        assert bad is None or journey.digest != bad.digest, f"{journey.host} begins with what is in quarantine"
+    for write in plan.writes:
+        if bad is not None and isinstance(write, PutEntry) and write.key == SERVICE and write.node in spec.hosts:
+            asked_now = ServiceAssignment.model_validate_json(write.value).release
+            before = observed.facts(write.node).assigned_service()
+            had_it = before is not None and before.release is not None and before.release.digest == bad.digest
+            assert had_it or asked_now is None or asked_now.digest != bad.digest, f"{write.node} is given {bad.version}"
+
+
 PROMISES = (
+    begins_no_quarantined_release,
     keeps_the_budget,
     spreads_over_zones,
     acts_on_no_unknown_or_claimed_host,

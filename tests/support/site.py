@@ -72,6 +72,8 @@ class Agent:
         self.addresses: dict[str, dict[str, str]] = {}
         self.runs: dict[str, tuple[str, int]] = {}
         """Version and process id by target."""
+        self.restarts: dict[str, int] = {}
+        """The number under which the process was started, by target."""
         self._versions: dict[str, str] = {}
         self._seq = 0
         self._pid = 100
@@ -86,8 +88,11 @@ class Agent:
         for target, asked in assignment.services.items():
             if asked.release is None:
                 self.runs.pop(target, None)
-            elif self.name not in self._behaviour.stuck and self._digest(target) != asked.release.digest:
+            elif self.name not in self._behaviour.stuck and (
+                self._digest(target) != asked.release.digest or asked.restart > self.restarts.get(target, 0)
+            ):
                 self._pid += 1
+                self.restarts[target] = asked.restart
                 self._versions[asked.release.digest] = asked.release.version
                 self.runs[target] = (asked.release.digest, self._pid)
 
@@ -142,6 +147,7 @@ class Agent:
             digest=digest,
             healthy=self._versions.get(digest) not in self._behaviour.broken,
             identity=identity,
+            restart=self.restarts.get(target, 0),
             fetched=asked.next.digest if asked and asked.next else None,
         )
 
@@ -215,7 +221,7 @@ class Site:
 
     def declare(self, *specs: TargetSpec) -> None:
         """A revision with these targets, beside those that it does not name."""
-        self.world.set_specs({**self.world.specs, **{spec.name: spec for spec in specs}})
+        self.world.set_specs({**self.world.declared, **{spec.name: spec for spec in specs}})
 
     def run(self, rounds: int = 30, span: float = 1.0) -> "Site":
         """Time passes, nodes answer, targets are planned; so many times."""
@@ -269,7 +275,7 @@ class Site:
 
     def restart(self) -> None:
         """Another controller takes over: it has what was saved, and believes nobody before they speak."""
-        specs, reports = self.world.specs, {}
+        specs, reports = self.world.declared, {}
         for name, node in self.world.nodes.nodes.items():
             if node.report is not None:
                 reports[name] = node.report
@@ -340,6 +346,7 @@ def saved(world: World, reports: Mapping[str, Report]) -> Loaded:
         entries={node: {t: dict(asked) for t, asked in targets.items()} for node, targets in world.entries.items()},
         serials=dict(world.serials),
         reports=dict(reports),
+        exclusions=dict(world.exclusions),
         operations={name: each for kept in world.operations.values() for name, each in kept.items()},
     )
 

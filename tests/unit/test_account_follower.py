@@ -1,6 +1,7 @@
 """AccountFollower while no broker answers: it says so, not too often, and tries again with more patience."""
 
 import itertools
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from random import Random
@@ -14,6 +15,7 @@ from bus.keys import BUS_PASSWORD_FILE, MANAGEMENT_PASSWORD_FILE, write_secret
 from controller.broker.files import broker_accounts
 from controller.broker.follower import LONGEST_RETRY, AccountFollower
 from controller.metrics import Metrics
+from tests.support.waiting import eventually
 from tests.support.worlds import NOW
 
 NOBODY = "http://127.0.0.1:1"
@@ -66,3 +68,26 @@ def test_a_broker_that_is_away_is_tried_again_with_more_patience(keys: Path) -> 
     assert 5 <= len(said) <= 11, "once a minute at most, though it is tried more often at first"
     assert "no broker answers" in said[0]["error"]
     assert "secret" not in str(logs)
+
+
+@pytest.mark.parametrize("away", ["nodes", "."], ids=["the ring", "the folder of keys"])
+def test_a_folder_that_is_away_is_not_made(keys: Path, away: str) -> None:
+    """It is being replaced: what is moved there would land in the folder that was made."""
+    ring = keys / "nodes"
+    ring.mkdir()
+    clock, stop, metrics = Clock(), threading.Event(), Metrics(CollectorRegistry())
+    follower = AccountFollower(
+        broker_accounts(keys, NOBODY, "drumbeat", KeyRing(keys)), keys, clock, Random(1), metrics
+    )
+    follower.look(stop)
+    moved = (keys / away).rename(keys.with_name(f"{keys.name}-away"))
+    looking = threading.Thread(target=lambda: [follower.look(stop) for _ in range(3)])
+    looking.start()
+    looking.join(1.5)  # it could have made it by now
+    assert not (keys / away).exists()
+    moved.rename(keys / away)
+    looking.join(30)
+    (ring / "host-1.json").touch()
+    eventually(lambda: follower.look(stop) or follower._changed == {"host-1"})
+    stop.set()
+    assert not metrics.registry.get_sample_value("drumbeat_failures_total", {"part": "accounts"})

@@ -29,8 +29,8 @@ CASES = [
     ),
     Case(
         "what is not read yet",
-        {"freezes/night.yaml": "a: 1"},
-        "freezes/night.yaml: warning: freezes/ is not read by this version of Drumbeat (it has no effect; "
+        {"sinks/night.yaml": "a: 1"},
+        "sinks/night.yaml: warning: sinks/ is not read by this version of Drumbeat (it has no effect; "
         "keep it only as a note)",
     ),
     Case(
@@ -101,7 +101,7 @@ CASES = [
         "no state",
         dict.fromkeys(GOOD) | {"README.md": "x"},
         ".: error: there is no desired state here (it lies in fleets/FLEET.yaml, services/SERVICE.yaml, "
-        "balancers/FLEET/NAME.yaml, versions/FLEET/SERVICE.yaml, policies/NAME.yaml)",
+        "balancers/FLEET/NAME.yaml, versions/FLEET/SERVICE.yaml, policies/NAME.yaml, freezes/NAME.yaml)",
     ),
 ]
 

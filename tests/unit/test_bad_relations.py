@@ -159,7 +159,8 @@ CASES = [
         "services/api.yaml:12:38: error: spec.rollout.soak: 30 has no unit (write '30s' for seconds)",
         'versions/prod/api.yaml:2:10: error: version: 1.10 is a number, not text (write version: "1.10")',
         "x.yaml: error: no resource is read from here (resources belong in fleets/FLEET.yaml, "
-        "services/SERVICE.yaml, balancers/FLEET/NAME.yaml, versions/FLEET/SERVICE.yaml, policies/NAME.yaml)",
+        "services/SERVICE.yaml, balancers/FLEET/NAME.yaml, versions/FLEET/SERVICE.yaml, policies/NAME.yaml, "
+        "freezes/NAME.yaml)",
     ),
     Case(
         "a selector that matches nothing",

@@ -125,8 +125,8 @@ def test_a_revision_that_is_resumed_is_in_force_and_the_newer_one_stays_refused(
     again.step([RevisionRead(desired.revision, desired, [], {}, resumed=True), SourceFailed("the repository is away")])
 
     assert list(again.world.specs) == ["api@prod"]
-    assert again.refused is not None and again.refused.id == "newer"
-    assert again.source_error == "the repository is away"
+    assert again.revisions.refused is not None and again.revisions.refused.id == "newer"
+    assert again.revisions.source_error == "the repository is away"
     assert len(decided.store.recent_events(100)) == events
 
 
@@ -135,8 +135,8 @@ def test_a_refusal_for_another_reason_is_another_one(decided: Decided) -> None:
     for reason in ("a key cannot be read", "it is not signed", "it is not signed"):
         decided.deciding.step([RevisionRead("newer", None, [reason], {}, admitted=False)])
 
-    assert decided.deciding.refused is not None
-    assert decided.deciding.refused.problems == ["it is not signed"]
+    assert decided.deciding.revisions.refused is not None
+    assert decided.deciding.revisions.refused.problems == ["it is not signed"]
     said = [event.message for event in decided.store.recent_events(100) if event.verb == "RevisionRefused"]
     assert sorted(said) == ["a key cannot be read", "it is not signed"]
 

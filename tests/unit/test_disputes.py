@@ -8,6 +8,7 @@ from random import Random
 
 import pytest
 from prometheus_client import CollectorRegistry
+from structlog.testing import capture_logs
 
 from bus.keyring import ALL_ROLES, KeyRing, NodeEntry
 from bus.keys import BadKey, generate_key, public_text
@@ -148,7 +149,7 @@ def test_the_decision_is_an_event(site: Site) -> None:
 
 def test_nothing_is_asked_of_a_disputed_node_until_it_is_trusted(site: Site) -> None:
     site.clone()
-    site.deciding._restamp.add("vm1")
+    site.deciding._hearing.restamp.add("vm1")
     site.deciding.step([])
     assert site.deciding.world.serials["vm1"] == 1
     assert site.bus.to == []
@@ -193,6 +194,23 @@ def test_a_ring_that_cannot_be_written_does_not_make_the_node_trusted(site: Site
     assert entry is not None
     assert entry.disputed, "written once it can be"
     assert site.headline()[0] == "Disputed"
+
+
+def test_a_ring_that_cannot_be_written_is_tried_now_and_then(site: Site) -> None:
+    """Each try may take seconds of the thread that decides about everybody, and a line of the log."""
+    (site.ring._nodes.parent / "lock").unlink()
+    (site.ring._nodes.parent / "lock").mkdir()
+    with capture_logs() as logs:
+        site.clone()
+        for number in range(200):
+            site.hear("original", 500 + number)
+            site.clock.at += 0.1
+    tries = [line for line in logs if line["event"] == "node.dispute_not_saved"]
+    assert 2 <= len(tries) <= 5
+    (site.ring._nodes.parent / "lock").rmdir()
+    site.clock.at += 10
+    site.hear("original", 900)
+    assert "vm1" in site.ring.disputed(), "written once it can be"
 
 
 def test_a_new_key_ends_a_dispute_that_could_not_be_written(site: Site) -> None:
@@ -252,7 +270,7 @@ def test_a_restored_node_goes_on_from_its_numbers(site: Site) -> None:
 
 def test_nothing_is_asked_of_a_revoked_node(site: Site) -> None:
     site.ring.revoke("vm1")
-    site.deciding._restamp.add("vm1")
+    site.deciding._hearing.restamp.add("vm1")
     site.deciding.step([RingChanged(["vm1"])])
     assert site.deciding.world.serials["vm1"] == 1
     assert site.bus.to == []

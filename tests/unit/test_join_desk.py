@@ -213,6 +213,18 @@ def test_strangers_do_not_fill_the_log(office: Office) -> None:
     assert len(office.refused()) == 2
 
 
+def test_strangers_do_not_fill_the_log_of_a_controller_that_cannot_read_its_keys() -> None:
+    """What the system says names the file, so that each of these seems to be another trouble."""
+    with reachable() as folder:
+        office = Office(folder)
+        office.invite()
+        with denied(folder / "invitations"):
+            for number in range(20):
+                office.ask(f"{number:016x}.{'x' * 43}")
+        office.http.stop()
+    assert len(office.refused()) == 1
+
+
 @pytest.mark.parametrize("body", [b"", b"{}", b"[]", b"\xff", b"[" * 5000, b'{"invitation":"../x"}'])
 def test_what_is_no_request_is_refused(office: Office, body: bytes) -> None:
     assert office.post(body, "x").status_code == 400

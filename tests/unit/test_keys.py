@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,24 @@ def test_a_key_is_never_overwritten(tmp_path: Path) -> None:
     with pytest.raises(BadKey, match="not overwritten"):
         save_private_key(tmp_path / "key", generate_key())
     assert (tmp_path / "key").read_bytes() == before
+
+
+@pytest.mark.parametrize("write", [write_secret, replace_secret])
+def test_a_loss_of_power_takes_nothing_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Callable[[Path, bytes], None]
+) -> None:
+    """A node that was revoked must not count again: its entry is on disk under its name, and not its content alone."""
+    there: list[bool] = []
+    real = os.fsync
+
+    def sync(descriptor: int) -> None:
+        if os.path.samestat(os.fstat(descriptor), tmp_path.stat()):
+            there.append((tmp_path / "key").exists())
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", sync)
+    write(tmp_path / "key", b"secret")
+    assert there == [True]
 
 
 def _full(_: int) -> None:

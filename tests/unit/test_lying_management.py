@@ -17,7 +17,7 @@ from bus.amqp_definitions import MANAGEMENT_USER
 from bus.amqp_url import Account
 from bus.clock import SystemClock
 from bus.keyring import KeyRing, write_node_keys
-from bus.keys import BUS_PASSWORD_FILE, MANAGEMENT_PASSWORD_FILE, generate_key, token_matches, write_secret
+from bus.keys import BUS_PASSWORD_FILE, MANAGEMENT_PASSWORD_FILE, generate_key, hash_token, token_matches, write_secret
 from controller.broker.accounts import BrokerAccounts
 from controller.broker.connection import MOST
 from controller.broker.files import broker_accounts
@@ -204,6 +204,24 @@ def test_endless_data_is_counted_and_not_logged(keys: Path, management: LyingMan
     assert more["changes"] > 200
     assert more["problems"] == 0
     assert len(logs) == 101
+
+
+def test_a_former_password_is_out_before_the_new_one_counts(keys: Path, management: LyingManagement) -> None:
+    """Whatever ends the controller in between: once the new one counts nothing tells who came with the former."""
+    accounts = accounts_of(management, keys)
+    management.answers["definitions"] = said()
+    load = accounts.plan().load
+    has = [each | {"password_hash": hash_token("former")} for each in load["users"] if each["name"] == "host-1"]
+    management.answers["definitions"] = said(users=has, permissions=load["permissions"])
+    plan = accounts.plan()
+    assert [str(change) for change in plan.changes if change.kind == "account"][1:] == [
+        "account/host-1 changed (password)"
+    ]
+    assert "host-1" in {each["user"] for each in plan.load["permissions"]}, "they end with the account"
+    management.asked.clear()
+    accounts.apply(plan)
+    assert management.asked[0] == "DELETE users/host-1"
+    assert set(management.asked[1:]) == {"POST definitions", f"DELETE permissions/{VHOST}/{MANAGEMENT_USER}"}
 
 
 def test_a_password_may_have_any_characters(keys: Path, management: LyingManagement) -> None:

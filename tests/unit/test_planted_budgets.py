@@ -12,7 +12,7 @@ from reconcilers.limits import FleetIndex
 from tests.support.promises import PROMISES
 from tests.support.site import converged
 from tests.support.worlds import hosts, pool, target
-from tests.unit.test_limits import NAMES, fleet, release, watched
+from tests.unit.test_fleet_limits import NAMES, fleet, release, watched
 
 Plant = Callable[[pytest.MonkeyPatch], None]
 

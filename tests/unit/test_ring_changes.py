@@ -59,6 +59,18 @@ def test_a_process_that_does_not_go_on_is_not_waited_for_for_ever(
     assert ring.public_key("host-1") is None, "whoever has died keeps nobody out"
 
 
+def test_a_folder_of_keys_that_is_away_is_not_made(tmp_path: Path) -> None:
+    """It is being replaced: what is moved there would land in the folder that was made."""
+    ring = KeyRing(tmp_path / "ring")
+    write_node_keys(tmp_path / "x", "host-1", ring, [CONTROLLER])
+    moved = (tmp_path / "ring").rename(tmp_path / "away")
+    with pytest.raises(FileNotFoundError):
+        ring.dispute("host-1", "two agents")
+    moved.rename(tmp_path / "ring")
+    ring.dispute("host-1", "two agents")
+    assert ring.disputed() == {"host-1": "two agents"}
+
+
 def at_once(*changes: Callable[[], None]) -> None:
     """Do all of it, each in a thread."""
     together = threading.Barrier(len(changes))

@@ -21,8 +21,9 @@ def _read(name: str) -> str:
 
 def reasons() -> set[str]:
     """Reasons of the conditions Stalled and Reconciling, as the code gives them."""
-    found = re.findall(r'return "([A-Z]\w+)", ', _read("reconcilers/verdict.py"))
-    held = re.findall(r'reason = "([A-Z]\w+)" if .* else "([A-Z]\w+)"', _read("reconcilers/plan.py"))
+    found = re.findall(r'return "([A-Z]\w+)", ', _read("reconcilers/verdict.py") + _read("reconcilers/deadlines.py"))
+    found += re.findall(r'Obstacle\(\s*"([A-Z]\w+)"', _CODE)
+    held = re.findall(r'return "([A-Z]\w+)" if .* else "([A-Z]\w+)"', _read("reconcilers/failure.py"))
     orphaned = re.findall(r'"Stalled", "True", "(\w+)"', _CODE)
     return {*found, *(each for pair in held for each in pair), *orphaned, "HostsUnknown", "HostsUnhealthy"}
 
@@ -36,7 +37,7 @@ def quoted() -> set[str]:
 
 
 def test_reasons_are_found_in_the_code() -> None:
-    assert {"GateFailed", "HostFailed", "NoHosts", "Orphaned", "BatchUnderWay", "Settling"} <= reasons()
+    assert {"GateFailed", "HostFailed", "NoHosts", "Frozen", "Orphaned", "BatchUnderWay", "Settling"} <= reasons()
 
 
 @pytest.mark.parametrize("reason", sorted(reasons()))

@@ -6,12 +6,12 @@ client's Host header is passed on as it is, so that redirects lead back through 
 
 import http.client
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from http.server import BaseHTTPRequestHandler
-from socketserver import ThreadingTCPServer
+from email.message import Message
+from socketserver import StreamRequestHandler, ThreadingTCPServer
 from threading import Lock, Thread
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 from urllib.parse import urlsplit
 
 PROOF = "x-drumbeat-server"
@@ -113,25 +113,56 @@ class _Listener(ThreadingTCPServer):
                     connection.shutdown(socket.SHUT_RDWR)
 
 
-class _Connection(BaseHTTPRequestHandler):
-    """One client's connection; it may carry many requests. Each is asked on a connection of its own behind."""
+class _Request(NamedTuple):
+    """The head of a request."""
 
-    protocol_version = "HTTP/1.1"
+    method: str
+    path: str
+    version: str
+    headers: Message
+
+    @property
+    def is_last(self) -> bool:
+        """Whether the client wants the connection to end with it."""
+        said = self.headers.get("Connection", "").lower()
+        return said == "close" or (self.version < "HTTP/1.1" and said != "keep-alive")
+
+
+class _Connection(StreamRequestHandler):
+    """One client's connection; it may carry many requests. Each is asked on a connection of its own behind.
+
+    Not the standard library's ``http.server``, which would keep every name that HTML has in the agent's memory.
+    """
+
     disable_nagle_algorithm = True
     server: _Listener
-
-    def __getattr__(self, name: str) -> Any:
-        """Every method is forwarded, also those that nobody thought of."""
-        if name.startswith("do_"):
-            return self._forward
-        raise AttributeError(name)
+    _request: _Request
+    _is_last = False
 
     def setup(self) -> None:
         super().setup()
         self.connection.settimeout(self.server.link.timeout)
 
-    def log_message(self, format: str, *args: Any) -> None:
-        """Nothing is logged: answers are judged by whoever sent the request."""
+    def handle(self) -> None:
+        """Forward one request after another. Every method, also those that nobody thought of."""
+        while not self._is_last and (line := self.rfile.readline(_BLOCK)).strip():
+            self._is_last = True  # unless all of the request can be read
+            try:
+                self._request = self._read(line)
+            except (http.client.HTTPException, ValueError):
+                self._send(400, http.client.responses[400], [("Content-Length", "0")])
+                return
+            self._is_last = self._request.is_last
+            self._forward()
+
+    def _read(self, line: bytes) -> _Request:
+        method, path, version = line.decode("latin-1").split()
+        if version not in ("HTTP/1.0", "HTTP/1.1"):
+            raise ValueError(f"{version!r} is no version that is spoken here")
+        headers = http.client.parse_headers(self.rfile)
+        if headers.get("Expect", "").lower() == "100-continue":
+            self.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        return _Request(method, path, version, headers)
 
     def _forward(self) -> None:
         link = self.server.link
@@ -150,17 +181,18 @@ class _Connection(BaseHTTPRequestHandler):
             behind.close()
 
     def _ask(self, behind: http.client.HTTPConnection) -> http.client.HTTPResponse:
-        behind.putrequest(self.command, self.server.link.base + self.path, skip_host=True, skip_accept_encoding=True)
-        for name, value in self.headers.items():
+        method, path, _, headers = self._request
+        behind.putrequest(method, self.server.link.base + path, skip_host=True, skip_accept_encoding=True)
+        for name, value in headers.items():
             if name.lower() not in _HOP_BY_HOP and name.lower() != PROOF:
                 behind.putheader(name, value)
         behind.putheader(PROOF, self.server.link.server)
         behind.putheader("Connection", "close")
-        chunked = "chunked" in self.headers.get("Transfer-Encoding", "").lower()
+        chunked = "chunked" in headers.get("Transfer-Encoding", "").lower()
         if chunked:
             behind.putheader("Transfer-Encoding", "chunked")
         behind.endheaders()
-        for block in self._chunks() if chunked else self._blocks(int(self.headers.get("Content-Length") or 0)):
+        for block in self._chunks() if chunked else self._blocks(int(headers.get("Content-Length") or 0)):
             behind.send(f"{len(block):x}\r\n".encode() + block + b"\r\n" if chunked else block)
         if chunked:
             behind.send(b"0\r\n\r\n")
@@ -182,23 +214,24 @@ class _Connection(BaseHTTPRequestHandler):
             """Trailers are not passed on."""
 
     def _reply(self, answer: http.client.HTTPResponse) -> None:
-        self.send_response_only(answer.status, answer.reason)
-        for name, value in answer.getheaders():
-            if name.lower() not in _HOP_BY_HOP:
-                self.send_header(name, value)
-        bodiless = self.command == "HEAD" or answer.status in (204, 304)
-        chunked = not bodiless and answer.getheader("Content-Length") is None and self.request_version >= "HTTP/1.1"
+        headers = [(name, value) for name, value in answer.getheaders() if name.lower() not in _HOP_BY_HOP]
+        bodiless = self._request.method == "HEAD" or answer.status in (204, 304)
+        endless = not bodiless and answer.getheader("Content-Length") is None
+        chunked = endless and self._request.version >= "HTTP/1.1"
         if chunked:
-            self.send_header("Transfer-Encoding", "chunked")
-        elif not bodiless and answer.getheader("Content-Length") is None:
-            self.close_connection = True
-        if self.close_connection:
-            self.send_header("Connection", "close")
-        self.end_headers()
+            headers.append(("Transfer-Encoding", "chunked"))
+        elif endless:
+            self._is_last = True
+        self._send(answer.status, answer.reason, headers)
         while block := answer.read1(_BLOCK):
             self.wfile.write(b"%x\r\n%b\r\n" % (len(block), block) if chunked else block)
         if chunked:
             self.wfile.write(b"0\r\n\r\n")
+
+    def _send(self, status: int, reason: str, headers: Iterable[tuple[str, str]]) -> None:
+        ends = [("Connection", "close")] if self._is_last else []
+        lines = [f"HTTP/1.1 {status} {reason}", *(f"{name}: {value}" for name, value in [*headers, *ends]), "", ""]
+        self.wfile.write("\r\n".join(lines).encode("latin-1"))
 
     def _fail(self, error: Exception) -> None:
         link = self.server.link
@@ -209,11 +242,8 @@ class _Connection(BaseHTTPRequestHandler):
     def _refuse(self, words: str) -> None:
         """502, and the connection ends: what was left of the request has not been read."""
         body = f"{words}\n".encode()
-        self.close_connection = True
-        self.send_response_only(502)
-        self.send_header("Content-Type", "text/plain; charset=utf-8")
-        self.send_header("Content-Length", str(len(body)))
-        self.send_header("Connection", "close")
-        self.end_headers()
-        if self.command != "HEAD":
+        self._is_last = True
+        kind, length = ("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(body)))
+        self._send(502, http.client.responses[502], [kind, length])
+        if self._request.method != "HEAD":
             self.wfile.write(body)

@@ -2,8 +2,8 @@
 
 import re
 import time
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence, Set
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated
 
@@ -12,16 +12,14 @@ from pydantic import BeforeValidator, Field
 from agent.drivers.balancers.haproxy.reload import Configuration
 from agent.drivers.balancers.haproxy.runtime import Monotonic, Runtime
 from agent.drivers.balancers.haproxy.tables import (
-    CONFIG_MAINT,
     Info,
+    PoolTable,
+    PoolTables,
     StateRow,
     StatRow,
     Workers,
-    read_connections,
     read_falls,
     read_info,
-    read_stat,
-    read_state,
     read_workers,
 )
 from agent.drivers.contracts import Change, Retry, Server, Snapshot
@@ -32,6 +30,8 @@ _NAME = re.compile(r"[A-Za-z0-9_.:-]{1,253}")
 """What HAProxy takes for a name, and nothing that would end a command."""
 _POOLS_AT_ONCE = 40
 """Pools asked in one line: HAProxy takes lines up to its buffer size."""
+_SIGHTS = 4096
+"""Of servers that are kept: most servers are as they were a moment ago, and need not be described anew."""
 _MIN_FALL = 2
 """With a fall of 1 a server that leaves MAINT shows the status of a checked one before its first check."""
 _GONE = "Can't find the target PID"
@@ -58,23 +58,9 @@ class Config(FileModel):
     timeout: float = Field(default=1.0, gt=0, le=10, description="seconds that one question may take")
 
 
-@dataclass(frozen=True)
-class _Table:
-    """One pool in one worker."""
-
-    state: dict[str, StateRow]
-    stat: dict[str, StatRow]
-    used: dict[str, int]
-
-    def sessions(self, server: str) -> int:
-        """What holds on to the server: a session usually uses a connection, so the larger of both counts."""
-        stat = self.stat[server]
-        return stat.queued + max(stat.sessions, self.used[server])
-
-
 _Command = tuple[tuple[str, str], str]
 """What the worker is told, and about which pool and server."""
-_Tables = dict[str, _Table]
+_Tables = dict[str, PoolTable]
 """By pool; a pool that the worker does not have is missing."""
 
 
@@ -86,12 +72,16 @@ class Driver:
         self._worker = Runtime(config.socket, config.timeout, monotonic)
         self._master = Runtime(config.master_socket, config.timeout, monotonic)
         self._configuration = Configuration(config.config_file, config.state_file)
+        self._pools: dict[str, PoolTables] = {}
+        self._seen: _Tables = {}
+        """What was observed last, until something is applied: usually that follows at once."""
 
     def observe(self, pools: set[str]) -> Snapshot:
         asked = sorted(pool for pool in pools if _NAME.fullmatch(pool))
         info, tables = self._read(asked)
+        self._seen = tables
         workers = self._workers(info)
-        old = [self._old_worker(pid, sorted(tables)) for pid in workers.old]
+        old = [self._old_worker(pid, tables) for pid in workers.old]
         trouble = self._configuration.trouble(tables)
         return Snapshot(
             worker=f"{info.pid}@{info.started}",
@@ -123,13 +113,16 @@ class Driver:
         infos: set[Info] = set()
         tables: _Tables = {}
         for start in range(0, max(len(pools), 1), _POOLS_AT_ONCE):
-            some = pools[start : start + _POOLS_AT_ONCE]
+            some = [self._pool(pool) for pool in pools[start : start + _POOLS_AT_ONCE]]
             answers = self._worker.ask(["show info", *_questions(some)])
             infos.add(read_info(answers[0]))
             tables |= _read_tables(some, answers[1:])
         if len(infos) > 1:
             raise Retry("HAProxy was reloaded while it was asked")
         return infos.pop(), tables
+
+    def _pool(self, name: str) -> PoolTables:
+        return self._pools.setdefault(name, PoolTables(name))
 
     def _workers(self, info: Info) -> Workers:
         workers = read_workers(self._master.ask(["show proc"])[0])
@@ -140,8 +133,9 @@ class Driver:
             )
         return workers
 
-    def _old_worker(self, pid: int, pools: Sequence[str]) -> _Tables | None:
+    def _old_worker(self, pid: int, names: Iterable[str]) -> _Tables | None:
         """What a worker from before a reload has; None if it is there and does not say."""
+        pools = [PoolTables(name) for name in names]
         if not pools:
             return {}
         try:
@@ -150,26 +144,32 @@ class Driver:
         except Retry:
             return None if pid in read_workers(self._master.ask(["show proc"])[0]).old else {}
 
-    def _refusals(self, changes: Iterable[Change]) -> dict[tuple[str, str], str]:
+    def _refusals(self, changes: Sequence[Change]) -> dict[tuple[str, str], str]:
         """Servers that could not be brought back safely, and why."""
-        rows: dict[tuple[str, str], tuple[StateRow, int | None]] = {}
-        for pool in sorted({change.pool for change in changes if _NAME.fullmatch(change.pool)}):
-            state, stat = self._worker.ask([f"show servers state {pool}", f"show stat {pool} 4 -1"])
-            if states := read_state(state, pool):
-                falls = read_falls(stat)
-                rows |= {(pool, name): (row, falls.get(name)) for name, row in states.items()}
-        refusals = {change.place: self._refusal(change, rows.get(change.place)) for change in changes}
+        named: dict[str, set[str]] = {}
+        for change in changes:
+            if _NAME.fullmatch(change.pool):
+                named.setdefault(change.pool, set()).add(change.server)
+        tables = self._latest(named.keys())
+        falls = {pool: read_falls(tables[pool].said, servers) for pool, servers in named.items() if pool in tables}
+        refusals = {change.place: self._refusal(change, tables.get(change.pool), falls) for change in changes}
         return {place: refusal for place, refusal in refusals.items() if refusal}
 
-    def _refusal(self, change: Change, there: tuple[StateRow, int | None] | None) -> str:
+    def _latest(self, pools: Set[str]) -> _Tables:
+        """What was observed just now; it counts once, and pools that were not are asked."""
+        seen, self._seen = self._seen, {}
+        missing = sorted(pools - seen.keys())
+        return seen | self._read(missing)[1] if missing else seen
+
+    def _refusal(self, change: Change, table: PoolTable | None, falls: Mapping[str, Mapping[str, int | None]]) -> str:
         pool, server = change.place
         if not _NAME.fullmatch(pool) or not _NAME.fullmatch(server):
             return f"{pool}/{server} is no name that HAProxy can have"
-        if there is None:
+        if table is None or server not in table.state:
             return f"HAProxy has no server {pool}/{server}; add its line to {self._config.config_file}"
-        row, fall = there
+        fall = falls[pool].get(server)
         line = f"server {server} of {pool} in {self._config.config_file}"
-        if not row.checked:
+        if not table.state[server].checked:
             return (
                 f"{line} has no health check of its own: nobody could tell when it may serve again; write 'check', and "
                 "no 'track'"
@@ -204,27 +204,17 @@ def _set(change: Change) -> str:
     return f"set server {change.pool}/{change.server} state {change.state}"
 
 
-def _questions(pools: Iterable[str]) -> list[str]:
-    return [
-        question
-        for pool in pools
-        for question in (f"show servers state {pool}", f"show stat {pool} 4 -1", f"show servers conn {pool}")
-    ]
+def _questions(pools: Iterable[PoolTables]) -> list[str]:
+    return [question for pool in pools for question in pool.questions]
 
 
-def _read_tables(pools: Sequence[str], answers: Sequence[str]) -> _Tables:
-    tables: _Tables = {}
-    for number, pool in enumerate(pools):
-        state, stat, used = answers[3 * number : 3 * number + 3]
-        rows = read_state(state, pool)
-        if rows is not None:
-            tables[pool] = _Table(rows, read_stat(stat), read_connections(used, pool))
-            if not rows.keys() == tables[pool].stat.keys() == tables[pool].used.keys():
-                raise Retry(f"servers of {pool} came or went while HAProxy was asked")
-    return tables
+def _read_tables(pools: Sequence[PoolTables], answers: Sequence[str]) -> _Tables:
+    """The answers to the questions of these pools."""
+    read = {pool.name: pool.read(*answers[3 * number : 3 * number + 3]) for number, pool in enumerate(pools)}
+    return {name: table for name, table in read.items() if table is not None}
 
 
-def _servers(pool: str, table: _Table, old: Sequence[_Tables | None]) -> dict[str, Server]:
+def _servers(pool: str, table: PoolTable, old: Sequence[_Tables | None]) -> dict[str, Server]:
     if not old:
         return {name: _server(row, table.stat[name], table.sessions(name), 0) for name, row in table.state.items()}
     servers = {}
@@ -247,11 +237,12 @@ def _in_old_worker(pool: str, name: str, tables: _Tables | None) -> tuple[int, b
     return table.sessions(name), table.state[name].admin != "maint"
 
 
+@lru_cache(_SIGHTS)
 def _server(row: StateRow, stat: StatRow, sessions: int, old_workers: int) -> Server:
     fresh_drain = stat.status == "DRAIN" and row.checked and (stat.fall or 0) >= _MIN_FALL
     return Server(
         admin=row.admin,
-        by_config=row.admin == "maint" and bool(row.mask & CONFIG_MAINT),
+        by_config=row.by_config,
         # "UP 1/2" is the old verdict of a server that just left MAINT, or one whose newest check failed.
         up=stat.status == "UP" or fresh_drain,
         routed=row.admin == "ready" and stat.status.startswith("UP"),

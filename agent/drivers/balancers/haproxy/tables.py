@@ -1,8 +1,10 @@
 """Reading HAProxy's tables: columns are found by the names in the header, and only those that count are cut out."""
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
+from typing import Generic, NamedTuple, TypeVar
 
 from agent.drivers.contracts import Retry
 from crds.messages import AdminState
@@ -17,27 +19,24 @@ _MAINT = FORCED_MAINT | INHERITED_MAINT | UNRESOLVED
 _DRAIN = FORCED_DRAIN | INHERITED_DRAIN
 _CHECK_CONFIGURED = 0x02
 
+Row = TypeVar("Row")
 
-@dataclass(frozen=True, slots=True)
-class StateRow:
+
+class StateRow(NamedTuple):
     """A line of ``show servers state``."""
 
+    pool: str
     address: str
     """As the server line has it: a DNS name if it has one."""
-    mask: int
+    admin: AdminState
+    """The admin state that the mask amounts to."""
+    by_config: bool
+    """It is in maintenance, as its line begins with."""
     checked: bool
     """It has a health check, running or paused."""
 
-    @property
-    def admin(self) -> AdminState:
-        """The admin state that the mask amounts to."""
-        if self.mask & _MAINT:
-            return "maint"
-        return "drain" if self.mask & _DRAIN else "ready"
 
-
-@dataclass(frozen=True, slots=True)
-class StatRow:
+class StatRow(NamedTuple):
     """A line of ``show stat``."""
 
     status: str
@@ -87,45 +86,123 @@ def read_workers(answer: str) -> Workers:
     return Workers(found["# workers"], found["# old workers"])
 
 
-def read_state(answer: str, pool: str) -> dict[str, StateRow] | None:
-    """Read ``show servers state POOL``; None if there is no such pool. Raises Retry."""
-    if answer.strip() in _UNKNOWN_POOL:
-        return None
-    version, _, table = answer.partition("\n")
-    if version != "1":
-        raise Retry(f"'show servers state {pool}' begins with {version[:60]!r}, and this agent reads format 1")
-    columns = ("be_name", "srv_name", "srv_addr", "srv_admin_state", "srv_check_state", "srv_fqdn", "srv_port")
-    rows = list(_rows(table, columns, " "))
-    if rows and any(cells[0] != pool for cells in rows):  # a pool named by digits may be taken for another's id
-        return None
-    return {name: _state_row(*cells) for _, name, *cells in rows}
+@dataclass(frozen=True, slots=True)
+class PoolTable:
+    """One pool in one worker, by server."""
+
+    state: dict[str, StateRow]
+    stat: dict[str, StatRow]
+    used: dict[str, int]
+    """Connections in use."""
+    said: str
+    """All of the answer to ``show stat``, for what of it is rarely asked."""
+
+    def sessions(self, server: str) -> int:
+        """What holds on to the server: a session usually uses a connection, so the larger of both counts."""
+        stat = self.stat[server]
+        return stat.queued + max(stat.sessions, self.used[server])
 
 
-def _state_row(address: str, mask: str, checks: str, dns_name: str, port: str) -> StateRow:
-    where = address if dns_name == "-" else dns_name
-    return StateRow(f"{where}:{port}", int(mask), bool(int(checks) & _CHECK_CONFIGURED))
+Cut = Callable[[str], tuple[str, Row]]
+"""Cuts a server's name and what counts out of a line."""
 
 
-def read_stat(answer: str) -> dict[str, StatRow]:
-    """Read ``show stat POOL 4 -1``. Raises Retry."""
-    header, lines = _split(answer)
-    name, queued, sessions, status, fall = _places(header, ("svname", "qcur", "scur", "status", "check_fall"), ",")
-    width = max(name, queued, sessions, status) + 1
-    found = {}
-    for line in lines:
-        cells = line.split(",", width)
+class Rows(Generic[Row]):
+    """The lines of one table, read again and again: one that is as it was is not cut anew."""
+
+    def __init__(self, cut_under: Callable[[str], Cut[Row]]) -> None:
+        self._cut_under = cut_under
+        """Made anew for each header: columns are found by their names."""
+        self._cut: Cut[Row]
+        self._header: str | None = None
+        self._known: dict[str, tuple[str, Row]] = {}
+
+    def read(self, table: str) -> dict[str, Row]:
+        """What each server's line says. Raises Retry if the header lacks a column."""
+        header, *lines = [line for line in table.splitlines() if line] or [""]
+        if header != self._header:
+            self._cut = self._cut_under(header.removeprefix("# "))
+            self._header, self._known = header, {}
+        known, cut = self._known, self._cut
+        self._known = {line: known.get(line) or cut(line) for line in lines}
+        return dict(self._known.values())
+
+
+class PoolTables:
+    """What one worker says of one pool."""
+
+    def __init__(self, pool: str) -> None:
+        self.name = pool
+        self.questions = (f"show servers state {pool}", f"show stat {pool} 4 -1", f"show servers conn {pool}")
+        self._state, self._stat, self._used = Rows(_state_cut), Rows(_stat_cut), Rows(_connections_cut)
+
+    def read(self, state: str, stat: str, used: str) -> PoolTable | None:
+        """The answers to the questions; None if there is no such pool. Raises Retry."""
+        rows = self._states(state)
+        if rows is None:
+            return None
+        table = PoolTable(rows, self._stat.read(stat), self._used.read(used), stat)
+        if not rows.keys() == table.stat.keys() == table.used.keys():
+            raise Retry(f"servers of {self.name} came or went while HAProxy was asked")
+        return table
+
+    def _states(self, answer: str) -> dict[str, StateRow] | None:
+        if answer.strip() in _UNKNOWN_POOL:
+            return None
+        version, _, table = answer.partition("\n")
+        if version != "1":
+            begin = version[:60]
+            raise Retry(f"'show servers state {self.name}' begins with {begin!r}, and this agent reads format 1")
+        rows = self._state.read(table)
+        if any(row.pool != self.name for row in rows.values()):  # one named by digits may be taken for another's id
+            return None
+        return rows
+
+
+def _state_cut(header: str) -> Cut[StateRow]:
+    columns = ("srv_name", "be_name", "srv_addr", "srv_admin_state", "srv_check_state", "srv_fqdn", "srv_port")
+    pick = itemgetter(*_places(header, columns, " "))
+
+    def cut(line: str) -> tuple[str, StateRow]:
+        name, pool, address, mask_text, checks, dns_name, port = pick(line.split(" "))
+        mask = int(mask_text)
+        admin: AdminState = "maint" if mask & _MAINT else "drain" if mask & _DRAIN else "ready"
+        where = f"{address if dns_name == '-' else dns_name}:{port}"
+        by_config = admin == "maint" and bool(mask & CONFIG_MAINT)
+        return name, StateRow(pool, where, admin, by_config, bool(int(checks) & _CHECK_CONFIGURED))
+
+    return cut
+
+
+def _stat_cut(header: str) -> Cut[StatRow]:
+    *places, fall = _places(header, ("svname", "status", "qcur", "scur", "check_fall"), ",")
+    pick, width = itemgetter(*places), max(places) + 1
+
+    def cut(line: str) -> tuple[str, StatRow]:
+        name, status, queued, sessions = pick(line.split(",", width))
         # The fall counts of servers in DRAIN only; it stands behind free text, so the line must be read in full.
-        full = _full(line) if cells[status].startswith("DRAIN") else ()
-        row = StatRow(cells[status], int(cells[queued] or 0), int(cells[sessions] or 0), _number(full, fall))
-        found[cells[name]] = row
-    return found
+        known_fall = _number(_full(line), fall) if status.startswith("DRAIN") else None
+        return name, StatRow(status, int(queued or 0), int(sessions or 0), known_fall)
+
+    return cut
 
 
-def read_falls(answer: str) -> dict[str, int | None]:
-    """From the same answer: failed checks that take a server down; None while checks are paused, or there are none."""
-    header, lines = _split(answer)
-    name, fall = _places(header, ("svname", "check_fall"), ",")
-    return {cells[name]: _number(cells, fall) for cells in map(_full, lines)}
+def _connections_cut(header: str) -> Cut[int]:
+    pick = itemgetter(*_places(header, ("bkname/svname", "used_cur"), " "))
+
+    def cut(line: str) -> tuple[str, int]:
+        place, used = pick(line.split(" "))
+        return place.partition("/")[2], int(used)
+
+    return cut
+
+
+def read_falls(answer: str, names: Collection[str]) -> dict[str, int | None]:
+    """From ``show stat``: failed checks that take a server down; None while checks are paused, or there are none."""
+    header, *lines = [line for line in answer.splitlines() if line]
+    name, fall = _places(header.removeprefix("# "), ("svname", "check_fall"), ",")
+    named = (line for line in lines if line.split(",", name + 1)[name] in names)
+    return {cells[name]: _number(cells, fall) for cells in map(_full, named)}
 
 
 def _full(line: str) -> list[str]:
@@ -134,25 +211,6 @@ def _full(line: str) -> list[str]:
 
 def _number(cells: Sequence[str], place: int) -> int | None:
     return int(cells[place]) if len(cells) > place and cells[place] else None
-
-
-def read_connections(answer: str, pool: str) -> dict[str, int]:
-    """Read ``show servers conn POOL``: connections in use by server. Raises Retry."""
-    prefix = len(pool) + 1
-    return {place[prefix:]: int(used) for place, used in _rows(answer, ("bkname/svname", "used_cur"), " ")}
-
-
-def _rows(table: str, columns: tuple[str, ...], separator: str) -> Iterator[list[str]]:
-    header, lines = _split(table)
-    places = _places(header, columns, separator)
-    for line in lines:
-        cells = line.split(separator)
-        yield [cells[place] for place in places]
-
-
-def _split(table: str) -> tuple[str, list[str]]:
-    header, *lines = [line for line in table.splitlines() if line] or [""]
-    return header.removeprefix("# "), lines
 
 
 def _places(header: str, columns: tuple[str, ...], separator: str) -> list[int]:

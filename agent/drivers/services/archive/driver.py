@@ -15,8 +15,8 @@ from agent.drivers.services.archive.fetch import checksum, disk_text, fetch
 from agent.drivers.services.archive.limits import Limits
 from agent.drivers.services.archive.stores import Stores
 from agent.drivers.services.archive.unpack import SUFFIXES, unpack
-from agent.files import sync_folder
 from bus.clock import Clock
+from bus.durable import sync_folder
 from crds.release import Release
 
 

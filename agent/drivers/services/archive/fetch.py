@@ -16,8 +16,8 @@ from urllib3 import exceptions as http
 from agent.drivers.contracts import Retry, Terminal
 from agent.drivers.services.archive.limits import Limits
 from agent.drivers.services.archive.stores import Access, Stores, origin
-from agent.files import sync_folder
 from bus.clock import Clock
+from bus.durable import sync_folder
 from bus.http_client import Client, UnusableProxy
 from bus.in_time import Deadline
 

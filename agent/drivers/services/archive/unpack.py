@@ -20,7 +20,7 @@ from typing import IO
 from agent.drivers.contracts import Terminal
 from agent.drivers.services.archive.limits import Limits
 from agent.drivers.services.archive.names import Names
-from agent.files import sync_folder
+from bus.durable import sync_folder
 
 SUFFIXES = (".tar.gz", ".tgz", ".tar.xz", ".zip")
 

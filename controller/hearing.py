@@ -1,0 +1,142 @@
+"""Hearing: what nodes report, and whose word counts, folded into the world; and who has to be asked anew."""
+
+from datetime import datetime
+
+import structlog
+
+from controller.claims import nodes_in_flight
+from controller.disputes import Disputes, Ring
+from controller.metrics import Metrics
+from controller.saving import Saving
+from controller.world import World
+from crds.messages import Report, Stamp
+from reconcilers.writes import PutEntry
+
+HIGHEST = Stamp(2**48, 2**48)
+"""No controller was started, and no node asked, so often: who names such numbers must not drive ours to their end."""
+
+
+class Hearing:
+    """The deciding thread's ear. Raises StoreError and Fenced wherever it writes."""
+
+    def __init__(self, world: World, saving: Saving, ring: Ring, metrics: Metrics) -> None:
+        """Raises BadKey if the ring cannot be read."""
+        self._world, self._saving, self._metrics = world, saving, metrics
+        self._disputes = Disputes(ring, world)
+        self._log = structlog.get_logger("controller.deciding")
+        self.restamp: set[str] = nodes_in_flight(world.journeys, world.entries)
+        """Nodes to be assigned anew in this step; at a start: a former leader must not reach them any more."""
+        self._forgotten: set[str] = set()
+        """Nodes that took an assignment which the store knows nothing of."""
+        self._term_above = 0
+        self._silence_changed = True
+
+    @property
+    def owes_answers(self) -> bool:
+        """Nodes wait to be asked anew in the next step."""
+        return bool(self._forgotten)
+
+    def report(self, report: Report, now: datetime) -> None:
+        """Fold a node's word."""
+        node, nodes = report.node, self._world.nodes
+        if not nodes.get(node).trusted:
+            self.heed(node, now)
+        known = nodes.get(node)
+        silent, trusted = known.silent, known.trusted
+        news, operations, incomplete = self._world.fold(report, now)
+        if trusted and nodes.get(node).disputed:
+            self._dispute(node, now)
+        if not news:
+            self._metrics.reports_total.labels("stale").inc()
+            return
+        self._metrics.reports_total.labels("full" if report.full else "short").inc()
+        if silent:
+            self._silence_changed = True
+            self._log.info("node.reports", node=node)
+        if report.full:
+            self._saving.tx().put_report(node, report)
+        for operation in operations:
+            self._saving.tx().put_operation(operation)
+        self._ask_where_needed(report, incomplete, now)
+
+    def _ask_where_needed(self, report: Report, incomplete: bool, now: datetime) -> None:
+        node = report.node
+        expired = any(service.state == "expired" for service in report.services.values())
+        ours = self._world.serials.get(node, 0)
+        # An agent with a problem may have lost what it took: it asks for it by saying so.
+        if report.taken.serial < ours or (report.problem and report.taken.serial == ours > 0):
+            self._saving.repeat(node, now)
+        elif (incomplete or expired) and self._saving.may_repeat(node, now):
+            self.restamp.add(node)
+        believable = report.taken.term < HIGHEST.term and report.taken.serial < HIGHEST.serial
+        if believable and report.taken > Stamp(self._saving.term, max(ours, report.taken.serial - 1)):
+            self._ask_again(node, report.taken)
+
+    def joined(self, node: str, message: str, now: datetime) -> None:
+        """What was said with a former key is forgotten: whoever had it may have said the highest numbers there are."""
+        self._saving.event("NodeJoined", node, "Invited", message, now)
+        self._disputes.renew(node)
+        self._saving.tx().delete_report(node)
+        self._silence_changed = True
+        self.heed(node, now)
+
+    def heed(self, node: str, now: datetime) -> None:
+        """Follow what people have decided about a node."""
+        for verb, message in self._disputes.heed(node, now):
+            self._saving.event(verb, node, "Decided", message, now)
+            self._silence_changed = True
+
+    def _dispute(self, node: str, now: datetime) -> None:
+        """What it said last is forgotten: once a person has decided, the node begins anew, whatever its numbers are."""
+        self._saving.event("NodeDisputed", node, "Cloned", self._disputes.write_down(node, now), now)
+        self._saving.tx().delete_report(node)
+        self._silence_changed = True
+
+    def expire(self, now: datetime) -> None:
+        """Notice nodes that have fallen silent."""
+        for silent in self._world.expire(now):
+            self._log.warning("node.silent", node=silent.name, last_seen=silent.seen)
+            self._saving.event("NodeSilent", silent.name, "NoReport", "has not reported in time", now)
+            self._silence_changed = True
+
+    def show_silent(self) -> None:
+        """Once a step: thousands of nodes may come back in one."""
+        if self._silence_changed:
+            self._silence_changed = False
+            self._metrics.nodes_silent.set(sum(node.silent for node in self._world.nodes.nodes.values()))
+
+    # --- asking anew
+
+    def _ask_again(self, node: str, taken: Stamp) -> None:
+        """The node took an assignment that this store knows nothing of: the store was lost, or restored.
+
+        The term and the node's serial start above it, and everything is asked anew, since answers to the forgotten
+        assignment would pass for answers to ours.
+        """
+        self._log.error("store.is_behind", node=node, taken=taken, term=self._saving.term)
+        self._term_above = max(self._term_above, taken.term)
+        self._world.serials[node] = max(self._world.serials.get(node, 0), taken.serial)
+        self._forgotten.add(node)
+
+    def rise(self, now: datetime) -> None:
+        """Take the store over anew where a node knows a higher term than ours.
+
+        Raises Fenced if that is another controller's: the store is not behind then, we are.
+        """
+        saving = self._saving
+        if self._term_above < saving.term:
+            return
+        with saving.store.transaction(saving.term):
+            """Raises Fenced."""
+        saving.term = saving.store.take_over(now, self._term_above)
+
+    def restamp_nodes(self, now: datetime) -> None:
+        """Give the same assignment under a new serial: it fences a former leader, and asks for a full report."""
+        forgotten = self._forgotten if self._term_above < self._saving.term else set()
+        for node in sorted(self.restamp | forgotten):
+            self._saving.stamp(node)
+        for node in sorted(forgotten):
+            for target, fragment in self._world.entries.get(node, {}).items():
+                asked = [PutEntry(node, key, entry.value) for key, entry in sorted(fragment.items())]
+                self._saving.save(target, asked, now)
+        self.restamp, self._forgotten = set(), self._forgotten - forgotten
