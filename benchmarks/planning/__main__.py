@@ -25,7 +25,7 @@ def main() -> int:
     options = _options()
     hosts = 100_000 if options.full else options.hosts
     _talk(f"fleets of {SMALL} and {hosts} hosts ...")
-    small, large = (Drive(Size(size, size // 10, BATCH, max(size // 1000, 1))) for size in (SMALL, hosts))
+    small, large = (Drive(Size(size, 10, BATCH, max(size // 1000, 1))) for size in (SMALL, hosts))
     gc.freeze()
     found = {"hosts": hosts, "services": len(large.world.specs)}
     found |= _rollout(large) | _side_by_side(small, large, options.rounds)

@@ -13,7 +13,7 @@ from crds.service import Service
 from crds.versionfile import VersionFile
 
 EVERYWHERE, PART = "everywhere", "part"
-"""The service on every host, and the one on the first so many: those that are rolled out."""
+"""The service on every host, and the one on some of them: those that are rolled out."""
 HOSTS_EACH = 333
 """Of each other service."""
 SERVICES_EACH = 3
@@ -25,7 +25,8 @@ class Size:
     """How large a fleet is, and how its rollouts go."""
 
     hosts: int
-    part: int
+    part_step: int
+    """Every so many-th host has the service of a part."""
     batch: int
     """Hosts of the service on every host that go together."""
     part_batch: int
@@ -70,9 +71,9 @@ def _fleet(size: Size, balancers: list[str]) -> Fleet:
             "name": f"vm{number}",
             "address": f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}",
             "labels": {
-                "role": f"s{number % size.others}",
+                "role": f"s{min(number // HOSTS_EACH, size.others - 1)}",
                 "everywhere": "yes",
-                "part": "yes" if number < size.part else "no",
+                "part": "yes" if number % size.part_step == 0 else "no",
             },
             "zone": "abc"[number % 3],
         }
