@@ -1,5 +1,6 @@
 """Metrics of the controller, in a registry that is passed in. Base units; no host name is ever a label."""
 
+import re
 from collections.abc import Iterable
 from functools import partial
 from importlib.metadata import version
@@ -8,7 +9,7 @@ from typing import get_args
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 
 from crds.command import NodeVerb, RolloutVerb
-from crds.status import Condition, RolloutStatus
+from crds.status import Condition, RolloutStatus, Task
 from reconcilers.limits import FleetIndex
 
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
@@ -39,6 +40,11 @@ class Metrics:
         self.fleet_waiting = gauge("drumbeat_fleet_waiting", "Targets that wait at a limit of their fleet.", ["fleet"])
         self.rollouts_total = counter("drumbeat_rollouts", "Rollouts that ended, by result.", ["result"])
         self.journeys_total = counter("drumbeat_journeys", "Journeys of hosts that ended, by result.", ["result"])
+        self.tasks_total = counter(
+            "drumbeat_tasks",
+            "Gates and migrations without a host that ended, by when and outcome.",
+            ["task", "outcome"],
+        )
         self.plan_seconds = timing("drumbeat_plan_seconds", "Time to plan one target.")
         self.commit_seconds = timing("drumbeat_commit_seconds", "Time to commit one transaction.")
         self.failures_total = counter(
@@ -69,6 +75,9 @@ class Metrics:
             self.rollouts_total.labels(result)
         for result in ("succeeded", "superseded", "failed"):
             self.journeys_total.labels(result)
+        for task in get_args(Task):
+            for outcome in ("passed", "failed", "inconclusive"):
+                self.tasks_total.labels(task, outcome)
         for kind in ("full", "short", "stale"):
             self.reports_total.labels(kind)
         for reason in ("rejected", "unconfirmed", "unroutable"):
@@ -80,11 +89,13 @@ class Metrics:
             self.failures_total.labels(part)
 
     def count(self, verb: str, reason: str) -> None:
-        """Count an event that ends a rollout or a host's journey."""
+        """Count an event that ends a rollout, a host's journey or a task."""
         results = {"RolloutSucceeded": "succeeded", "RolloutHeld": "held", "ReleaseQuarantined": "rolled_back"}
         ended = results.get(verb)
         if ended:
             self.rollouts_total.labels(ended).inc()
+        if verb == "TaskEnded":
+            self.tasks_total.labels(*(word.lower() for word in re.findall("[A-Z][a-z]+", reason))).inc()
         if verb == "HostConverged" or reason == "Failed":
             self.journeys_total.labels("succeeded" if verb == "HostConverged" else "failed").inc()
 

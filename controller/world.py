@@ -11,6 +11,7 @@ from datetime import datetime
 from controller.claims import Claims
 from controller.fleets import Fleets
 from controller.nodes import Node, Nodes
+from controller.operations import Operations, waits_in
 from controller.pools import Pools
 from controller.relations import Relations
 from controller.store import Loaded
@@ -56,7 +57,7 @@ class World:
         balancer nodes that are excluded."""
         self.statuses = dict(loaded.statuses)
         self.journeys = {target: dict(journeys) for target, journeys in loaded.journeys.items()}
-        self.operations: dict[str, dict[str, Operation]] = defaultdict(dict)
+        self.operations = Operations()
         self.entries: dict[str, dict[str, dict[str, Entry]]] = defaultdict(lambda: defaultdict(dict))
         """By node, target and key."""
         self.serials = dict(loaded.serials)
@@ -81,7 +82,7 @@ class World:
 
     def _load(self, loaded: Loaded) -> None:
         for operation in loaded.operations.values():
-            self.operations[operation.target][operation.id] = operation
+            self.operations.put(operation)
         for node, fragments in loaded.entries.items():
             for target, fragment in fragments.items():
                 for key, entry in fragment.items():
@@ -175,15 +176,16 @@ class World:
             self.touch(owner[0], server)
 
     def _fold_operations(self, report: Report) -> Iterable[Operation]:
-        for target in sorted(self._targets_on.get(report.node, set())):
-            for identity, operation in list(self.operations[target].items()):
-                result = report.operations.get(identity)
-                if result is None or operation.node != report.node or operation.result == result:
-                    continue
-                if operation.result is None or operation.result.outcome is None:
-                    self.operations[target][identity] = operation.model_copy(update={"result": result})
-                    self.touch(target, operation.host)
-                    yield self.operations[target][identity]
+        for operation in self.operations.fold(report):
+            self._lock_freed(operation.target, self.operations.put(operation))
+            self.touch(operation.target, operation.host)
+            yield operation
+
+    def _lock_freed(self, target: str, freed: bool) -> None:
+        """Have whoever waits for a lock of the fleet planned."""
+        fleet = target.rpartition("@")[2]
+        if freed:
+            self.dirty |= {name for name, status in self.statuses.items() if waits_in(status, fleet)}
 
     def dispute(self, name: str, why: str) -> None:
         """Count a node as silent, whatever is said in its name."""
@@ -215,8 +217,8 @@ class World:
     # --- what changed
 
     def touch(self, target: str, host: str) -> None:
-        """Something about the host changed that this target should look at."""
-        if self._mark(target, host):
+        """Something about the host changed that this target should look at; empty: something about no host."""
+        if self._mark(target, host) or not host:
             self.dirty.add(target)
 
     def _mark(self, target: str, host: str) -> bool:
@@ -270,7 +272,8 @@ class World:
             index=index,
             facts=lambda host: self.facts(target, host),
             journeys=self.journeys.get(target, {}),
-            operations=self.operations[target],
+            operations=self.operations.of(target),
+            locks=self.operations.locks(target),
             stray=self._stray(target) if whole else (),
             pool_entries={key: entry.value for key, entry in self._asked[target][""].items()},
             silent_balancers=[words for node in spec.balancer_nodes if (words := self.nodes.obstacle(node))],
@@ -370,10 +373,10 @@ class World:
                 self._asked[target][host_of(node, key)].pop((node, key), None)
                 self._mark(target, host_of(node, key))
             case PutOperation(operation):
-                self.operations[target][operation.id] = operation
+                self.operations.put(operation)
                 self._mark(target, operation.host)
             case DropOperation(identity):
-                self.operations[target].pop(identity, None)
+                self._lock_freed(target, self.operations.drop(identity))
             case PutExclusion(node, mark):
                 self.exclusions[node] = mark
                 self._heed_exclusion(node)

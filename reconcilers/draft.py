@@ -31,6 +31,8 @@ class Observed:
     """Balancer nodes of the target that do not report, or whose balancer must not be disrupted, each in words."""
     runners: Sequence[str] = ()
     """Runners of the fleet that report."""
+    locks: Mapping[str, Operation] = field(default_factory=dict)
+    """Migrations of the fleet that were requested and have not ended, by their lock."""
     others: Others = lambda _: None
     """Other targets, by name."""
     failed: Callable[[str], Collection[str]] = lambda _: ()

@@ -17,6 +17,7 @@ from reconcilers.marks import marked
 from reconcilers.order import halted, not_ready, unfinished, unproven
 from reconcilers.rollback import is_quarantined
 from reconcilers.sizes import limit_of
+from reconcilers.stages import unprepared
 
 ROLLOUTS_LIMITED = "RolloutsLimited"
 
@@ -77,6 +78,8 @@ def obstacles(draft: Draft) -> Iterator[Obstacle]:
     begins = draft.has_hosts_to_take() and not draft.status.under_way
     if fleet and begins and fleet.left(ROLLOUTS, draft.target.name) <= 0:
         yield Obstacle(ROLLOUTS_LIMITED, fleet.words(ROLLOUTS, draft.target.name))
+    if because := unprepared(draft):
+        yield Obstacle(*because)
 
 
 def _out_of_order(draft: Draft) -> Iterator[Obstacle]:

@@ -13,8 +13,10 @@ from crds.status import Hold, Mark, Step
 from reconcilers.draft import Observed
 from reconcilers.manual import awaits_go
 from reconcilers.marks import is_over, marked
-from reconcilers.rollback import retried
+from reconcilers.rollback import retried, undone, way_back
+from reconcilers.stages import approved
 from reconcilers.target import TargetSpec
+from reconcilers.tasks import ENDED
 from reconcilers.writes import AddEvent, PutJourney, PutStatus, Write
 
 
@@ -152,12 +154,28 @@ def _retry(case: Case) -> Decision:
     """What it is held for, or in quarantine for, is forgiven; failed hosts begin anew, with a new process."""
     name, status, journeys = case.target.name, case.observed.status, case.observed.journeys
     failed = sorted(journey.host for journey in journeys.values() if journey.step is Step.FAILED)
-    if status.hold is None and status.quarantine is None and not failed:
+    stuck = [task.name for task in status.tasks if task.state in ENDED]
+    if status.hold is None and status.quarantine is None and not failed and not stuck:
         return Decision(f"{name} is neither held nor has it failed hosts: there is nothing to try again")
     again = f"failed hosts begin anew: {', '.join(failed)}" if failed else ""
     told = "; ".join(filter(None, (case.command.reason, again)))
     after = PutStatus(retried(status, case.now))
     return Decision(f"{name} is tried again", [after, case.event("RolloutRetried", told)])
+
+
+def _undo(case: Case) -> Decision:
+    """Go back to the good release before the present one, which git declares still: so it is put into quarantine."""
+    name, status, command = case.target.name, case.observed.status, case.command
+    message = f"undone by {command.by}: {command.reason}"
+    try:
+        after = undone(status, command.by, message, case.now)
+    except ValueError as error:
+        raise Refused(f"{name} cannot go back: {error}") from error
+    back = way_back(status, status.digest)
+    version = back.release.version if back else ""
+    event = case.event("RolloutUndone", f"back to version {version}: {command.reason}")
+    said = f"{name} goes back to version {version}; {status.version} is not tried again before a new release or a retry"
+    return Decision(said, [PutStatus(after), event])
 
 
 def _next_number(case: Case) -> int:
@@ -181,6 +199,19 @@ def _skip(case: Case) -> Decision:
     )
 
 
+def _approve(case: Case) -> Decision:
+    """A person's go for the contract migrations of the release that every host runs now."""
+    name, status = case.target.name, case.observed.status
+    waiting = [task.name for task in status.tasks if task.task == "contract" and task.state == "waiting"]
+    if not waiting or status.finished is None:
+        raise Refused(f"no contract migration of {name} waits for a go")
+    said = f"contract migrations of {name} {status.version} may run: {', '.join(waiting)}"
+    if status.approval is not None and status.approval.digest == status.digest:
+        return Decision(said)
+    after = PutStatus(approved(status, case.command.by, case.command.reason, case.now))
+    return Decision(said, [after, case.event("ContractApproved", f"{', '.join(waiting)}: {case.command.reason}")])
+
+
 def _restart(case: Case) -> Decision:
     name, status = case.target.name, case.observed.status
     if case.target.release is None:
@@ -194,12 +225,14 @@ def _restart(case: Case) -> Decision:
     return Decision(said, [after, case.event("RestartAsked", case.command.reason)])
 
 
-_NEEDS_REASON = ("pause", "abort", "skip", "restart")
+_NEEDS_REASON = ("pause", "abort", "undo", "skip", "restart", "approve")
 _VERBS: dict[RolloutVerb, Callable[[Case], Decision]] = {
     "pause": _pause,
     "resume": _resume,
     "abort": _abort,
     "retry": _retry,
+    "undo": _undo,
     "skip": _skip,
     "restart": _restart,
+    "approve": _approve,
 }

@@ -36,6 +36,8 @@ def begun_again(
             "elapsed": 0.0,
             "entered": 0.0,
             "attempt": 0,
+            "tested": False,
+            "vouched": False,
             "skip": False,
             "restart": facts.restart,
             "out": journey.out,

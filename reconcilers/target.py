@@ -4,7 +4,7 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -14,7 +14,7 @@ from crds.fleet import Fleet, Host
 from crds.freeze import Freeze
 from crds.probe import Probe
 from crds.release import Release, canonical_json
-from crds.service import Gate, PoolRef, Rollout, ServiceSpec
+from crds.service import Gate, Migrations, PoolRef, Rollout, ServiceSpec
 from reconcilers.freezes import freezes_of
 from reconcilers.limits import FleetLimits, limits_of
 from reconcilers.order import edition_of
@@ -76,6 +76,7 @@ class TargetSpec:
     probes: tuple[Probe, ...]
     gates: tuple[Gate, ...]
     rollout: Rollout
+    migrations: Migrations = field(default_factory=Migrations)
     statement: str | None = None
     """What was signed about the release, for nodes to judge."""
     trust: str | None = None
@@ -122,6 +123,8 @@ class TargetSpec:
             "gates": [gate.model_dump(mode="json") for gate in self.gates],
             "rollout": self.rollout.model_dump(mode="json"),
         }
+        if self.migrations != Migrations():
+            said["migrations"] = self.migrations.model_dump(mode="json")
         signed = [self.statement, self.trust, self.unsigned]
         if any(signed):
             said["signed"] = signed
@@ -187,6 +190,7 @@ def _target(state: DesiredState, on: FleetHosts, service_name: str, spec: Servic
         probes=tuple(spec.probes),
         gates=tuple(spec.gates),
         rollout=with_profile(spec.rollout, version.profile),
+        migrations=spec.migrations,
         break_glass=version.break_glass.reason if version.break_glass else "",
         statement=state.statements.get((fleet_name, service_name)),
         trust=state.trust.get(fleet_name),

@@ -11,6 +11,7 @@ from reconcilers.obstacles import obstacle, obstacles
 from reconcilers.order import noted
 from reconcilers.rollback import remembered
 from reconcilers.room import Room
+from reconcilers.stages import arrived, contract, unverified
 from reconcilers.turns import take_turn
 
 _NAMED = 5
@@ -19,15 +20,18 @@ _NAMED = 5
 
 def conclude(draft: Draft) -> None:
     """Set counts and conditions, and end the rollout once every host but the excluded ones has arrived."""
-    counts = draft.observed.index.counts()
-    draft.status = draft.status.model_copy(update={"counts": counts})
-    complete = not draft.journeys and counts.total > 0 and counts.current + counts.excluded == counts.total
+    draft.status = draft.status.model_copy(update={"counts": draft.observed.index.counts()})
+    verifying = unverified(draft) if arrived(draft) else None
+    complete = arrived(draft) and verifying is None
     if complete:
         _finish(draft)
     take_turn(draft)
-    stalled = _stalled(draft, complete)
+    in_the_way = next(obstacles(draft), None) if complete else None
+    follows = contract(draft, in_the_way.message if in_the_way else "") if complete else None
+    stalled = follows[:2] if follows and follows[2] else _stalled(draft, complete)
     _condition(draft, "Stalled", stalled)
-    _condition(draft, "Reconciling", None if complete or stalled else _reconciling(draft))
+    waits = follows[:2] if follows else verifying if verifying else None if complete else _reconciling(draft)
+    _condition(draft, "Reconciling", None if stalled else waits)
     _ready(draft, complete)
     draft.status = noted(draft.status, draft.target, complete and not draft.target.in_place_of, draft.now)
     _rolled_back(draft, complete)
@@ -85,7 +89,7 @@ def _stalled(draft: Draft, complete: bool) -> tuple[str, str] | None:
     if not draft.target.hosts:
         return "NoHosts", "the service's selector matches no host of the fleet; change spec.hosts or a host's labels"
     for each in obstacles(draft):
-        if each.stalls and draft.status.counts.current < draft.status.counts.total:
+        if each.stalls and (not complete or draft.status.counts.current < draft.status.counts.total):
             return each.reason, each.message
     if not draft.journeys and needs_downtime(draft):
         return "NeedsDowntime", "the only host serves customers; write rollout.downtime: allowed, or add a host"

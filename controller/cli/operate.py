@@ -50,6 +50,14 @@ def retry(target: Target, reason: Why = "", by: By = "", server: Server = SERVER
     _rollout(server, target, "retry", by, reason)
 
 
+def undo(target: Target, reason: Why, by: By = "", server: Server = SERVER) -> None:
+    """Go back to the last good release before the present one, which stays in quarantine until a new one or a retry.
+
+    Exit codes: 0 it goes back, 1 refused or no answer, 2 wrong use.
+    """
+    _rollout(server, target, "undo", by, reason)
+
+
 def skip(target: Target, reason: Why, by: By = "", server: Server = SERVER) -> None:
     """End a wait that a person may end: the soak of the hosts that soak now, or the wait for a word after a batch.
 
@@ -64,6 +72,14 @@ def restart(target: Target, reason: Why, by: By = "", server: Server = SERVER) -
     Exit codes: 0 it begins, 1 refused or no answer, 2 wrong use.
     """
     _rollout(server, target, "restart", by, reason)
+
+
+def approve(target: Target, reason: Why, by: By = "", server: Server = SERVER) -> None:
+    """Say go to the contract migrations that wait for it, after every host runs the release. There is no way back.
+
+    Exit codes: 0 they may run, 1 none waits or no answer, 2 wrong use.
+    """
+    _rollout(server, target, "approve", by, reason)
 
 
 def exclude(node: Node, reason: Why, until: Until = "", by: By = "", server: Server = SERVER) -> None:

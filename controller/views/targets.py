@@ -17,6 +17,7 @@ from controller.views.resources import (
     TargetResourceStatus,
 )
 from controller.views.selector import Matches
+from crds.service import Migrations
 from crds.status import Mark, RolloutStatus
 from reconcilers.conditions import headline
 from reconcilers.target import PoolSpec, TargetSpec
@@ -78,9 +79,14 @@ def _spec(spec: TargetSpec | None, status: RolloutStatus) -> TargetResourceSpec:
         hosts=len(spec.hosts) if spec else 0,
         pools=[_pool(pool) for pool in spec.pools] if spec else [],
         gates=[gate.name for gate in spec.gates] if spec else [],
+        migrations=_migrations(spec.migrations) if spec else [],
         runners=list(spec.runners) if spec else [],
         freezes=[freeze.metadata.name for freeze in spec.freezes] if spec else [],
     )
+
+
+def _migrations(said: Migrations) -> list[str]:
+    return [each.name for each in (*said.expand, *said.contract)]
 
 
 def _pool(pool: PoolSpec) -> PoolNames:
@@ -113,6 +119,8 @@ def _status(
         quarantine=status.quarantine,
         good_version=status.good.release.version if status.good else "",
         counts=status.counts,
+        tasks=status.tasks,
+        no_return=status.no_return,
         conditions=status.conditions,
         running=running,
         unknown=unknown,

@@ -150,6 +150,15 @@ def test_a_rollout_is_ended_and_tried_again(fresh: Served) -> None:
     fresh.reaches("BatchUnderWay", current=1)
 
 
+def test_a_release_is_undone(fresh: Served) -> None:
+    fresh.controller.commit(state("2"))
+    eventually(lambda: fresh.reaches("Converged")["status"]["version"] == "2")
+    undone = run(fresh, "rollout", "undo", "api@prod", "--reason", "customers see old prices", "--as", "ann")
+    assert (undone.exit_code, "goes back to version 1" in undone.stderr) == (0, True)
+    fresh.reaches("RolledBack")
+    assert "undone by ann: customers see old prices" in run(fresh, "describe", "target", "api@prod").stdout
+
+
 def test_the_next_batch_waits_for_a_word(fresh: Served) -> None:
     fresh.controller.commit(state("2", pauseAfter=[1]))
     fresh.reaches("AwaitingGo", current=1)

@@ -12,6 +12,7 @@ from controller.world import World
 from crds.command import RolloutVerb
 from crds.messages import PoolReport, Report, ServerAssignment, Stamp, plain_digest
 from crds.release import canonical_json
+from crds.service import Gate, Migrations
 from crds.status import Step
 from reconcilers.draft import Observed
 from reconcilers.fragments import Entry, merge, server_key
@@ -44,6 +45,18 @@ def spec_of(name: str, version: str | None, count: int, **changes: Any) -> Targe
     return target(version, count, name=name, pools=pools, **(rollout | changes))
 
 
+def task(name: str) -> dict[str, Any]:
+    """A migration."""
+    return {"name": name, "command": [name], "check": ["check"], "lock": "database"}
+
+
+MIGRATIONS = Migrations.model_validate({"expand": [task("expand")], "contract": [task("contract")]})
+GATES = tuple(
+    Gate.model_validate({"name": when, "when": when, "exec": {"command": [when]}})
+    for when in ("before", "maintenance", "batch", "online", "after")
+)
+
+
 def from_nothing(world: World) -> World:
     """The same world, built at once from what is stored and what the nodes last said."""
     fresh = World(saved(world, {}), TIMEOUT, world.watching_since)
@@ -65,7 +78,7 @@ class Histories(RuleBasedStateMachine):
 
     def declare(self, *specs: TargetSpec) -> None:
         """A revision with these targets beside the others, and the fleet's limits as they are now."""
-        together = {spec.name: spec for spec in (*self.site.world.specs.values(), *specs)}
+        together = {spec.name: spec for spec in (*self.site.world.declared.values(), *specs)}
         self.site.declare(*(replace(spec, limits=self.limits) for spec in together.values()))
 
     def keeps_the_fleets_limits(self, spec: TargetSpec, observed: Observed, plan: Plan) -> None:
@@ -109,6 +122,8 @@ class Histories(RuleBasedStateMachine):
         progress_deadline=st.sampled_from([None, "20s"]),
         rollout_deadline=st.sampled_from([None, "2m"]),
         rollback=st.sampled_from([{}, {"batches": ["100%"], "max_unavailable": "50%"}]),
+        migrations=st.sampled_from([Migrations(), MIGRATIONS]),
+        gates=st.sampled_from([GATES[1:2], GATES]),
     )
     def commit(self, name: str, version: str | None, count: int, **rollout: Any) -> None:
         self.declare(spec_of(name, version, count, **rollout))
@@ -147,6 +162,16 @@ class Histories(RuleBasedStateMachine):
     def trouble(self, **trouble: set[Any]) -> None:
         for what, which in trouble.items():
             setattr(self.site.behaviour, what, which)
+
+    @rule(
+        outcomes=st.dictionaries(
+            st.sampled_from(["expand", "contract", "before", "batch", "online", "after"]),
+            st.sampled_from(["running", "failed", "inconclusive"]),
+            max_size=2,
+        )
+    )
+    def operations_do_not_pass(self, outcomes: dict[str, str]) -> None:
+        self.site.behaviour.outcomes = outcomes
 
     @rule(node=balancers, name=st.sampled_from([ONLINE, "web"]), host=hosts, state=st.sampled_from(["maint", "drain"]))
     def somebody_takes_out(self, node: str, name: str, host: str, state: Any) -> None:
@@ -203,7 +228,7 @@ class Histories(RuleBasedStateMachine):
         behaviour = self.site.behaviour
         for what in (behaviour.silent, behaviour.busy, behaviour.stuck, behaviour.broken, behaviour.failing):
             what.clear()
-        for faults in (behaviour.down, behaviour.unsafe, behaviour.extra, behaviour.moved):
+        for faults in (behaviour.down, behaviour.unsafe, behaviour.extra, behaviour.moved, behaviour.outcomes):
             faults.clear()
         for agent in self.site.agents.values():
             agent.marked.clear()

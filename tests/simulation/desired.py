@@ -30,6 +30,13 @@ FLEET_SHARE, ZONE_SHARE = 40, 67
 Model = TypeVar("Model", bound=BaseModel)
 
 
+_MIGRATIONS = {
+    phase: [{"name": phase, "command": ["migrate", "{version}"], "check": ["check", "{version}"], "lock": "database"}]
+    for phase in ("expand", "contract")
+}
+"""Both services migrate the same database."""
+
+
 def host_names(count: int) -> list[str]:
     """vm1, vm2 ..."""
     return [f"vm{number}" for number in range(1, count + 1)]
@@ -97,6 +104,7 @@ def _service(name: str) -> Service:
             }
         ],
         "gates": [{"name": "smoke", "exec": {"command": ["smoke", "{url}"]}}],
+        "migrations": _MIGRATIONS,
         "rollout": {
             "batches": [1, "25%", "50%"],
             "maxUnavailable": "25%",

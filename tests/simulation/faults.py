@@ -38,6 +38,10 @@ class Faults:
     """Of a gate's run."""
     slow_install: float = 0.1
     """An installation takes up to two minutes."""
+    died_migrating: float = 0.4
+    """Of a migration's command: the runner's agent dies right before or after the effect."""
+    unclear_check: float = 0.05
+    """Of a migration's check: it tells nothing."""
     cloned: float = 0.0
     """A host is copied with its agent's journal, and both run. Not among ALL: it ends only when a person decides."""
 

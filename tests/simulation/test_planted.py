@@ -9,10 +9,15 @@ import pytest
 import controller.lives
 import controller.revisions
 import reconcilers.journey
+import reconcilers.obstacles
+import reconcilers.plan
 import reconcilers.room
 import tests.simulation.checkers
 import tests.simulation.desired
+from agent.drivers.contracts import Outcome
+from agent.drivers.operations.migration import Driver
 from agent.journal import Journal
+from controller.operations import Operations
 from controller.world import World
 from crds.desired import DesiredState
 from crds.status import Counts, Journey, Step
@@ -72,7 +77,7 @@ def claims_forgotten(patch: pytest.MonkeyPatch) -> None:
 
 def deployed_without_waiting(patch: pytest.MonkeyPatch) -> None:
     def leaving(journey: Journey, at: Situation, elapsed: float) -> Journey:
-        return moved(journey, Step.DEPLOYING, at.now, elapsed)
+        return journey if at.unprepared else moved(journey, Step.DEPLOYING, at.now, elapsed)
 
     patch.setitem(reconcilers.journey._STEPS, Step.LEAVING, leaving)
 
@@ -136,6 +141,29 @@ def restarts_taken_for_clones(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(controller.lives, "_clash", lambda _own, _other, _now: "planted")
 
 
+def check_asked_only_afterwards(patch: pytest.MonkeyPatch) -> None:
+    """Whoever comes back after a crash begins anew."""
+    real = Driver._check
+    asked: set[int] = set()
+
+    def check(driver: Driver, *args: object) -> Outcome | None:
+        again = id(driver) in asked
+        asked.add(id(driver))
+        return real(driver, *args) if again else None  # type: ignore[arg-type]
+
+    patch.setattr(Driver, "_check", check)
+    patch.setattr(Driver, "run", lambda driver, *args, run=Driver.run: (asked.clear(), run(driver, *args))[1])
+
+
+def hosts_do_not_wait_for_expand(patch: pytest.MonkeyPatch) -> None:
+    for module in (reconcilers.obstacles, reconcilers.plan):
+        patch.setattr(module, "unprepared", lambda _draft: None)
+
+
+def locks_forgotten(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Operations, "locks", lambda _operations, _target: {})
+
+
 PLANTED: list[tuple[int, Plant]] = [
     (1, budget_off_by_one),
     (1, a_place_too_many_in_the_fleet),
@@ -148,6 +176,9 @@ PLANTED: list[tuple[int, Plant]] = [
     (5, older_assignments_taken),
     (6, half_a_commit),
     (8, success_between_two_batches),
+    (20, check_asked_only_afterwards),
+    (20, hosts_do_not_wait_for_expand),
+    (20, locks_forgotten),
     (13, exclusions_forgotten),
     (17, reports_of_services_ignored),
     (18, restarts_taken_for_clones),

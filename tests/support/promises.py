@@ -13,7 +13,7 @@ from reconcilers.facts import HostFacts
 from reconcilers.fragments import SERVICE, server_key
 from reconcilers.gates import operation_id
 from reconcilers.target import TargetSpec
-from reconcilers.writes import DropEntry, DropJourney, Plan, PutEntry, PutJourney, PutStatus
+from reconcilers.writes import DropEntry, DropJourney, Plan, PutEntry, PutJourney, PutOperation, PutStatus
 
 OUT = ("drain", "maint")
 
@@ -196,7 +196,8 @@ def enables_only_tested_hosts(spec: TargetSpec, observed: Observed, plan: Plan) 
         assert not facts.excluded or (was is not None and was.step in (Step.ENABLING, Step.SOAKING))
         dropped = DropJourney(host) in plan.writes
         assert journey.digest == spec.digest or dropped
-        for gate in spec.gates:
+        assert journey.vouched or dropped or not [gate for gate in spec.gates if gate.when == "batch"]
+        for gate in [gate for gate in spec.gates if gate.when == "maintenance"]:
             operation = observed.operations.get(operation_id(spec, journey, gate))
             assert operation is not None
             assert operation.result is not None
@@ -230,7 +231,36 @@ def begins_no_quarantined_release(spec: TargetSpec, observed: Observed, plan: Pl
             assert had_it or asked_now is None or asked_now.digest != bad.digest, f"{write.node} is given {bad.version}"
 
 
+def migrates_in_order(spec: TargetSpec, observed: Observed, plan: Plan) -> None:
+    """Promise 20: expand before the first host, contract after the last one, no two of them under one lock."""
+    statuses = [write.status for write in plan.writes if isinstance(write, PutStatus)]
+    status = statuses[-1] if statuses else observed.status
+    first = [record for record in status.tasks if record.task in ("before", "expand")]
+    if any(record.state != "passed" for record in first):
+        assert not list(begun(observed, plan)), first
+        assert not [write for write in plan.writes if isinstance(write, PutEntry) and _deploys(spec, observed, write)]
+    for write in plan.writes:
+        if isinstance(write, PutOperation) and write.operation.spec.migration:
+            said, counts = write.operation.spec.migration, observed.index.counts()
+            holder = observed.locks.get(said.lock)
+            assert holder is None or holder.id == write.operation.id
+            assert said.phase == "expand" or (
+                not observed.journeys and counts.current + counts.excluded == counts.total
+            )
+
+
+def _deploys(spec: TargetSpec, observed: Observed, write: PutEntry) -> bool:
+    """The host is asked to run the release, and neither runs it nor was asked before."""
+    if write.key != SERVICE or write.node not in spec.hosts:
+        return False
+    facts, asked = observed.facts(write.node), ServiceAssignment.model_validate_json(write.value).release
+    before = facts.assigned_service()
+    known = {before.release.digest if before and before.release else "", facts.service.digest if facts.service else ""}
+    return asked is not None and asked.digest == spec.digest and asked.digest not in known
+
+
 PROMISES = (
+    migrates_in_order,
     begins_no_quarantined_release,
     keeps_the_budget,
     spreads_over_zones,

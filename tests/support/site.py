@@ -15,6 +15,7 @@ from crds.messages import (
     Assignment,
     BalancerReport,
     OperationReport,
+    OperationSpec,
     PoolAssignment,
     PoolReport,
     ProcessIdentity,
@@ -48,6 +49,8 @@ class Behaviour:
     """Versions that are never healthy."""
     failing: set[str] = field(default_factory=set)
     """Versions whose gates fail."""
+    outcomes: dict[str, str] = field(default_factory=dict)
+    """How operations of a name end, where not as the version's gates do; ``running``: they do not end."""
     stuck: set[str] = field(default_factory=set)
     """Hosts that never finish an installation."""
     down: set[tuple[str, str]] = field(default_factory=set)
@@ -72,6 +75,8 @@ class Agent:
         self.addresses: dict[str, dict[str, str]] = {}
         self.runs: dict[str, tuple[str, int]] = {}
         """Version and process id by target."""
+        self.ran: dict[str, OperationSpec] = {}
+        """Operations that were ever asked of it, in their order."""
         self.restarts: dict[str, int] = {}
         """The number under which the process was started, by target."""
         self._versions: dict[str, str] = {}
@@ -125,7 +130,9 @@ class Agent:
             taken=self._stamp,
             services={name: self._service(name) for name in sorted(targets)},
             pools={name: self._pool(name, asked) for name, asked in taken.pools.items()} if taken else {},
-            operations={name: self._gate(asked.version) for name, asked in taken.operations.items()} if taken else {},
+            operations={name: self._operation(name, asked) for name, asked in taken.operations.items()}
+            if taken
+            else {},
             balancer=BalancerReport(reachable=True, reload_safe=self.name not in self._behaviour.unsafe)
             if self.admin
             else None,
@@ -179,8 +186,12 @@ class Agent:
             address=address,
         )
 
-    def _gate(self, version: str) -> OperationReport:
-        outcome = "failed" if version in self._behaviour.failing else "passed"
+    def _operation(self, identity: str, asked: OperationSpec) -> OperationReport:
+        version, known = asked.version, self._behaviour.outcomes
+        self.ran.setdefault(identity, asked)
+        outcome = known.get(asked.name, "failed" if version in self._behaviour.failing else "passed")
+        if outcome == "running":
+            return OperationReport(read=self._stamp, state="running")
         return OperationReport.model_validate(
             {"read": self._stamp, "state": "finished", "outcome": outcome, "message": f"{version} {outcome}"}
         )
@@ -347,7 +358,7 @@ def saved(world: World, reports: Mapping[str, Report]) -> Loaded:
         serials=dict(world.serials),
         reports=dict(reports),
         exclusions=dict(world.exclusions),
-        operations={name: each for kept in world.operations.values() for name, each in kept.items()},
+        operations={name: each for kept in world.operations.by_target.values() for name, each in kept.items()},
     )
 
 

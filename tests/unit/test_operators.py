@@ -104,6 +104,34 @@ def test_nothing_to_try_again_is_no_failure() -> None:
     assert not command(converged(target("1")), "retry", asked("")).writes
 
 
+# --- undo
+
+
+def test_everything_goes_back_to_the_release_before_and_the_present_one_is_not_tried_again() -> None:
+    site = converged(target("1", **QUICK))
+    site.declare(target("2", **QUICK))
+    site.run(60)
+    said = command(site, "undo", asked("slow", by="ann")).message
+    assert said == "api@prod goes back to version 1; 2 is not tried again before a new release or a retry"
+    site.run(60)
+    assert set(site.versions().values()) == {"1"}
+    assert site.condition("RolledBack")[:2] == ("True", "Undone")
+    assert "undone by ann: slow" in site.condition("Stalled")[2]
+    with pytest.raises(Refused, match="api@prod cannot go back: version 2 is in quarantine already"):
+        command(site, "undo", asked("again"))
+    command(site, "retry")
+    site.run(60)
+    assert set(site.versions().values()) == {"2"}
+
+
+def test_there_must_be_something_to_go_back_to_and_a_reason() -> None:
+    site = converged(target("1"))
+    with pytest.raises(Refused, match="there is nothing to go back to: no other release ran on every host yet"):
+        command(site, "undo", asked("x"))
+    with pytest.raises(Refused, match="undo needs a reason"):
+        command(site, "undo", asked(""))
+
+
 # --- manual steps, and skip
 
 
