@@ -136,7 +136,7 @@ class TargetSpec:
 def targets_of(state: DesiredState) -> dict[str, TargetSpec]:
     """Every target that the revision declares: one for each version file."""
     specs = {(fleet, service): service_on(state, service, fleet) for fleet, service in sorted(state.versions)}
-    waves, fleets = Waves(specs), {name: FleetHosts(state.fleets[name]) for name, _ in specs}
+    waves, fleets = Waves(specs), {name: FleetHosts(fleet) for name, fleet in state.fleets.items()}
     made = (_target(state, fleets[fleet], service, spec, waves) for (fleet, service), spec in specs.items())
     return {target.name: target for target in made}
 
