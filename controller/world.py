@@ -6,22 +6,25 @@ those alone.
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime
 
+from controller.host_facts import leaver_facts, leavers_of, servers_of
 from controller.nodes import Node, Nodes
 from controller.relations import Relations
 from controller.store import Loaded
-from crds.messages import PoolReport, Report, ServerReport, Stamp
+from crds.messages import PoolReport, Report, Stamp
 from crds.status import Journey, Operation, RolloutStatus, Step
 from reconcilers.classify import classify
 from reconcilers.draft import Observed
-from reconcilers.facts import HostFacts, online_places
+from reconcilers.facts import HostFacts
 from reconcilers.fragments import SERVICE, Entry
 from reconcilers.index import TargetIndex, rebuilt
+from reconcilers.modes import resolved, turning
 from reconcilers.order import Other
 from reconcilers.rollback import effective
-from reconcilers.sightings import adds_up, changed_servers, plain_server, pool_number
-from reconcilers.target import HostSpec, PoolSpec, TargetSpec
+from reconcilers.sightings import adds_up, changed_servers, pool_number
+from reconcilers.target import PoolSpec, TargetSpec
 from reconcilers.writes import (
     DropEntry,
     DropJourney,
@@ -67,6 +70,7 @@ class World:
         self._touched: dict[str, set[str]] = defaultdict(set)
         self._whole: set[str] = set()
         self._targets_on: dict[str, set[str]] = {}
+        self._leavers: dict[str, set[str]] = {}
         self._pools: dict[Place, tuple[str, PoolSpec]] = {}
         self._numbers: dict[tuple[str, str], int] = {}
         self._adds_up: dict[Place, bool] = {}
@@ -90,7 +94,7 @@ class World:
     def set_specs(self, declared: Mapping[str, TargetSpec]) -> None:
         """Put a revision in force. Targets that it no longer declares keep what they have and are planned no more."""
         self.declared = dict(declared)
-        specs = {target: effective(spec, self._status(target)) for target, spec in declared.items()}
+        specs = {target: self._effective(target) for target in declared}
         for target in self.specs.keys() | specs.keys():
             before, after = self.specs.get(target), specs.get(target)
             if before is None or after is None or before.fingerprint != after.fingerprint:
@@ -101,21 +105,26 @@ class World:
         self._targets_on = defaultdict(set)
         self._pools = {}
         self._relations.set_specs(specs)
+        self._leavers = {target: leavers_of(spec, self._asked.get(target, {})) for target, spec in specs.items()}
         for target, spec in specs.items():
-            for name in (*spec.hosts, *spec.balancer_nodes, *spec.runners):
+            for name in (*spec.hosts, *self._leavers[target], *spec.balancer_nodes, *spec.runners):
                 self._targets_on[name].add(target)
             for pool in spec.pools:
                 self._numbers[target, pool.online] = pool_number(spec, pool)
                 self._pools |= {(node.name, name): (target, pool) for node in pool.nodes for name in pool.names}
         self._adds_up = {place: self._sums(place) for place in self._pools}
 
+    def _effective(self, target: str) -> TargetSpec:
+        status = self._status(target)
+        return effective(resolved(self.declared[target], status), status)
+
     def _status(self, target: str) -> RolloutStatus:
         return self.statuses.get(target) or RolloutStatus(target=target)
 
     def _turn(self, target: str) -> None:
-        """Plan for another release from now on: one was put into quarantine, or let out of it."""
+        """Plan for another spec from now on: a release was put into quarantine or let out, or the mode was found."""
         if target in self.declared:
-            self.specs[target] = effective(self.declared[target], self.statuses[target])
+            self.specs[target] = self._effective(target)
             self.indexes.pop(target, None)
             self.dirty.add(target)
 
@@ -162,6 +171,8 @@ class World:
         self._adds_up[node, pool] = sums
         if summed != sums or before is None:
             self._touch_all(owner)
+        if self._leavers.get(owner[0]) and (before is None or before.read != after.read):
+            self.dirty.add(owner[0])  # that a host has no server there any more is no change of any server
         for server in changed_servers(before, after):
             self.touch(owner[0], server)
 
@@ -207,7 +218,7 @@ class World:
 
     def touch(self, target: str, host: str) -> None:
         """Something about the host changed that this target should look at."""
-        if self._mark(target, host):
+        if self._mark(target, host) or host in self._leavers.get(target, ()):
             self.dirty.add(target)
 
     def _mark(self, target: str, host: str) -> bool:
@@ -254,6 +265,8 @@ class World:
             journeys=self.journeys.get(target, {}),
             operations=self.operations[target],
             stray=self._stray(target) if whole else (),
+            leavers=frozenset(self._leavers.get(target, ())),
+            leaver=lambda host: self._leaver(target, host),
             pool_entries={key: entry.value for key, entry in self._asked[target][""].items()},
             silent_balancers=[words for node in spec.balancer_nodes if (words := self.nodes.obstacle(node))],
             runners=[runner for runner in spec.runners if not self.nodes.get(runner).mute],
@@ -283,10 +296,11 @@ class World:
         spec = self.specs[target]
         node, host = self.nodes.get(name), spec.hosts[name]
         claim = self._claims.get(name)
-        servers, unclear = self._servers(spec, host)
+        servers, unclear = servers_of(spec, host, self.nodes, self._adds_up)
         return HostFacts(
             host=host,
             silent=node.mute,
+            silent_since=node.silent_since(self.watching_since),
             distrust=node.distrust,
             service=node.report.services.get(target) if node.report else None,
             servers=servers,
@@ -296,37 +310,29 @@ class World:
             claimed_by=claim if claim != target else None,
         )
 
-    def _servers(self, spec: TargetSpec, host: HostSpec) -> tuple[dict[Place, ServerReport], frozenset[Place]]:
-        seen: dict[Place, ServerReport] = {}
-        unclear = set()
-        for name, pool in online_places(spec):
-            node = self.nodes.get(name)
-            if node.mute or node.report is None:
-                continue
-            for pool_name in pool.names:
-                report = node.report.pools.get(pool_name)
-                if report is None:
-                    continue
-                if host.name in report.servers:
-                    seen[name, pool_name] = report.servers[host.name]
-                elif pool_name == pool.online and self._adds_up.get((name, pool_name)):
-                    seen[name, pool_name] = plain_server(report, f"{host.address}:{pool.port}")
-                if pool_name == pool.online and not self._adds_up.get((name, pool_name)):
-                    unclear.add((name, pool_name))
-        return seen, frozenset(unclear)
+    def _leaver(self, target: str, name: str) -> HostFacts:
+        claim, asked = self._claims.get(name), self._asked[target][name]
+        facts = leaver_facts(self.specs[target], name, asked, self.nodes, self.watching_since)
+        return facts if claim in (None, target) else replace(facts, claimed_by=claim)
 
     def _stray(self, target: str) -> list[tuple[str, str]]:
         spec = self.specs[target]
-        gone = [key for host, asked in self._asked[target].items() if host and host not in spec.hosts for key in asked]
+        kept = spec.hosts.keys() | self._leavers.get(target, set())
+        gone = [key for host, asked in self._asked[target].items() if host and host not in kept for key in asked]
         places = {(node, f"pool/{pool}") for (node, pool), (owner, _) in self._pools.items() if owner == target}
         pools = [key for key in self._asked[target][""] if key[1].startswith("pool/") and key not in places]
         return sorted(gone + pools)
 
     # --- what was decided
 
+    def is_moving(self, target: str) -> bool:
+        """Hosts of the target are on a journey, or on their way out of it."""
+        return bool(self.journeys.get(target)) or bool(self._status(target).leaving)
+
     def in_flight(self) -> set[str]:
         """Nodes that are asked something about a host under way."""
         moving = {host for hosts in self.journeys.values() for host in hosts}
+        moving |= {host for status in self.statuses.values() for host in status.leaving}
         return {
             node
             for node, fragments in self.entries.items()
@@ -340,7 +346,7 @@ class World:
             case PutStatus(status):
                 before, self.statuses[target] = self.statuses.get(target), status
                 self.dirty |= self._relations.changed(target, before, status)
-                if status.quarantine != (before.quarantine if before else None):
+                if turning(status) != turning(before or RolloutStatus(target=target)):
                     self._turn(target)
             case PutJourney(journey):
                 self.journeys.setdefault(target, {})[journey.host] = journey
@@ -355,6 +361,8 @@ class World:
                 self._put_entry(target, node, key, Entry(value, stamp))
                 self._mark(target, host_of(node, key))
             case DropEntry(node, key):
+                if key == SERVICE:
+                    self._leavers.get(target, set()).discard(node)
                 self.entries[node][target].pop(key, None)
                 self._asked[target][host_of(node, key)].pop((node, key), None)
                 self._mark(target, host_of(node, key))

@@ -171,6 +171,12 @@ class RolloutStatus(WireModel):
     no_return: str = Field(default="", description="in words, what was done that an older release cannot run with")
     retried: datetime | None = Field(default=None, description="failures before this moment count no more")
     stopwatch: Stopwatch | None = None
+    managed: bool = Field(default=False, description="hosts are, or were, moved here: without a mode it stays so")
+    unclaimed: str = Field(default="", description="in words, who serves in its pool that nobody of ours put there")
+    vouched: str = Field(default="", description="digest of the release as which running processes are adopted")
+    leaving: dict[str, Journey] = Field(
+        default_factory=dict, description="hosts that are none of the target's any more, on their way out"
+    )
     counts: Counts = Counts()
     conditions: list[Condition] = Field(default_factory=list)
 

@@ -17,7 +17,7 @@ from crds.release import canonical_json
 RELEASE_TYPE = "application/vnd.drumbeat.release.v1+json"
 TRUST_TYPE = "application/vnd.drumbeat.trust.v1+json"
 
-CommandKind = Literal["probe", "gate"]
+CommandKind = Literal["probe", "gate", "adopt"]
 PublicKeyText = Annotated[
     str,
     Field(

@@ -82,12 +82,14 @@ def _service_entry(target: TargetSpec, facts: HostFacts, fetch: bool) -> dict[tu
     Probes may ask for what an older release does not have. Asked too soon, they would find every host unhealthy at
     once, and what is unavailable already is no longer kept from being taken out.
     """
+    key = (facts.host.name, SERVICE)
+    if target.is_observed and facts.journey is None:
+        return {key: facts.entries[key].value} if key in facts.entries else {}
     release, known = _release(target, facts)
     if not known:
         return {}
     newer = release is not None and release.digest != target.digest
     following = target.release if fetch and newer and not target.unsigned else None
-    key = (facts.host.name, SERVICE)
     before = facts.entries[key].value if key in facts.entries else None
     assigned = facts.assigned_service()
     older = newer or (release is not None and bool(target.unsigned))

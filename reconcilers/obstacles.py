@@ -12,6 +12,7 @@ from reconcilers.classify import Standing
 from reconcilers.draft import Draft
 from reconcilers.freezes import Frozen, frozen
 from reconcilers.marks import marked
+from reconcilers.modes import what_would_happen
 from reconcilers.order import halted, not_ready, unfinished, unproven
 from reconcilers.rollback import is_quarantined
 from reconcilers.sizes import limit_of
@@ -44,6 +45,8 @@ def obstacle(draft: Draft, serving: bool = True) -> Obstacle | None:
 
 def obstacles(draft: Draft) -> Iterator[Obstacle]:
     """Everything that is in the way, in the order in which people should hear of it."""
+    if draft.target.is_observed:
+        yield from _observed(draft)
     if draft.status.hold is not None:
         hold = draft.status.hold
         yield Obstacle(hold.reason, f"{hold.message}. It goes on with the next release", stalls=True)
@@ -63,6 +66,18 @@ def obstacles(draft: Draft) -> Iterator[Obstacle]:
         yield from _out_of_order(draft)
     if freeze := frozen(draft.target.freezes, draft.now, rolling_back=bool(draft.target.in_place_of)):
         yield Obstacle("Frozen", _frozen_words(freeze), mends=True, until=freeze.until)
+
+
+def _observed(draft: Draft) -> Iterator[Obstacle]:
+    """Nothing is touched: because the mode says so, or because nobody has said whose the service is."""
+    if draft.target.mode == "observe":
+        yield Obstacle("Observed", f"mode is observe, so nothing is touched; {what_would_happen(draft)}", stalls=True)
+    elif draft.status.unclaimed:
+        remedy = "write mode: adopt to take over what runs, manage to roll releases out, or observe to leave it so"
+        message = f"{draft.status.unclaimed}; {remedy}. If managed, {what_would_happen(draft)}"
+        yield Obstacle("Unclaimed", message, stalls=True)
+    else:
+        yield Obstacle("Undecided", draft.undecided or "the first answers about its hosts are awaited")
 
 
 def _out_of_order(draft: Draft) -> Iterator[Obstacle]:

@@ -13,7 +13,9 @@ from reconcilers.failure import judge
 from reconcilers.fragments import operation_key, pool_key
 from reconcilers.gates import next_operation
 from reconcilers.journey import Situation, advance, elapsed_of, wakes_at
+from reconcilers.leaving import leaving_wakes_at, see_off
 from reconcilers.marks import lift_pause
+from reconcilers.modes import heed_mode
 from reconcilers.obstacles import obstacles
 from reconcilers.rollback import settled
 from reconcilers.sizes import batch_size
@@ -42,6 +44,7 @@ def plan(target: TargetSpec, observed: Observed, now: datetime) -> Plan:
     """
     draft = Draft(target, observed, now, observed.status, dict(observed.journeys))
     _notice_spec(draft)
+    heed_mode(draft)
     lift_pause(draft)
     status = draft.status
     _keep_time(draft)
@@ -67,7 +70,8 @@ def _notice_spec(draft: Draft) -> None:
         status = status.model_copy(update={"fingerprint": target.fingerprint, "generation": status.generation + 1})
     if status.digest != target.digest:
         reason = "RollBack" if target.in_place_of else "NewRelease"
-        draft.event("RolloutStarted", target.name, reason, f"version {target.version or 'none'}")
+        if not target.is_observed:
+            draft.event("RolloutStarted", target.name, reason, f"version {target.version or 'none'}")
         fresh = {"batch": 0, "started": draft.now, "finished": None, "hold": None, "stopwatch": None}
         revision = status.rollout_revision if target.in_place_of else target.revision
         status = status.model_copy(update={"digest": target.digest, "rollout_revision": revision, **fresh})
@@ -134,6 +138,7 @@ def _ask(draft: Draft) -> None:
     for host in sorted(_to_ask_about(draft, soon)):
         _ask_about(draft, draft.facts(host), _may_fetch(draft, host, soon))
     _request_operations(draft)
+    see_off(draft)
 
 
 def _may_fetch(draft: Draft, host: str, soon: set[str]) -> bool:
@@ -150,7 +155,7 @@ def _soon(draft: Draft) -> set[str]:
     Before that they would take the network from hosts on which customers' requests wait to end.
     """
     leaving = any(journey.step in (Step.DRAINING, Step.LEAVING) for journey in draft.journeys.values())
-    if not draft.status.batch or draft.status.hold or leaving:
+    if not draft.status.batch or draft.status.hold or leaving or draft.target.is_observed:
         return set()
     size = batch_size(draft.target.rollout.batches, draft.status.batch + 1, len(draft.target.hosts))
     following = draft.observed.index.next_hosts(size + len(draft.journeys))
@@ -233,4 +238,5 @@ def _wake_at(draft: Draft) -> datetime | None:
     ]
     times += [each.until for each in obstacles(draft)]
     times.append(deadline_at(draft))
+    times += leaving_wakes_at(draft)
     return min((time for time in times if time is not None), default=None)

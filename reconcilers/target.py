@@ -4,9 +4,9 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 from crds.base import Amount
 from crds.desired import DesiredState
@@ -14,7 +14,7 @@ from crds.fleet import Fleet, Host
 from crds.freeze import Freeze
 from crds.probe import Probe
 from crds.release import Release, canonical_json
-from crds.service import Gate, PoolRef, Rollout, ServiceSpec
+from crds.service import Gate, Mode, PoolRef, Rollout, ServiceSpec
 from reconcilers.freezes import freezes_of
 from reconcilers.order import edition_of
 from reconcilers.overrides import service_on
@@ -94,6 +94,19 @@ class TargetSpec:
     """The version that git declares, where the last good release takes its place (see rollback.py)."""
     freezes: tuple[Freeze, ...] = ()
     """Those that hold for it, whether in force now or not."""
+    mode: Mode | Literal[""] = "manage"
+    """Empty: git says nothing about it, and it is not known yet that nobody else manages the service here."""
+    adopt: str | None = None
+    """Regular expression by which the running process is known."""
+
+    @property
+    def is_observed(self) -> bool:
+        """Nothing of it is touched."""
+        return self.mode in ("", "observe")
+
+    def in_mode(self, mode: Mode) -> "TargetSpec":
+        """The same target in that mode."""
+        return replace(self, mode=mode)
 
     @cached_property
     def digest(self) -> str:
@@ -116,6 +129,7 @@ class TargetSpec:
             "probes": [probe.model_dump(mode="json") for probe in self.probes],
             "gates": [gate.model_dump(mode="json") for gate in self.gates],
             "rollout": self.rollout.model_dump(mode="json"),
+            "mode": [self.mode, self.adopt],
         }
         signed = [self.statement, self.trust, self.unsigned]
         if any(signed):
@@ -171,6 +185,8 @@ def _target(state: DesiredState, fleet_name: str, service_name: str, spec: Servi
         after=(f"{service_name}@{spec.after.fleet}", spec.after.soak) if spec.after else None,
         halt_after=fleet.spec.halt_after,
         freezes=freezes_of(state, fleet_name, service_name),
+        mode=spec.mode or "",
+        adopt=spec.adopt.process if spec.adopt else None,
     )
 
 

@@ -7,12 +7,11 @@ from reconcilers.batch import is_under_way, needs_downtime
 from reconcilers.classify import Standing
 from reconcilers.conditions import find, set_condition
 from reconcilers.draft import Draft
+from reconcilers.leaving import leaving_words
 from reconcilers.obstacles import obstacle, obstacles
 from reconcilers.order import noted
 from reconcilers.rollback import remembered
-
-_NAMED = 5
-"""Hosts that a message names before it says "and N more"."""
+from reconcilers.words import listed
 
 
 def conclude(draft: Draft) -> None:
@@ -24,7 +23,7 @@ def conclude(draft: Draft) -> None:
         _finish(draft)
     stalled = _stalled(draft, complete)
     _condition(draft, "Stalled", stalled)
-    _condition(draft, "Reconciling", None if complete or stalled else _reconciling(draft))
+    _condition(draft, "Reconciling", None if stalled else _leaving(draft) if complete else _reconciling(draft))
     _ready(draft, complete)
     draft.status = noted(draft.status, draft.target, complete and not draft.target.in_place_of, draft.now)
     _rolled_back(draft, complete)
@@ -94,7 +93,7 @@ def _stalled(draft: Draft, complete: bool) -> tuple[str, str] | None:
 
 
 def _failed(draft: Draft) -> str:
-    return _listed([f"{host} ({journey.reason})" for host, journey in sorted(draft.journeys.items())])
+    return listed([f"{host} ({journey.reason})" for host, journey in sorted(draft.journeys.items())])
 
 
 def _reconciling(draft: Draft) -> tuple[str, str]:
@@ -104,13 +103,19 @@ def _reconciling(draft: Draft) -> tuple[str, str]:
     return reason, f"rolling back from {back} to {draft.target.version}: {message}" if back else message
 
 
+def _leaving(draft: Draft) -> tuple[str, str] | None:
+    """All who stay have arrived, and others have not left yet."""
+    words = leaving_words(draft)
+    return ("HostsLeaving", words) if words else None
+
+
 def _waits_for(draft: Draft) -> tuple[str, str]:
     if in_the_way := obstacle(draft):
         return in_the_way.reason, in_the_way.message
     batch = [journey for journey in draft.journeys.values() if journey.step is not Step.FAILED]
     moving = [f"{journey.host} {journey.step}" for journey in batch if journey.step is not Step.WAITING]
     if moving:
-        return "BatchUnderWay", f"batch {draft.status.batch}: {_listed(moving)}"
+        return "BatchUnderWay", f"batch {draft.status.batch}: {listed(moving)}"
     if batch:
         return "Waiting", f"{batch[0].host}: {batch[0].reason}"
     if draft.observed.index.candidates:
@@ -123,9 +128,4 @@ def _waits_for(draft: Draft) -> tuple[str, str]:
 
 def _names(draft: Draft, standing: Standing) -> str:
     hosts = draft.observed.index.hosts.items()
-    return _listed([f"{name} ({host.why})" for name, host in sorted(hosts) if host.standing is standing])
-
-
-def _listed(words: list[str]) -> str:
-    rest = len(words) - _NAMED
-    return ", ".join(words[:_NAMED]) + (f" and {rest} more" if rest > 0 else "")
+    return listed([f"{name} ({host.why})" for name, host in sorted(hosts) if host.standing is standing])
