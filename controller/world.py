@@ -308,6 +308,7 @@ class World:
             entries=self._asked[target][name],
             journey=self.journeys.get(target, {}).get(name),
             claimed_by=claim if claim != target else None,
+            proven=self._status(target).succeeded_digest == spec.digest,
         )
 
     def _leaver(self, target: str, name: str) -> HostFacts:

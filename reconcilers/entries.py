@@ -58,9 +58,19 @@ def _online_state(
     journey = facts.journey
     if journey is not None and journey.step is not Step.WAITING:
         return _journey_state(journey)
+    return _resting_state(target, facts, node, pool)
+
+
+def _resting_state(
+    target: TargetSpec, facts: HostFacts, node: str, pool: PoolSpec
+) -> ServerState | Literal["as it is"] | None:
+    """The same for a host on no journey."""
     entry = facts.entries.get((node, server_key(pool.online, facts.host.name)))
-    if entry and target.release is None and server_of(entry.value).state == "maint":
+    is_out = entry is not None and server_of(entry.value).state == "maint"
+    if is_out and (target.release is None or facts.silent):
         return "as it is"
+    if not target.is_observed and _must_not_come_back(target, facts):
+        return "maint"
     if (node, pool.online) in facts.unclear:
         return "watch"
     server = facts.servers.get((node, pool.online))
@@ -68,6 +78,21 @@ def _online_state(
         return "as it is"
     plain = server.admin == "ready" and server.up and server.address == _address(facts, pool)
     return "watch" if entry and not plain else None
+
+
+def _must_not_come_back(target: TargetSpec, facts: HostFacts) -> bool:
+    """A silent host that missed the release which all others run, and that every balancer node sees down.
+
+    If it came back by itself, its agent would start the old release and the balancers would let it in before anybody
+    could converge it. Down as it is, nobody is disrupted. One that is up is left alone: silence is not evidence.
+    """
+    service = facts.service
+    if not (
+        facts.silent and facts.proven and target.release and service and service.digest not in (None, target.digest)
+    ):
+        return False
+    servers = [facts.servers.get((node, pool.online)) for node, pool in online_places(target)]
+    return all(each is not None and each.admin == "ready" and not each.up and not each.routed for each in servers)
 
 
 def _journey_state(journey: Journey) -> ServerState:

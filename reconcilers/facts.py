@@ -34,6 +34,8 @@ class HostFacts:
     """Another target that has the host on a journey."""
     lineless: frozenset[tuple[str, str]] = frozenset()
     """(balancer node, pool) that was asked about the host by name and has no such server."""
+    proven: bool = False
+    """Every host of the target ran its release already, so that this one is late, not early."""
     silent_since: datetime | None = None
     """Of a silent host: when it was heard last, or since when this controller listens."""
     distrust: str = ""

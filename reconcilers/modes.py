@@ -61,8 +61,8 @@ def resolved(declared: TargetSpec, status: RolloutStatus) -> TargetSpec:
 
 
 def turning(status: RolloutStatus) -> tuple[object, ...]:
-    """What of a status decides what is planned for: with another one, the target's spec is resolved anew."""
-    return status.quarantine, status.managed
+    """What of a status matters to all hosts: with another one, the spec is resolved anew, and each is looked at."""
+    return status.quarantine, status.managed, status.succeeded_digest
 
 
 def what_would_happen(draft: Draft) -> str:

@@ -14,6 +14,7 @@ from reconcilers.fragments import operation_key, pool_key
 from reconcilers.gates import next_operation
 from reconcilers.journey import Situation, advance, elapsed_of, wakes_at
 from reconcilers.leaving import leaving_wakes_at, see_off
+from reconcilers.lost import leave_lost_behind, lost_at
 from reconcilers.marks import lift_pause
 from reconcilers.modes import heed_mode
 from reconcilers.obstacles import obstacles
@@ -49,6 +50,7 @@ def plan(target: TargetSpec, observed: Observed, now: datetime) -> Plan:
     status = draft.status
     _keep_time(draft)
     _advance(draft, [host for host in draft.journeys if draft.concerns(host)])
+    leave_lost_behind(draft)
     keep_stopwatch(draft)
     judge(draft)
     if draft.status.quarantine != status.quarantine:
@@ -238,5 +240,5 @@ def _wake_at(draft: Draft) -> datetime | None:
     ]
     times += [each.until for each in obstacles(draft)]
     times.append(deadline_at(draft))
-    times += leaving_wakes_at(draft)
+    times += [*leaving_wakes_at(draft), *lost_at(draft)]
     return min((time for time in times if time is not None), default=None)

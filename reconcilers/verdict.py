@@ -8,6 +8,7 @@ from reconcilers.classify import Standing
 from reconcilers.conditions import find, set_condition
 from reconcilers.draft import Draft
 from reconcilers.leaving import leaving_words
+from reconcilers.lost import lost_hosts
 from reconcilers.obstacles import obstacle, obstacles
 from reconcilers.order import noted
 from reconcilers.rollback import remembered
@@ -18,13 +19,15 @@ def conclude(draft: Draft) -> None:
     """Set counts and conditions, and end the rollout once every host but the excluded ones has arrived."""
     counts = draft.observed.index.counts()
     draft.status = draft.status.model_copy(update={"counts": counts})
-    complete = not draft.journeys and counts.total > 0 and counts.current + counts.excluded == counts.total
+    lost = lost_hosts(draft) if not draft.journeys else []
+    arrived = counts.current + counts.excluded + len(lost)
+    complete = not draft.journeys and counts.total > 0 and arrived == counts.total
     if complete:
         _finish(draft)
     stalled = _stalled(draft, complete)
     _condition(draft, "Stalled", stalled)
     _condition(draft, "Reconciling", None if stalled else _leaving(draft) if complete else _reconciling(draft))
-    _ready(draft, complete)
+    _ready(draft, complete, lost)
     draft.status = noted(draft.status, draft.target, complete and not draft.target.in_place_of, draft.now)
     _rolled_back(draft, complete)
 
@@ -44,11 +47,13 @@ def _condition(draft: Draft, kind: str, because: tuple[str, str] | None) -> None
     draft.status = set_condition(draft.status, kind, value, reason, message, draft.now)
 
 
-def _ready(draft: Draft, complete: bool) -> None:
+def _ready(draft: Draft, complete: bool, lost: list[str]) -> None:
     counts, version = draft.status.counts, draft.target.version or "nothing"
     message = f"{counts.current} of {counts.total} hosts run {version}, healthy and online"
     if counts.excluded:
         message += f"; excluded: {_names(draft, Standing.EXCLUDED)}"
+    if lost:
+        message += f"; lost: {listed([f'{host} ({draft.facts(host).silence()})' for host in lost])}"
     if draft.target.in_place_of:
         message += f", in place of {draft.target.in_place_of}"
     ready = complete and not draft.target.in_place_of
