@@ -34,7 +34,7 @@ class Statement(WireModel):
     fleets: list[str] | Literal["all"]
     version: str = Field(description="for people, and for what gates are told; the digest covers it too")
     release: str = Field(description="the release's digest")
-    commands: list[str] = Field(description="digests of every exec probe and exec gate, see SignedCommand")
+    commands: list[str] = Field(description="digests of exec probes, exec gates, what may be adopted: SignedCommand")
     sequence: Count = Field(description="grows per service: seconds since 1970 when it was signed")
 
 
@@ -72,6 +72,11 @@ class SignedCommand(NamedTuple):
     def digest(self) -> str:
         """Names it by its content: a gate's command is no probe's, and with other secrets it is another."""
         return hashlib.sha256(canonical_json(self._asdict())).hexdigest()
+
+
+def adopt_commands(adopt: str | None) -> list[SignedCommand]:
+    """Which process may be taken for the release's: it is no command, but whoever could change it could pick any."""
+    return [SignedCommand("adopt", [adopt])] if adopt is not None else []
 
 
 def probe_commands(probes: list[Probe]) -> list[SignedCommand]:

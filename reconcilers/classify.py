@@ -20,6 +20,8 @@ class Standing(StrEnum):
     """Runs the release, but nobody has put it online."""
     UNHEALTHY = "unhealthy"
     """Runs the release and is not healthy, or a balancer sees it down; the agent and time mend that, not a journey."""
+    UNADOPTED = "unadopted"
+    """In mode adopt: no process was taken over here, or it has ended. Left alone."""
     IN_FLIGHT = "inFlight"
     FAILED = "failed"
     UNKNOWN = "unknown"
@@ -92,6 +94,8 @@ def _standing_by_release(target: TargetSpec, facts: HostFacts) -> tuple[Standing
     if target.release is None:
         gone = service is None or service.state == "absent"
         return (Standing.CURRENT, "") if gone else (Standing.OUTDATED, "")
+    if target.mode == "adopt" and _is_left_alone(facts):
+        return Standing.UNADOPTED, (service.message if service else "") or "its agent was not asked to adopt anything"
     if service is None or service.digest != target.digest:
         return Standing.OUTDATED, ""
     if serves(target, facts):
@@ -101,3 +105,10 @@ def _standing_by_release(target: TargetSpec, facts: HostFacts) -> tuple[Standing
     if service.healthy and any(server.admin != "ready" for server in servers):
         return Standing.OUT, ""
     return Standing.UNHEALTHY, service.message or "a balancer node does not see it up"
+
+
+def _is_left_alone(facts: HostFacts) -> bool:
+    """Nothing runs there by its agent's word, and nothing was ever installed there by us."""
+    assigned, service = facts.assigned_service(), facts.service
+    runs = service is not None and service.digest is not None
+    return not runs and (assigned is None or assigned.adopt is not None)

@@ -124,11 +124,24 @@ def _service_entry(target: TargetSpec, facts: HostFacts, fetch: bool) -> dict[tu
         next=following,
         probes=assigned.probes if assigned and older else list(target.probes),
         address=facts.host.address,
+        adopt=_adopted(target, release, assigned, facts),
         statement=_statement(target, release, assigned if older else None),
         next_statement=target.statement if following else None,
         trust=target.trust,
     )
     return {key: service_value(before, asked)}
+
+
+def _adopted(
+    target: TargetSpec, release: Release | None, assigned: ServiceAssignment | None, facts: HostFacts
+) -> str | None:
+    """How the host's agent knows the process that it keeps as the release; None once the release is installed."""
+    if facts.journey is not None and facts.journey.step in _ON_THE_RELEASE:
+        return None
+    if assigned is None:
+        return target.adopt
+    same = release is not None and release.digest == target.digest
+    return target.adopt if assigned.adopt is not None and target.adopt is not None and same else assigned.adopt
 
 
 def _statement(target: TargetSpec, release: Release | None, kept: ServiceAssignment | None) -> str | None:
@@ -145,6 +158,8 @@ def _release(target: TargetSpec, facts: HostFacts) -> tuple[Release | None, bool
     if journey and moved and journey.step in _ON_THE_RELEASE and not target.unsigned:
         return target.release, True
     assigned = facts.assigned_service()
+    if assigned is None and target.adopt is not None and not facts.silent and not target.unsigned:
+        return target.release, target.release is not None
     if assigned is None:
         runs_it = facts.service is not None and facts.service.digest == target.digest
         return target.release, runs_it and target.release is not None and not facts.silent

@@ -54,15 +54,21 @@ def _is_ours(facts: HostFacts) -> bool:
 
 
 def resolved(declared: TargetSpec, status: RolloutStatus) -> TargetSpec:
-    """The target with the mode that holds for it, where that is known."""
+    """The target with the mode that holds for it, where that is known.
+
+    Processes are adopted as the release that git declared when it first said ``adopt``: somebody who knew what ran has
+    vouched for that. A later release says where hosts are to go, not what they run.
+    """
     if declared.mode == "" and status.managed:
         return declared.in_mode("manage")
-    return declared
+    if declared.mode == "adopt" and status.vouched in ("", declared.digest):
+        return declared
+    return declared.without_adoption()
 
 
 def turning(status: RolloutStatus) -> tuple[object, ...]:
     """What of a status matters to all hosts: with another one, the spec is resolved anew, and each is looked at."""
-    return status.quarantine, status.managed, status.succeeded_digest
+    return status.quarantine, status.managed, status.vouched, status.succeeded_digest
 
 
 def what_would_happen(draft: Draft) -> str:

@@ -66,6 +66,8 @@ def obstacles(draft: Draft) -> Iterator[Obstacle]:
         yield from _out_of_order(draft)
     if freeze := frozen(draft.target.freezes, draft.now, rolling_back=bool(draft.target.in_place_of)):
         yield Obstacle("Frozen", _frozen_words(freeze), mends=True, until=freeze.until)
+    if draft.target.mode == "" and (draft.undecided or draft.observed.index.candidates):
+        yield Obstacle("Undecided", draft.undecided or "the first answers about its hosts are awaited")
 
 
 def _observed(draft: Draft) -> Iterator[Obstacle]:
@@ -76,8 +78,6 @@ def _observed(draft: Draft) -> Iterator[Obstacle]:
         remedy = "write mode: adopt to take over what runs, manage to roll releases out, or observe to leave it so"
         message = f"{draft.status.unclaimed}; {remedy}. If managed, {what_would_happen(draft)}"
         yield Obstacle("Unclaimed", message, stalls=True)
-    else:
-        yield Obstacle("Undecided", draft.undecided or "the first answers about its hosts are awaited")
 
 
 def _out_of_order(draft: Draft) -> Iterator[Obstacle]:

@@ -4,7 +4,7 @@ from typing import Literal
 
 from crds.release import Release
 from crds.service import Gate, ServiceSpec
-from crds.trust import SignedCommand, Statement, probe_commands
+from crds.trust import SignedCommand, Statement, adopt_commands, probe_commands
 from crds.versionfile import VersionFile
 
 
@@ -47,7 +47,8 @@ def statement_of(
 
 def commands_of(spec: ServiceSpec) -> list[SignedCommand]:
     """Every command around the release, with what it is for and what it is handed."""
-    return probe_commands(spec.probes) + gate_commands(spec.gates)
+    adopt = adopt_commands(spec.adopt.process if spec.adopt else None)
+    return probe_commands(spec.probes) + gate_commands(spec.gates) + adopt
 
 
 def gate_commands(gates: list[Gate]) -> list[SignedCommand]:

@@ -108,6 +108,10 @@ class TargetSpec:
         """The same target in that mode."""
         return replace(self, mode=mode)
 
+    def without_adoption(self) -> "TargetSpec":
+        """The same target, with no further process to be taken over."""
+        return replace(self, adopt=None) if self.adopt is not None else self
+
     @cached_property
     def digest(self) -> str:
         """The release's digest; ``absent`` where the service is to be removed."""
@@ -129,8 +133,9 @@ class TargetSpec:
             "probes": [probe.model_dump(mode="json") for probe in self.probes],
             "gates": [gate.model_dump(mode="json") for gate in self.gates],
             "rollout": self.rollout.model_dump(mode="json"),
-            "mode": [self.mode, self.adopt],
         }
+        if self.mode in ("observe", "adopt"):  # what follows from no mode is no change of the spec
+            said["mode"] = [self.mode, self.adopt if self.mode == "adopt" else None]
         signed = [self.statement, self.trust, self.unsigned]
         if any(signed):
             said["signed"] = signed

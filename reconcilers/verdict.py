@@ -90,10 +90,17 @@ def _stalled(draft: Draft, complete: bool) -> tuple[str, str] | None:
             return each.reason, each.message
     if not draft.journeys and needs_downtime(draft):
         return "NeedsDowntime", "the only host serves customers; write rollout.downtime: allowed, or add a host"
+    return _left_over(draft)
+
+
+def _left_over(draft: Draft) -> tuple[str, str] | None:
+    """Hosts for which nothing is tried any more, once nobody else is on the way."""
     index = draft.observed.index
     may_move = is_under_way(draft.journeys) or index.candidates or index.standings[Standing.UNKNOWN]
     if draft.journeys and not may_move:
         return "HostsFailed", f"all others have arrived: {_failed(draft)}"
+    if index.standings[Standing.UNADOPTED] and not draft.journeys and not may_move:
+        return "NotAdopted", f"left alone, as nothing was taken over there: {_names(draft, Standing.UNADOPTED)}"
     return None
 
 

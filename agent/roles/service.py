@@ -25,6 +25,9 @@ from crds.messages import ProcessIdentity, ServiceAssignment, ServiceReport, Sta
 from crds.probe import Probe
 from crds.release import Release
 
+_LOOK_AGAIN = 2.0
+"""Seconds between looks for a process to adopt."""
+
 D = TypeVar("D")
 T = TypeVar("T")
 
@@ -131,6 +134,8 @@ class HostedService:
         current = self._kept.release if self._kept else None
         state = ""
         self._tidy.aim(self._wants(wanted) or "")
+        if wanted and release and wanted.adopt is not None:
+            return self._take_over(wanted, release, wanted.adopt, allowed)
         refusal = self._refusal(wanted, release) if wanted and release else ""
         if wanted and release and not refusal and self._adopt(wanted, release, allowed):
             current = release
@@ -147,6 +152,32 @@ class HostedService:
             notes.append("not assigned any more; kept as it was")
         failed = (self._look_up.final or self._start.final) and not state
         return Sight(running, "failed" if failed else state, self._fetched(wanted), notes, self._wants(wanted))
+
+    def _take_over(self, wanted: ServiceAssignment, release: Release, pattern: str, allowed: bool) -> Sight:
+        """Keep the process that runs already as the release: nothing is installed, started or restarted.
+
+        Nor is it started again if it ends: what would start was never tested here. Whoever started it may do so, and
+        then it is found again.
+        """
+        refusal, running = self._refusal(wanted, release), self._look(release)
+        if running.identity is None and allowed and not refusal:
+            running = self._adopted(release, pattern, running)
+        if running.identity is not None and running.digest == release.digest and not refusal:
+            self._keep(wanted, release)
+            supervisor = _driver(self._means.supervisors, release.supervisor, "supervisor")
+            self._given.follow(release, running, lambda: supervisor.given(self._target))
+        state = "" if running.identity else "failed" if refusal else "stopped"
+        self._prefetch(wanted, allowed)
+        notes = [refusal, self._fetch.failure, self._means.trust.trouble]
+        return Sight(running, state, self._fetched(wanted), notes, self._wants(wanted))
+
+    def _adopted(self, release: Release, pattern: str, before: Running) -> Running:
+        try:
+            supervisor = _driver(self._means.supervisors, release.supervisor, "supervisor")
+            return supervisor.adopt(self._target, release, pattern)
+        except (Retry, Terminal) as error:
+            ended = f"the adopted process {before.message}; " if before.message else ""
+            return Running(message=f"{ended}{error}", again_in=_LOOK_AGAIN)
 
     def _refusal(self, wanted: ServiceAssignment, release: Release) -> str:
         """Why the wanted release must not run here. What is kept already keeps running, whoever is trusted now."""
@@ -203,7 +234,7 @@ class HostedService:
         """Have this release run if it can; say what runs."""
         now = self._means.clock.monotonic()
         folder = self._installed(release) if release else None
-        if release is None or folder is None:
+        if release is None or folder is None or (self._kept and self._kept.adopt is not None):
             return self._look(release)
         self._start.aim(release.digest)
         if self._start.final or now < self._start.again_at:
@@ -326,7 +357,7 @@ class HostedService:
                 self._means.probing.start(key, self._do_ask, state, asked, stamp)
 
     def _whom(self, kept: ServiceAssignment, release: Release) -> Asked | None:
-        folder = self._installed(release)
+        folder = Path("/") if kept.adopt is not None else self._installed(release)
         if folder is None:
             return None
         values = self._values(release)

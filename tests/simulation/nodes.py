@@ -74,6 +74,9 @@ class WatchedSupervisor:
             self._witness.replaced(self._host, target)
         return self.supervisor.ensure(target, release, folder, values, secrets)
 
+    def adopt(self, target: str, release: Release, pattern: str) -> Running:
+        return self.supervisor.adopt(target, release, pattern)
+
     def given(self, target: str) -> dict[str, str]:
         return self.supervisor.given(target)
 
