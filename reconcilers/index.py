@@ -21,7 +21,7 @@ CandidateKey = tuple[bool, tuple[int, str, str]]
 _FIRST_AVAILABLE: CandidateKey = (True, (-1, "", ""))
 
 
-_OUTDATED = (Standing.OUTDATED, Standing.OUT, Standing.UNHEALTHY, Standing.UNADOPTED)
+_OUTDATED = (Standing.OUTDATED, Standing.OUT, Standing.UNHEALTHY, Standing.UNADOPTED, Standing.DRIFTED)
 
 
 @dataclass

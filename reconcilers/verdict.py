@@ -30,6 +30,7 @@ def conclude(draft: Draft) -> None:
     _ready(draft, complete, lost)
     draft.status = noted(draft.status, draft.target, complete and not draft.target.in_place_of, draft.now)
     _rolled_back(draft, complete)
+    _drifted(draft)
 
 
 def _finish(draft: Draft) -> None:
@@ -59,6 +60,23 @@ def _ready(draft: Draft, complete: bool, lost: list[str]) -> None:
     ready = complete and not draft.target.in_place_of
     reason = "Converged" if ready else "RolledBack" if complete else "NotConverged"
     draft.status = set_condition(draft.status, "Ready", "True" if ready else "False", reason, message, draft.now)
+
+
+def _drifted(draft: Draft) -> None:
+    """Who runs something else than what it was brought to, and what; gone once nobody does."""
+    index = draft.observed.index
+    if index.standings[Standing.DRIFTED]:
+        message = _names(draft, Standing.DRIFTED)
+        draft.status = set_condition(draft.status, "Drifted", "True", "Reported", message, draft.now)
+        return
+    repaired = {host: what for host, what in draft.status.drifted.items() if host in draft.journeys}
+    if repaired != draft.status.drifted:
+        draft.status = draft.status.model_copy(update={"drifted": repaired})
+    if repaired:
+        message = listed([f"{host} ({what})" for host, what in sorted(repaired.items())])
+        draft.status = set_condition(draft.status, "Drifted", "True", "Repaired", message, draft.now)
+    elif find(draft.status.conditions, "Drifted"):
+        _condition(draft, "Drifted", None)
 
 
 def _rolled_back(draft: Draft, complete: bool) -> None:
@@ -99,6 +117,11 @@ def _left_over(draft: Draft) -> tuple[str, str] | None:
     may_move = is_under_way(draft.journeys) or index.candidates or index.standings[Standing.UNKNOWN]
     if draft.journeys and not may_move:
         return "HostsFailed", f"all others have arrived: {_failed(draft)}"
+    if index.standings[Standing.DRIFTED] and not may_move:
+        return (
+            "Drifted",
+            f"rollout.drift is report, so that these are left as they are: {_names(draft, Standing.DRIFTED)}",
+        )
     if index.standings[Standing.UNADOPTED] and not draft.journeys and not may_move:
         return "NotAdopted", f"left alone, as nothing was taken over there: {_names(draft, Standing.UNADOPTED)}"
     return None

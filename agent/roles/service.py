@@ -159,7 +159,10 @@ class HostedService:
         Nor is it started again if it ends: what would start was never tested here. Whoever started it may do so, and
         then it is found again.
         """
-        refusal, running = self._refusal(wanted, release), self._look(release)
+        running = self._look(release)
+        # Which process is looked for is signed as well, also where the release itself is kept already.
+        trust, runs = self._means.trust, running.identity is not None
+        refusal = self._refusal(wanted, release) if runs else trust.install(self._target, release, wanted)
         if running.identity is None and allowed and not refusal:
             running = self._adopted(release, pattern, running)
         if running.identity is not None and running.digest == release.digest and not refusal:
