@@ -9,6 +9,7 @@ from crds.messages import BalancerReport, OperationReport, PoolReport, Stamp, pl
 from crds.status import Step
 from reconcilers.classify import Standing
 from reconcilers.fragments import SERVICE, Entry, server_key
+from reconcilers.values import server_value
 from reconcilers.writes import DropEntry, DropJourney, PutEntry, PutJourney
 from tests.support.site import Site, converged
 from tests.support.worlds import (
@@ -212,14 +213,15 @@ def test_entries_of_hosts_and_pools_that_are_gone_are_strays() -> None:
     made = world()
     kept, gone = server_key(ONLINE, "vm1"), server_key(ONLINE, "vm4")
     for key in (kept, gone, f"pool/{ONLINE}", "pool/old"):
-        made.apply("api@prod", PutEntry("lb1", key, "{}"), ASKED)
+        made.apply("api@prod", PutEntry("lb1", key, server_value("watch", "10.0.0.1:8080", False)), ASKED)
     made.set_specs({"api@prod": target("2", count=3)})
     assert made.observed("api@prod").stray == [("lb1", "pool/old"), ("lb1", gone)]
 
 
 def test_a_host_that_was_given_the_service_leaves_and_is_no_stray_before() -> None:
     made = world()
-    made.apply("api@prod", PutEntry("lb1", server_key(ONLINE, "vm4"), "{}"), ASKED)
+    watched = server_value("watch", "10.0.0.4:8080", False)
+    made.apply("api@prod", PutEntry("lb1", server_key(ONLINE, "vm4"), watched), ASKED)
     made.apply("api@prod", PutEntry("vm4", SERVICE, '{"release":null}'), ASKED)
     made.set_specs({"api@prod": target("2", count=3)})
     observed = made.observed("api@prod")
