@@ -9,40 +9,41 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 
-from controller.host_facts import leaver_facts, leavers_of, servers_of
+from controller.asked import Asked
+from controller.claims import Claims
+from controller.fleets import Fleets
+from controller.leavers import leaver_facts
 from controller.nodes import Node, Nodes
+from controller.operations import Operations, waits_in
+from controller.pools import Pools
 from controller.relations import Relations
 from controller.store import Loaded
 from crds.messages import PoolReport, Report, Stamp
-from crds.status import Journey, Operation, RolloutStatus, Step
+from crds.status import Journey, Operation, RolloutStatus
 from reconcilers.classify import classify
 from reconcilers.draft import Observed
+from reconcilers.exclusions import without
 from reconcilers.facts import HostFacts
-from reconcilers.fragments import SERVICE, Entry
+from reconcilers.fragments import Entry, host_of
 from reconcilers.index import TargetIndex, rebuilt
+from reconcilers.marks import marked
 from reconcilers.modes import resolved, turning
 from reconcilers.order import Other
 from reconcilers.rollback import effective
-from reconcilers.sightings import adds_up, changed_servers, pool_number
+from reconcilers.sightings import changed_servers
 from reconcilers.target import PoolSpec, TargetSpec
 from reconcilers.writes import (
     DropEntry,
+    DropExclusion,
     DropJourney,
     DropOperation,
     PutEntry,
+    PutExclusion,
     PutJourney,
     PutOperation,
     PutStatus,
     Write,
 )
-
-Place = tuple[str, str]
-"""(balancer node, pool)."""
-
-
-def is_claim(journey: Journey) -> bool:
-    """The journey keeps the host from other targets; a failed host is left to whoever can mend it."""
-    return journey.step not in (Step.WAITING, Step.FAILED)
 
 
 class World:
@@ -52,40 +53,36 @@ class World:
         self.watching_since = watching_since
         self.declared: dict[str, TargetSpec] = {}
         """As git says."""
+        self.exclusions = dict(loaded.exclusions)
+        """Hosts and balancer nodes that people excluded by command."""
         self.specs: dict[str, TargetSpec] = {}
-        """What is planned for: as git says, with the last good release in place of one in quarantine."""
+        """What is planned for: as git says, with the last good release in place of one in quarantine, and without the
+        balancer nodes that are excluded."""
         self.statuses = dict(loaded.statuses)
         self.journeys = {target: dict(journeys) for target, journeys in loaded.journeys.items()}
-        self.operations: dict[str, dict[str, Operation]] = defaultdict(dict)
-        self.entries: dict[str, dict[str, dict[str, Entry]]] = defaultdict(lambda: defaultdict(dict))
+        self.operations = Operations()
+        self._asked = Asked(loaded.entries)
+        self.entries = self._asked.by_node
         """By node, target and key."""
         self.serials = dict(loaded.serials)
         self.nodes = Nodes(node_timeout)
         self.dirty: set[str] = set()
         self.indexes: dict[str, TargetIndex] = {}
-        self._asked: dict[str, dict[str, dict[tuple[str, str], Entry]]] = defaultdict(lambda: defaultdict(dict))
-        """By target and host: the same entries, for the facts; those of no host under an empty name."""
-        self._claims: dict[str, str] = {}
         self._relations = Relations(self.statuses)
+        self.claims = Claims(self.journeys)
+        self.fleets = Fleets()
         self._touched: dict[str, set[str]] = defaultdict(set)
+        """Hosts that the target's next plan looks at."""
+        self._stale: dict[str, set[str]] = defaultdict(set)
+        """Hosts whose classification in the index may not hold any more."""
         self._whole: set[str] = set()
         self._targets_on: dict[str, set[str]] = {}
-        self._leavers: dict[str, set[str]] = {}
-        self._pools: dict[Place, tuple[str, PoolSpec]] = {}
-        self._numbers: dict[tuple[str, str], int] = {}
-        self._adds_up: dict[Place, bool] = {}
+        self._pools = Pools(self.nodes)
         self._load(loaded)
 
     def _load(self, loaded: Loaded) -> None:
         for operation in loaded.operations.values():
-            self.operations[operation.target][operation.id] = operation
-        for node, fragments in loaded.entries.items():
-            for target, fragment in fragments.items():
-                for key, entry in fragment.items():
-                    self._put_entry(target, node, key, entry)
-        for target, journeys in self.journeys.items():
-            for journey in journeys.values():
-                self._claim(target, journey)
+            self.operations.put(operation)
         for report in loaded.reports.values():
             self.nodes.load(report)
 
@@ -94,47 +91,42 @@ class World:
     def set_specs(self, declared: Mapping[str, TargetSpec]) -> None:
         """Put a revision in force. Targets that it no longer declares keep what they have and are planned no more."""
         self.declared = dict(declared)
-        specs = {target: self._effective(target) for target in declared}
+        specs = {target: self._planned(spec) for target, spec in declared.items()}
         for target in self.specs.keys() | specs.keys():
             before, after = self.specs.get(target), specs.get(target)
             if before is None or after is None or before.fingerprint != after.fingerprint:
-                self.indexes.pop(target, None)
-                self._touched.pop(target, None)
+                self._forget_index(target)
         self.specs = specs
+        self.fleets.set_specs(self.specs, self.indexes, self.statuses)
         self.dirty = set(specs)
         self._targets_on = defaultdict(set)
-        self._pools = {}
+        self._pools.set_specs(specs)
         self._relations.set_specs(specs)
-        self._leavers = {target: leavers_of(spec, self._asked.get(target, {})) for target, spec in specs.items()}
+        self._asked.set_specs(specs.values())
         for target, spec in specs.items():
-            for name in (*spec.hosts, *self._leavers[target], *spec.balancer_nodes, *spec.runners):
+            for name in (*spec.hosts, *self._asked.leavers[target], *spec.balancer_nodes, *spec.runners):
                 self._targets_on[name].add(target)
-            for pool in spec.pools:
-                self._numbers[target, pool.online] = pool_number(spec, pool)
-                self._pools |= {(node.name, name): (target, pool) for node in pool.nodes for name in pool.names}
-        self._adds_up = {place: self._sums(place) for place in self._pools}
-
-    def _effective(self, target: str) -> TargetSpec:
-        status = self._status(target)
-        return effective(resolved(self.declared[target], status), status)
 
     def _status(self, target: str) -> RolloutStatus:
         return self.statuses.get(target) or RolloutStatus(target=target)
 
+    def _planned(self, declared: TargetSpec) -> TargetSpec:
+        status = self._status(declared.name)
+        return without(effective(resolved(declared, status), status), self.exclusions.keys())
+
     def _turn(self, target: str) -> None:
         """Plan for another spec from now on: a release was put into quarantine or let out, or the mode was found."""
         if target in self.declared:
-            self.specs[target] = self._effective(target)
-            self.indexes.pop(target, None)
+            self._forget_index(target)
+            self.specs[target] = self._planned(self.declared[target])
             self.dirty.add(target)
 
-    def _sums(self, place: Place) -> bool:
-        target, pool = self._pools[place]
-        node = self.nodes.get(place[0])
-        report = node.report.pools.get(place[1]) if node.report else None
-        if report is None or place[1] != pool.online:
-            return False
-        return adds_up(report, self.specs[target], pool, self._numbers[target, pool.online])
+    def _forget_index(self, target: str) -> None:
+        self.indexes.pop(target, None)
+        self._touched.pop(target, None)
+        self._stale.pop(target, None)
+        if target in self.specs:
+            self.fleets.forget(self.specs[target])
 
     # --- what is
 
@@ -156,7 +148,7 @@ class World:
         for pool, seen in report.pools.items():
             self._fold_pool(report.node, pool, before.pools.get(pool) if before else None, seen)
         for pool in before.pools.keys() - report.pools.keys() if before else ():
-            self._touch_all(self._pools.get((report.node, pool)))
+            self._touch_all(self._pools.owners.get((report.node, pool)))
         if (before.problem if before else "") != report.problem:
             self._touch_node(report.node)
         if before is None or before.balancer != report.balancer:
@@ -164,28 +156,27 @@ class World:
         return True, list(self._fold_operations(report)), False
 
     def _fold_pool(self, node: str, pool: str, before: PoolReport | None, after: PoolReport) -> None:
-        owner = self._pools.get((node, pool))
+        owner = self._pools.owners.get((node, pool))
         if owner is None:
             return
-        summed, sums = self._adds_up.get((node, pool)), self._sums((node, pool))
-        self._adds_up[node, pool] = sums
-        if summed != sums or before is None:
+        if self._pools.changed((node, pool)) or before is None:
             self._touch_all(owner)
-        if self._leavers.get(owner[0]) and (before is None or before.read != after.read):
+        if self._asked.leavers.get(owner[0]) and (before is None or before.read != after.read):
             self.dirty.add(owner[0])  # that a host has no server there any more is no change of any server
         for server in changed_servers(before, after):
             self.touch(owner[0], server)
 
     def _fold_operations(self, report: Report) -> Iterable[Operation]:
-        for target in sorted(self._targets_on.get(report.node, set())):
-            for identity, operation in list(self.operations[target].items()):
-                result = report.operations.get(identity)
-                if result is None or operation.node != report.node or operation.result == result:
-                    continue
-                if operation.result is None or operation.result.outcome is None:
-                    self.operations[target][identity] = operation.model_copy(update={"result": result})
-                    self.touch(target, operation.host)
-                    yield self.operations[target][identity]
+        for operation in self.operations.fold(report):
+            self._lock_freed(operation.target, self.operations.put(operation))
+            self.touch(operation.target, operation.host)
+            yield operation
+
+    def _lock_freed(self, target: str, freed: bool) -> None:
+        """Have whoever waits for a lock of the fleet planned."""
+        fleet = target.rpartition("@")[2]
+        if freed:
+            self.dirty |= {name for name, status in self.statuses.items() if waits_in(status, fleet)}
 
     def dispute(self, name: str, why: str) -> None:
         """Count a node as silent, whatever is said in its name."""
@@ -217,8 +208,8 @@ class World:
     # --- what changed
 
     def touch(self, target: str, host: str) -> None:
-        """Something about the host changed that this target should look at."""
-        if self._mark(target, host) or host in self._leavers.get(target, ()):
+        """Something about the host changed that this target should look at; empty: something about no host."""
+        if self._mark(target, host) or not host or host in self._asked.leavers.get(target, ()):
             self.dirty.add(target)
 
     def _mark(self, target: str, host: str) -> bool:
@@ -226,12 +217,17 @@ class World:
         spec = self.specs.get(target)
         if spec is None or host not in spec.hosts:
             return False
-        self._touched[target].add(host)
+        self._mark_all(target, (host,))
         return True
+
+    def _mark_all(self, target: str, hosts: Iterable[str]) -> None:
+        self._touched[target].update(hosts)
+        self._stale[target].update(hosts)
+        self.fleets.fell_behind(target)
 
     def _touch_all(self, owner: tuple[str, PoolSpec] | None) -> None:
         if owner is not None:
-            self._touched[owner[0]] |= self.specs[owner[0]].hosts.keys()
+            self._mark_all(owner[0], self.specs[owner[0]].hosts)
             self.dirty.add(owner[0])
 
     def _touch_node(self, name: str) -> None:
@@ -239,8 +235,8 @@ class World:
             self.dirty.add(target)
             self.touch(target, name)
             if name in self.specs[target].runners:
-                self._touched[target] |= self.journeys.get(target, {}).keys() & self.specs[target].hosts.keys()
-        for (node, _), owner in self._pools.items():
+                self._mark_all(target, self.journeys.get(target, {}).keys() & self.specs[target].hosts.keys())
+        for (node, _), owner in self._pools.owners.items():
             if node == name:
                 self._touch_all(owner)
 
@@ -255,48 +251,72 @@ class World:
         """Everything about the target, with its index brought up to date; what is new about hosts counts as seen."""
         spec = self.specs[target]
         whole = target in self._whole or target not in self.indexes
+        status, fleet = self.statuses.get(target) or RolloutStatus(target=target), self.fleets.of(target)
+        if fleet is not None:
+            fleet.put_status(status)
+            self._catch_up(fleet.limits.fleet)
+        index = self.index(target)
         changed = None if whole else frozenset(self._touched[target])
-        index = self._index(target)
+        self._touched[target].clear()
         self._whole.discard(target)
         return Observed(
-            status=self._status(target),
+            status=status,
             index=index,
             facts=lambda host: self.facts(target, host),
             journeys=self.journeys.get(target, {}),
-            operations=self.operations[target],
-            stray=self._stray(target) if whole else (),
-            leavers=frozenset(self._leavers.get(target, ())),
+            operations=self.operations.of(target),
+            locks=self.operations.locks(target),
+            stray=self._asked.stray(spec, self._pools.places_of(target)) if whole else (),
+            leavers=frozenset(self._asked.leavers[target]),
             leaver=lambda host: self._leaver(target, host),
-            pool_entries={key: entry.value for key, entry in self._asked[target][""].items()},
+            pool_entries={key: entry.value for key, entry in self._asked.about(target, "").items()},
             silent_balancers=[words for node in spec.balancer_nodes if (words := self.nodes.obstacle(node))],
             runners=[runner for runner in spec.runners if not self.nodes.get(runner).mute],
             watching_since=self.watching_since,
             changed=changed,
             others=self._other,
             failed=self._relations.failed,
+            fleet=fleet,
         )
 
     def _other(self, name: str) -> Other | None:
         spec = self.declared.get(name)
-        return Other(spec, self.statuses.get(name) or RolloutStatus(target=name)) if spec else None
+        return Other(spec, self._status(name)) if spec else None
 
-    def _index(self, target: str) -> TargetIndex:
+    def index(self, target: str) -> TargetIndex:
+        """The target's index, brought up to date."""
         spec, index = self.specs[target], self.indexes.get(target)
+        stale: Iterable[str] = spec.hosts if index is None else self._stale.get(target, ())
+        found = {host: classify(spec, self.facts(target, host)) for host in stale}
         if index is None:
-            found = {host: classify(spec, self.facts(target, host)) for host in spec.hosts}
             index = self.indexes[target] = rebuilt(spec.hosts, found)
         else:
-            for host in self._touched[target]:
-                index.put(spec.hosts[host], classify(spec, self.facts(target, host)))
-        self._touched[target].clear()
+            for host, now in found.items():
+                index.put(spec.hosts[host], now)
+        self._stale.pop(target, None)
+        self.fleets.put_hosts(spec, index, found)
+        self.fleets.caught_up(target)
         return index
+
+    def catch_up(self) -> None:
+        """Count anew in every fleet that sets limits, and have those planned for which a place became free."""
+        for name in self.fleets.indexes:
+            self._catch_up(name)
+
+    def _catch_up(self, fleet: str) -> None:
+        for target in self.fleets.behind(fleet):
+            try:
+                self.index(target)
+            except Exception:  # noqa: BLE001 - it is raised again where the target itself is planned, and told there
+                self.dirty.add(target)
+                self.fleets.caught_up(target)
+        self.dirty |= self.fleets.indexes[fleet].next_in_turn()
 
     def facts(self, target: str, name: str) -> HostFacts:
         """What is known of one host of the target."""
         spec = self.specs[target]
         node, host = self.nodes.get(name), spec.hosts[name]
-        claim = self._claims.get(name)
-        servers, unclear = servers_of(spec, host, self.nodes, self._adds_up)
+        servers, unclear = self._pools.servers(spec, host)
         return HostFacts(
             host=host,
             silent=node.mute,
@@ -305,24 +325,18 @@ class World:
             service=node.report.services.get(target) if node.report else None,
             servers=servers,
             unclear=unclear,
-            entries=self._asked[target][name],
+            entries=self._asked.about(target, name),
             journey=self.journeys.get(target, {}).get(name),
-            claimed_by=claim if claim != target else None,
+            claimed_by=self.claims.of_another(target, name),
+            restart=self._status(target).restart,
+            excluded=f"excluded {marked(self.exclusions[name])}" if name in self.exclusions else "",
             proven=self._status(target).succeeded_digest == spec.digest,
         )
 
     def _leaver(self, target: str, name: str) -> HostFacts:
-        claim, asked = self._claims.get(name), self._asked[target][name]
-        facts = leaver_facts(self.specs[target], name, asked, self.nodes, self.watching_since)
-        return facts if claim in (None, target) else replace(facts, claimed_by=claim)
-
-    def _stray(self, target: str) -> list[tuple[str, str]]:
-        spec = self.specs[target]
-        kept = spec.hosts.keys() | self._leavers.get(target, set())
-        gone = [key for host, asked in self._asked[target].items() if host and host not in kept for key in asked]
-        places = {(node, f"pool/{pool}") for (node, pool), (owner, _) in self._pools.items() if owner == target}
-        pools = [key for key in self._asked[target][""] if key[1].startswith("pool/") and key not in places]
-        return sorted(gone + pools)
+        facts = leaver_facts(self.specs[target], name, self._asked.about(target, name), self.nodes, self.watching_since)
+        excluded = f"excluded {marked(self.exclusions[name])}" if name in self.exclusions else ""
+        return replace(facts, claimed_by=self.claims.of_another(target, name), excluded=excluded)
 
     # --- what was decided
 
@@ -334,12 +348,7 @@ class World:
         """Nodes that are asked something about a host under way."""
         moving = {host for hosts in self.journeys.values() for host in hosts}
         moving |= {host for status in self.statuses.values() for host in status.leaving}
-        return {
-            node
-            for node, fragments in self.entries.items()
-            if node in moving
-            or any(key.startswith(("server/", "operation/")) for keys in fragments.values() for key in keys)
-        }
+        return self._asked.nodes_in_flight(moving)
 
     def apply(self, target: str, write: Write, stamp: Stamp) -> None:
         """Carry out a write of the target's plan; entries get the stamp of the assignment that will carry them."""
@@ -347,51 +356,44 @@ class World:
             case PutStatus(status):
                 before, self.statuses[target] = self.statuses.get(target), status
                 self.dirty |= self._relations.changed(target, before, status)
+                self.fleets.put_status(status)
+                if before is not None and before.restart != status.restart:
+                    self._forget_index(target)  # every host stands differently now
                 if turning(status) != turning(before or RolloutStatus(target=target)):
                     self._turn(target)
             case PutJourney(journey):
                 self.journeys.setdefault(target, {})[journey.host] = journey
-                self._claim(target, journey)
+                self._claim(target, journey.host, journey)
                 self.touch(target, journey.host)
             case DropJourney(host):
                 self.journeys[target].pop(host, None)
-                self._release_claim(target, host)
+                self._claim(target, host, None)
                 self._mark(target, host)
                 self.dirty.add(target)
             case PutEntry(node, key, value):
-                self._put_entry(target, node, key, Entry(value, stamp))
+                self._asked.put(target, node, key, Entry(value, stamp))
                 self._mark(target, host_of(node, key))
             case DropEntry(node, key):
-                if key == SERVICE:
-                    self._leavers.get(target, set()).discard(node)
-                self.entries[node][target].pop(key, None)
-                self._asked[target][host_of(node, key)].pop((node, key), None)
+                self._asked.drop(target, node, key)
                 self._mark(target, host_of(node, key))
             case PutOperation(operation):
-                self.operations[target][operation.id] = operation
+                self.operations.put(operation)
                 self._mark(target, operation.host)
             case DropOperation(identity):
-                self.operations[target].pop(identity, None)
+                self._lock_freed(target, self.operations.drop(identity))
+            case PutExclusion(node, mark):
+                self.exclusions[node] = mark
+                self._heed_exclusion(node)
+            case DropExclusion(node):
+                self.exclusions.pop(node, None)
+                self._heed_exclusion(node)
 
-    def _put_entry(self, target: str, node: str, key: str, entry: Entry) -> None:
-        self.entries[node][target][key] = entry
-        self._asked[target][host_of(node, key)][node, key] = entry
+    def _heed_exclusion(self, node: str) -> None:
+        if any(node in spec.balancer_nodes for spec in self.declared.values()):
+            self.set_specs(self.declared)
+        self._touch_node(node)
 
-    def _claim(self, target: str, journey: Journey) -> None:
-        if is_claim(journey):
-            self._claims[journey.host] = target
-        else:
-            self._release_claim(target, journey.host)
-
-    def _release_claim(self, target: str, host: str) -> None:
-        if self._claims.get(host) == target:
-            del self._claims[host]
+    def _claim(self, target: str, host: str, journey: Journey | None) -> None:
+        if self.claims.put(target, host, journey):
             for other in self._targets_on.get(host, set()) - {target}:
                 self.touch(other, host)
-
-
-def host_of(node: str, key: str) -> str:
-    """Which host of a target an entry is about; empty for pools and operations."""
-    if key == SERVICE:
-        return node
-    return key.split("/", 2)[2] if key.startswith("server/") else ""

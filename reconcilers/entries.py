@@ -66,9 +66,8 @@ def _resting_state(
 ) -> ServerState | Literal["as it is"] | None:
     """The same for a host on no journey."""
     entry = facts.entries.get((node, server_key(pool.online, facts.host.name)))
-    is_out = entry is not None and server_of(entry.value).state == "maint"
-    if is_out and (target.release is None or facts.silent):
-        return "as it is"
+    if entry and server_of(entry.value).state == "maint":
+        return "as it is"  # it was taken out and not tested since: only another journey lets it in
     if not target.is_observed and _must_not_come_back(target, facts):
         return "maint"
     if (node, pool.online) in facts.unclear:
@@ -128,6 +127,7 @@ def _service_entry(target: TargetSpec, facts: HostFacts, fetch: bool) -> dict[tu
         statement=_statement(target, release, assigned if older else None),
         next_statement=target.statement if following else None,
         trust=target.trust,
+        restart=_restart(facts, assigned),
     )
     return {key: service_value(before, asked)}
 
@@ -144,6 +144,13 @@ def _adopted(
     return target.adopt if assigned.adopt is not None and target.adopt is not None and same else assigned.adopt
 
 
+def _restart(facts: HostFacts, assigned: ServiceAssignment | None) -> int:
+    """The number of the process: a higher one only while the host is out, and only what its journey began with."""
+    journey = facts.journey
+    known = assigned.restart if assigned else facts.service.restart if facts.service else 0
+    return max(known, journey.restart) if journey and journey.step in _ON_THE_RELEASE else known
+
+
 def _statement(target: TargetSpec, release: Release | None, kept: ServiceAssignment | None) -> str | None:
     """What was signed about the release that the host is asked to run: with an older one, what came with it."""
     if release is None:
@@ -158,9 +165,10 @@ def _release(target: TargetSpec, facts: HostFacts) -> tuple[Release | None, bool
     if journey and moved and journey.step in _ON_THE_RELEASE and not target.unsigned:
         return target.release, True
     assigned = facts.assigned_service()
-    if assigned is None and target.adopt is not None and not facts.silent and not target.unsigned:
+    if assigned is None and target.adopt is not None and not (facts.silent or facts.excluded or target.unsigned):
         return target.release, target.release is not None
     if assigned is None:
         runs_it = facts.service is not None and facts.service.digest == target.digest
-        return target.release, runs_it and target.release is not None and not facts.silent
+        untouched = facts.silent or facts.excluded
+        return target.release, runs_it and target.release is not None and not untouched
     return assigned.release, True

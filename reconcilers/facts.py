@@ -38,6 +38,10 @@ class HostFacts:
     """Every host of the target ran its release already, so that this one is late, not early."""
     silent_since: datetime | None = None
     """Of a silent host: when it was heard last, or since when this controller listens."""
+    restart: int = 0
+    """The number under which a process of the target must have been started at least."""
+    excluded: str = ""
+    """In words, by whom and why it was excluded by command; empty if it was not."""
     distrust: str = ""
     """In words, why what its agent says does not count, where that is not for silence alone."""
 

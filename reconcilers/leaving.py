@@ -69,7 +69,8 @@ def _begin(draft: Draft, leavers: dict[str, HostFacts], under_way: dict[str, Jou
     free = max(batch_size(rollout.batches, len(rollout.batches), total), 1) - len(under_way)
     if _waits_for(draft):
         return
-    for host in [host for host, facts in leavers.items() if host not in under_way and not facts.claimed_by][:free]:
+    may = [host for host, facts in leavers.items() if not facts.claimed_by and not facts.excluded]
+    for host in [host for host in may if host not in under_way][: max(free, 0)]:
         waiting = Journey(
             host=host,
             digest="absent",

@@ -11,11 +11,16 @@ from datetime import datetime
 from reconcilers.classify import Standing
 from reconcilers.draft import Draft
 from reconcilers.freezes import Frozen, frozen
+from reconcilers.limits import ROLLOUTS
+from reconcilers.manual import awaits_go
 from reconcilers.marks import marked
 from reconcilers.modes import what_would_happen
 from reconcilers.order import halted, not_ready, unfinished, unproven
 from reconcilers.rollback import is_quarantined
 from reconcilers.sizes import limit_of
+from reconcilers.stages import unprepared
+
+ROLLOUTS_LIMITED = "RolloutsLimited"
 
 
 @dataclass(frozen=True)
@@ -45,15 +50,18 @@ def obstacle(draft: Draft, serving: bool = True) -> Obstacle | None:
 
 def obstacles(draft: Draft) -> Iterator[Obstacle]:
     """Everything that is in the way, in the order in which people should hear of it."""
-    if draft.target.is_observed:
-        yield from _observed(draft)
+    yield from _observed(draft)
     if draft.status.hold is not None:
         hold = draft.status.hold
-        yield Obstacle(hold.reason, f"{hold.message}. It goes on with the next release", stalls=True)
+        goes_on = f"It goes on with the next release, or 'drumbeat rollout retry {draft.target.name}'"
+        yield Obstacle(hold.reason, f"{hold.message}. {goes_on}", stalls=True)
     if draft.status.pause is not None:
         pause = draft.status.pause
         message = f"paused {marked(pause)}. 'drumbeat rollout resume {draft.target.name}' lets it go on"
         yield Obstacle("Paused", message, stalls=pause.until is None, until=pause.until)
+    if awaits_go(draft.target, draft.status, draft.journeys):
+        go = f"'drumbeat rollout resume {draft.target.name}' begins the next"
+        yield Obstacle("AwaitingGo", f"batch {draft.status.batch} is done; {go}", stalls=True)
     if is_quarantined(draft.target, draft.status):
         yield Obstacle("Quarantined", "the release is in quarantine: another one takes its place")
     if draft.target.unsigned:
@@ -64,8 +72,20 @@ def obstacles(draft: Draft) -> Iterator[Obstacle]:
         yield Obstacle("TooManyUnknown", unknown)
     if draft.status.succeeded_digest != draft.target.digest and not draft.target.in_place_of:
         yield from _out_of_order(draft)
-    if freeze := frozen(draft.target.freezes, draft.now, rolling_back=bool(draft.target.in_place_of)):
+    back = bool(draft.target.in_place_of)
+    freeze = None if draft.target.break_glass else frozen(draft.target.freezes, draft.now, rolling_back=back)
+    if freeze:
         yield Obstacle("Frozen", _frozen_words(freeze), mends=True, until=freeze.until)
+    fleet = draft.observed.fleet
+    begins = draft.has_hosts_to_take() and not draft.status.under_way
+    if fleet and begins and fleet.left(ROLLOUTS, draft.target.name) <= 0:
+        yield Obstacle(ROLLOUTS_LIMITED, fleet.words(ROLLOUTS, draft.target.name))
+    if because := unprepared(draft):
+        yield Obstacle(*because)
+    yield from _undecided(draft)
+
+
+def _undecided(draft: Draft) -> Iterator[Obstacle]:
     if draft.target.mode == "" and (draft.undecided or draft.observed.index.candidates):
         yield Obstacle("Undecided", draft.undecided or "the first answers about its hosts are awaited")
 
@@ -74,7 +94,7 @@ def _observed(draft: Draft) -> Iterator[Obstacle]:
     """Nothing is touched: because the mode says so, or because nobody has said whose the service is."""
     if draft.target.mode == "observe":
         yield Obstacle("Observed", f"mode is observe, so nothing is touched; {what_would_happen(draft)}", stalls=True)
-    elif draft.status.unclaimed:
+    elif draft.target.mode == "" and draft.status.unclaimed:
         remedy = "write mode: adopt to take over what runs, manage to roll releases out, or observe to leave it so"
         message = f"{draft.status.unclaimed}; {remedy}. If managed, {what_would_happen(draft)}"
         yield Obstacle("Unclaimed", message, stalls=True)

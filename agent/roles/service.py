@@ -6,48 +6,24 @@ from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
-from random import Random
 from typing import TypeVar
 
 from agent.backoff import Backoff
-from agent.drivers.contracts import Retry, Running, ServiceDriver, Supervisor, Terminal
+from agent.drivers.contracts import Retry, Running, Supervisor, Terminal
 from agent.environment import service_environment
 from agent.health import Health, ProbeState
 from agent.probes import Asked
 from agent.roles.effort import Effort
 from agent.roles.given import Given
+from agent.roles.means import Means, driver_named
 from agent.roles.telling import Sight, tell
-from agent.secrets import Secrets
-from agent.trust import NodeTrust
-from agent.work import Jobs
-from bus.clock import Clock
 from crds.messages import ProcessIdentity, ServiceAssignment, ServiceReport, Stamp
-from crds.probe import Probe
 from crds.release import Release
 
 _LOOK_AGAIN = 2.0
 """Seconds between looks for a process to adopt."""
 
-D = TypeVar("D")
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Means:
-    """What all services of a host share."""
-
-    node: str
-    services: dict[str, ServiceDriver]
-    supervisors: dict[str, Supervisor]
-    ask: Callable[[Probe, Asked], str]
-    environment: dict[str, str]
-    secrets: Secrets
-    clock: Clock
-    random: Random
-    installing: Jobs[object]
-    probing: Jobs[object]
-    keep: Callable[[str, ServiceAssignment | None], None]
-    trust: NodeTrust
 
 
 @dataclass(frozen=True)
@@ -137,6 +113,13 @@ class HostedService:
         if wanted and release and wanted.adopt is not None:
             return self._take_over(wanted, release, wanted.adopt, allowed)
         refusal = self._refusal(wanted, release) if wanted and release else ""
+        late = wanted is not None and not refusal and self._starts_anew(wanted) and not allowed
+        if wanted and late:
+            wanted = wanted.model_copy(update={"restart": self._number})
+        elif wanted and not refusal and self._starts_anew(wanted):
+            stopping = self._stop()
+            if stopping.identity is not None or stopping.again_in is not None:
+                return Sight(stopping, "stopped", None, [stopping.message], self._wants(wanted), self._number)
         if wanted and release and not refusal and self._adopt(wanted, release, allowed):
             current = release
         elif release:
@@ -151,7 +134,17 @@ class HostedService:
         if wanted is None:
             notes.append("not assigned any more; kept as it was")
         failed = (self._look_up.final or self._start.final) and not state
-        return Sight(running, "failed" if failed else state, self._fetched(wanted), notes, self._wants(wanted))
+        said = "expired" if late else "failed" if failed else state
+        return Sight(running, said, self._fetched(wanted), notes, self._wants(wanted), self._number)
+
+    @property
+    def _number(self) -> int:
+        return self._kept.restart if self._kept else 0
+
+    def _starts_anew(self, wanted: ServiceAssignment) -> bool:
+        """A higher number is kept only once the process is gone: none that is left was started under a lower one."""
+        release = wanted.release
+        return release is not None and self._keeps(release) and wanted.restart > self._number
 
     def _take_over(self, wanted: ServiceAssignment, release: Release, pattern: str, allowed: bool) -> Sight:
         """Keep the process that runs already as the release: nothing is installed, started or restarted.
@@ -167,7 +160,7 @@ class HostedService:
             running = self._adopted(release, pattern, running)
         if running.identity is not None and running.digest == release.digest and not refusal:
             self._keep(wanted, release)
-            supervisor = _driver(self._means.supervisors, release.supervisor, "supervisor")
+            supervisor = driver_named(self._means.supervisors, release.supervisor, "supervisor")
             self._given.follow(release, running, lambda: supervisor.given(self._target))
         state = "" if running.identity else "failed" if refusal else "stopped"
         self._prefetch(wanted, allowed)
@@ -176,7 +169,7 @@ class HostedService:
 
     def _adopted(self, release: Release, pattern: str, before: Running) -> Running:
         try:
-            supervisor = _driver(self._means.supervisors, release.supervisor, "supervisor")
+            supervisor = driver_named(self._means.supervisors, release.supervisor, "supervisor")
             return supervisor.adopt(self._target, release, pattern)
         except (Retry, Terminal) as error:
             ended = f"the adopted process {before.message}; " if before.message else ""
@@ -223,7 +216,7 @@ class HostedService:
             self._kept = kept
 
     def _do_install(self, release: Release) -> None:
-        _driver(self._means.services, release.driver, "service").install(self._target, release)
+        driver_named(self._means.services, release.driver, "service").install(self._target, release)
 
     def _work(self, kind: str, effort: Effort, job: Callable[[T], None], argument: T) -> None:
         """Have an effort's next try made elsewhere; jobs of one kind on one target never overlap."""
@@ -243,7 +236,7 @@ class HostedService:
         if self._start.final or now < self._start.again_at:
             return self._look(release)
         try:
-            supervisor = _driver(self._means.supervisors, release.supervisor, "supervisor")
+            supervisor = driver_named(self._means.supervisors, release.supervisor, "supervisor")
             secrets = self._given.for_start(release)
             running = supervisor.ensure(self._target, release, folder, self._values(release), secrets)
             self._mind_secrets(release, running, supervisor)
@@ -310,7 +303,7 @@ class HostedService:
             self._work("fetch", self._fetch, self._do_fetch, following)
 
     def _do_fetch(self, release: Release) -> None:
-        _driver(self._means.services, release.driver, "service").fetch(self._target, release)
+        driver_named(self._means.services, release.driver, "service").fetch(self._target, release)
 
     def _fetching(self, release: Release) -> bool:
         return self._fetched_now == release.digest and self._means.installing.busy(f"fetch {self._target}")
@@ -386,13 +379,3 @@ def _attempt(effort: Effort, digest: str, job: Callable[[T], None], argument: T)
         words = f"the driver failed in a way it should not: {type(error).__name__}: {error}"
         return _Ended(effort, digest, Retry(words))
     return _Ended(effort, digest)
-
-
-def _driver(drivers: dict[str, D], name: str, kind: str) -> D:
-    driver = drivers.get(name)
-    if driver is None:
-        known = ", ".join(sorted(drivers)) or "none"
-        raise Terminal(
-            f"this agent has no {kind} driver {name!r}; it has: {known}. Update the agent or mend the service"
-        )
-    return driver

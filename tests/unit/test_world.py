@@ -191,14 +191,14 @@ def test_a_restart_remembers_claims_entries_and_operations_and_trusts_nobody() -
     assert made.facts("web@prod", "vm1").claimed_by == "api@prod"
     assert made.facts("api@prod", "vm1").silent
     assert len(made.facts("api@prod", "vm1").entries) == 2
-    assert made.operations["api@prod"] == at.operations
+    assert made.operations.of("api@prod") == at.operations
 
 
 def test_a_result_counts_once_and_only_from_the_runner_that_was_asked() -> None:
     at = scene(Step.TESTING, API).gated(None)
     (identity,) = at.operations
     made = world()
-    made.operations["api@prod"] = dict(at.operations)
+    made.operations.put(at.operations[identity])
     passed = {identity: OperationReport(read=ASKED, state="finished", outcome="passed")}
     failed = {identity: OperationReport(read=ASKED, state="finished", outcome="failed")}
     assert made.fold(report("lb1", **{**online(2), "operations": passed}), NOW)[1] == []
@@ -206,7 +206,7 @@ def test_a_result_counts_once_and_only_from_the_runner_that_was_asked() -> None:
     assert found.result == passed[identity]
     assert made.dirty == {"api@prod"}
     assert made.fold(report("run1", 2, full_seq=2, operations=failed), NOW)[1] == []
-    assert made.operations["api@prod"][identity].result == passed[identity]
+    assert made.operations.of("api@prod")[identity].result == passed[identity]
 
 
 def test_entries_of_hosts_and_pools_that_are_gone_are_strays() -> None:

@@ -1,4 +1,4 @@
-"""What balancer nodes say about a target's hosts, and what is known of hosts that its spec names no more."""
+"""What is known of hosts that a target's spec names no more, and that still have its service."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -7,44 +7,12 @@ from controller.nodes import Nodes
 from crds.messages import ServerReport
 from reconcilers.facts import HostFacts, online_places
 from reconcilers.fragments import SERVICE, Entry, server_key
-from reconcilers.sightings import plain_server
 from reconcilers.target import HostSpec, TargetSpec
 from reconcilers.values import service_of
 
 Place = tuple[str, str]
 Asked = Mapping[tuple[str, str], Entry]
 """Entries about one host, by (node, key)."""
-
-
-def servers_of(
-    spec: TargetSpec, host: HostSpec, nodes: Nodes, adding_up: Mapping[Place, bool]
-) -> tuple[dict[Place, ServerReport], frozenset[Place]]:
-    """The host's servers, named or not, and where that a node does not name it says nothing.
-
-    ``adding_up``: pools whose report is known to be about exactly the target's hosts.
-    """
-    seen: dict[Place, ServerReport] = {}
-    unclear = set()
-    for name, pool in online_places(spec):
-        node = nodes.get(name)
-        if node.mute or node.report is None:
-            continue
-        for pool_name in pool.names:
-            report = node.report.pools.get(pool_name)
-            if report is None:
-                continue
-            if host.name in report.servers:
-                seen[name, pool_name] = report.servers[host.name]
-            elif pool_name == pool.online and adding_up.get((name, pool_name)):
-                seen[name, pool_name] = plain_server(report, f"{host.address}:{pool.port}")
-            if pool_name == pool.online and not adding_up.get((name, pool_name)):
-                unclear.add((name, pool_name))
-    return seen, frozenset(unclear)
-
-
-def leavers_of(spec: TargetSpec, asked: Mapping[str, Asked]) -> set[str]:
-    """Hosts that were given the service to run and are none of the target's any more. ``asked``: by host."""
-    return {host for host, keys in asked.items() if host and host not in spec.hosts and (host, SERVICE) in keys}
 
 
 def leaver_facts(spec: TargetSpec, name: str, asked: Asked, nodes: Nodes, watching_since: datetime) -> HostFacts:
