@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from crds.base import format_duration
 from crds.status import Journey, Step
-from reconcilers.classify import classify
+from reconcilers.classify import classify, drift_of
 from reconcilers.draft import Draft
 from reconcilers.facts import HostFacts, online_places
 from reconcilers.index import is_candidate
@@ -33,7 +33,15 @@ def start_batch(draft: Draft) -> None:
     draft.status = draft.status.model_copy(update={"batch": number, "under_way": True})
     draft.event("BatchStarted", draft.target.name, "Batch", f"batch {number}: {', '.join(hosts)}")
     for host in hosts:
+        _note_drift(draft, host)
         draft.put(host, _chosen(draft, draft.facts(host), number))
+
+
+def _note_drift(draft: Draft, host: str) -> None:
+    """Put on record what the host runs that nobody brought it to, before its journey mends that."""
+    if drift := drift_of(draft.target, draft.facts(host)):
+        draft.status = draft.status.model_copy(update={"drifted": {**draft.status.drifted, host: drift}})
+        draft.event("HostDrifted", f"{draft.target.name}/{host}", "Repaired", drift)
 
 
 def _next_hosts(draft: Draft, size: int) -> list[str]:

@@ -26,6 +26,7 @@ from crds.messages import (
     Stamp,
     plain_digest,
 )
+from crds.release import Release
 from crds.status import Journey, RolloutStatus, Step
 from reconcilers.draft import Observed
 from reconcilers.fragments import merge
@@ -57,6 +58,8 @@ class Behaviour:
     """(balancer node, host) that the node's checks find down."""
     unsafe: set[str] = field(default_factory=set)
     """Balancer nodes whose balancer would forget everything in a reload."""
+    outsiders: dict[str, int] = field(default_factory=dict)
+    """Hosts on which nobody of ours started a process that can be adopted, and its id."""
     extra: dict[str, str] = field(default_factory=dict)
     """Server lines that are no host of ours, by name, with their address."""
     moved: dict[str, str] = field(default_factory=dict)
@@ -93,6 +96,8 @@ class Agent:
         for target, asked in assignment.services.items():
             if asked.release is None:
                 self.runs.pop(target, None)
+            elif asked.adopt is not None:
+                self._adopt(target, asked.release)
             elif self.name not in self._behaviour.stuck and (
                 self._digest(target) != asked.release.digest or asked.restart > self.restarts.get(target, 0)
             ):
@@ -100,6 +105,11 @@ class Agent:
                 self.restarts[target] = asked.restart
                 self._versions[asked.release.digest] = asked.release.version
                 self.runs[target] = (asked.release.digest, self._pid)
+
+    def _adopt(self, target: str, release: Release) -> None:
+        if target not in self.runs and self.name in self._behaviour.outsiders:
+            self._versions[release.digest] = release.version
+            self.runs[target] = (release.digest, self._behaviour.outsiders[self.name])
 
     def _set_servers(self, assignment: Assignment) -> None:
         for pool, said in assignment.pools.items():
