@@ -31,6 +31,10 @@ class Obstacle:
     """Hosts that serve nobody may be brought to the release that all others ran already: it disrupts nothing."""
     until: datetime | None = None
     """When time alone ends it; None if time does not."""
+    since: datetime | None = None
+    """Since when, where it knows that itself; otherwise the condition that shows it does."""
+    name: str = ""
+    """Which one, where there may be several with this reason."""
 
 
 def obstacle(draft: Draft, serving: bool = True) -> Obstacle | None:
@@ -46,11 +50,11 @@ def obstacles(draft: Draft) -> Iterator[Obstacle]:
     """Everything that is in the way, in the order in which people should hear of it."""
     if draft.status.hold is not None:
         hold = draft.status.hold
-        yield Obstacle(hold.reason, f"{hold.message}. It goes on with the next release", stalls=True)
+        yield Obstacle(hold.reason, f"{hold.message}. It goes on with the next release", True, since=hold.since)
     if draft.status.pause is not None:
         pause = draft.status.pause
         message = f"paused {marked(pause)}. 'drumbeat rollout resume {draft.target.name}' lets it go on"
-        yield Obstacle("Paused", message, stalls=pause.until is None, until=pause.until)
+        yield Obstacle("Paused", message, stalls=pause.until is None, until=pause.until, since=pause.since)
     if is_quarantined(draft.target, draft.status):
         yield Obstacle("Quarantined", "the release is in quarantine: another one takes its place")
     if draft.target.unsigned:
@@ -62,7 +66,7 @@ def obstacles(draft: Draft) -> Iterator[Obstacle]:
     if draft.status.succeeded_digest != draft.target.digest and not draft.target.in_place_of:
         yield from _out_of_order(draft)
     if freeze := frozen(draft.target.freezes, draft.now, rolling_back=bool(draft.target.in_place_of)):
-        yield Obstacle("Frozen", _frozen_words(freeze), mends=True, until=freeze.until)
+        yield Obstacle("Frozen", _frozen_words(freeze), mends=True, until=freeze.until, name=freeze.name)
 
 
 def _out_of_order(draft: Draft) -> Iterator[Obstacle]:

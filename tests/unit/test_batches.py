@@ -5,7 +5,7 @@ from tests.support.worlds import hosts, target
 
 
 def test_a_batch_is_not_torn_in_the_moment_in_which_some_of_its_hosts_arrive() -> None:
-    """Hosts that have just arrived still count as missing: neither their zone nor the fleet is short because of that."""
+    """Hosts that have just arrived still count as missing: that makes neither their zone nor the fleet short."""
     rollout = {"batches": ["25%", "100%", 1], "max_unavailable": "25%", "soak": "0s"}
     site = converged(target("1", hosts=hosts(5), pools=(), **rollout))
     site.install(target("2", hosts=hosts(9), pools=(), **rollout))
