@@ -25,7 +25,7 @@ demo: ## run a fleet on this machine and roll a release out over it
 	@$(BIN)/drumbeat demo $(ARGS)
 
 test: ## run every test
-	@$(SETUP) haproxy socat gpg openssh-client:ssh-keygen rabbitmq-server
+	@$(SETUP) haproxy socat gpg openssh-client:ssh-keygen rabbitmq-server prometheus
 	@$(BIN)/pytest -n $(WORKERS) $(ARGS)
 
 fuzz: ## look for inputs that break a reader, for as long as FUZZ_EXAMPLES allows

@@ -1,6 +1,7 @@
 """From settings to a working agent: the one place that knows which parts there are."""
 
 import platform
+import time
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack
@@ -227,13 +228,18 @@ def _balancer_driver(said: dict[str, Any]) -> tuple[str, ModuleType, Any]:
 
 
 def _runner(parts: Parts, settings: RunnerSettings, steps: Steps, trust: NodeTrust) -> Role:
+    from agent.drivers.operations.exec import Commands  # noqa: PLC0415
     from agent.roles.runner import RunnerPorts, RunnerRole  # noqa: PLC0415
 
     processes, hide = _processes(parts), parts.redactor.hide
     secrets = _secrets(parts, processes)
+    monotonic, owner = parts.clock.monotonic, str(parts.settings.state)
+    commands = Commands(processes, settings.scripts, inherited(), secrets, hide, owner)
     drivers = {
-        "exec": find_driver("operations", "exec").Driver(processes, settings.scripts, inherited(), secrets, hide),
-        "http": find_driver("operations", "http").Driver(parts.clock.monotonic, hide),
+        "exec": find_driver("operations", "exec").Driver(commands),
+        "http": find_driver("operations", "http").Driver(monotonic, hide),
+        "prometheus": find_driver("operations", "prometheus").Driver(secrets, monotonic, hide),
+        "migration": find_driver("operations", "migration").Driver(commands, time.sleep),
     }
     threads = _threads(parts, settings.concurrency, "operation")
     return RunnerRole(RunnerPorts(drivers, threads, settings.concurrency, steps, parts.clock, parts.wake, trust))

@@ -29,7 +29,7 @@ from bus.trust import (
 from crds.messages import OperationSpec, ServiceAssignment
 from crds.probe import Probe
 from crds.release import Release
-from crds.trust import SignedCommand, TrustDocument, probe_commands
+from crds.trust import SignedCommand, TrustDocument, probe_commands, prometheus_command
 
 _KEPT = 256
 """Verdicts that are remembered; a node has a few services, a runner some operations."""
@@ -141,9 +141,9 @@ class NodeTrust:
 
     def operate(self, spec: OperationSpec) -> str:
         """May the operation's command be run?"""
-        if spec.command is None:
+        command = _signed(spec)
+        if command is None:
             return ""
-        command = SignedCommand("gate", spec.command, spec.secrets)
 
         def check(document: TrustDocument) -> None:
             signed = target_statement(spec.statement, document, spec.target)
@@ -151,7 +151,7 @@ class NodeTrust:
             if spec.version != signed.version:
                 words = f"version {spec.version!r} was signed as {signed.version!r}; {remedy(spec.target)}"
                 raise NotTrusted("wrong_value", words)
-            for value in (spec.host or "", spec.address or ""):
+            for value in (spec.host or "", spec.address or "", spec.url or ""):
                 _check_value(spec.target, value)
 
         return self._judge(_key("operate", repr(spec)), check)
@@ -214,6 +214,17 @@ class NodeTrust:
                 "not signed as it must be", extra={"reason": wrong.reason, "detail": wrong.detail, "times": times}
             )
         return wrong.detail
+
+
+def _signed(spec: OperationSpec) -> SignedCommand | None:
+    """What must have been signed of an operation; None if it only asks the service that it tests."""
+    if spec.prometheus is not None:
+        return prometheus_command(spec.prometheus, spec.secrets)
+    if spec.command is None:
+        return None
+    if spec.migration is not None:
+        return SignedCommand(spec.migration.phase, spec.command, spec.secrets, spec.migration.check)
+    return SignedCommand("gate", spec.command, spec.secrets)
 
 
 def _for_release(target: str, release: Release, statement: str | None) -> Check:

@@ -201,7 +201,10 @@ def _signers(envelope: str, payload_type: str, keys: Sequence[PublicKey], what: 
 
 
 def _in_words(command: SignedCommand) -> str:
-    said = f"the {command.kind}'s command {' '.join(command.words)[:200]!r}"
+    if command.kind == "prometheus":
+        return f"the gate's question {command.words[1][:200]!r} to {command.words[0][:100]}"
+    kind = f"{command.kind} migration" if command.check else command.kind
+    said = f"the {kind}'s command {' '.join(command.words)[:200]!r}"
     handed = ", ".join(f"{variable} from {name}" for variable, name in sorted(command.secrets.items()))
     return f"{said} with the secrets {handed[:200]}" if handed else said
 

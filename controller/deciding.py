@@ -94,10 +94,12 @@ class Deciding:
         with self._saving.step():
             settled, questions = self._take_in(messages, now)
             self._hearing.expire(now)
+            self._operating.lift(now)
             self._hearing.restamp_nodes(now)
             self._plan_all(now)
         self._saving.publish(now)
         self._hearing.show_silent()
+        self.metrics.show_fleets(self.world.fleets.indexes.values())
         self.bus.settle(settled)
         self._operating.answer()
         self._answer(questions)
@@ -127,7 +129,7 @@ class Deciding:
 
     def _next_step(self) -> datetime | None:
         owes = self._clock.now() if self._hearing.owes_answers else None
-        times = [self.queue.next(), self.world.nodes.next_expiry(), owes]
+        times = [self.queue.next(), self.world.nodes.next_expiry(), self._operating.next_end(), owes]
         return min((time for time in times if time is not None), default=None)
 
     def _answer(self, questions: list[Ask]) -> None:
@@ -146,6 +148,7 @@ class Deciding:
         for target in self.queue.due(now):
             self.world.look_at_all(target)
         for _ in range(_MAX_PASSES):
+            self.world.catch_up()
             waiting = [target for target in sorted(self.world.dirty) if not self.queue.rests(target, now)]
             if not waiting:
                 return
@@ -166,6 +169,7 @@ class Deciding:
         except Exception as error:  # noqa: BLE001 - a target that cannot be planned must not stop the others
             delay = self.queue.failed(target, now)
             self.world.look_at_all(target)
+            self.world.fleets.leave(target)
             self.metrics.failures_total.labels("plan").inc()
             self._log.exception("plan.failed", target=target, error=str(error), again_in=round(delay, 2))
             return

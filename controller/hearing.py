@@ -60,7 +60,8 @@ class Hearing:
 
     def _ask_where_needed(self, report: Report, incomplete: bool, now: datetime) -> None:
         node = report.node
-        expired = any(service.state == "expired" for service in report.services.values())
+        states = [each.state for each in report.services.values()] + [each.state for each in report.operations.values()]
+        expired = "expired" in states
         ours = self._world.serials.get(node, 0)
         # An agent with a problem may have lost what it took: it asks for it by saying so.
         if report.taken.serial < ours or (report.problem and report.taken.serial == ours > 0):

@@ -1,5 +1,7 @@
 """Metrics of the controller, in a registry that is passed in. Base units; no host name is ever a label."""
 
+import re
+from collections.abc import Iterable
 from functools import partial
 from importlib.metadata import version
 from typing import get_args
@@ -7,7 +9,8 @@ from typing import get_args
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 
 from crds.command import NodeVerb, RolloutVerb
-from crds.status import Condition, RolloutStatus
+from crds.status import Condition, RolloutStatus, Task
+from reconcilers.limits import FleetIndex
 
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 _STATES = ("current", "outdated", "in_flight", "failed", "unknown")
@@ -31,8 +34,17 @@ class Metrics:
         self.hosts_unavailable = gauge(
             "drumbeat_hosts_unavailable", "Hosts of a target that count against its budget.", ["target"]
         )
+        places = ["fleet", "limit"]
+        self.places = gauge("drumbeat_fleet_places", "Hosts out, and rollouts under way, that a fleet allows.", places)
+        self.places_used = gauge("drumbeat_fleet_places_used", "Of these, how many are in use.", places)
+        self.fleet_waiting = gauge("drumbeat_fleet_waiting", "Targets that wait at a limit of their fleet.", ["fleet"])
         self.rollouts_total = counter("drumbeat_rollouts", "Rollouts that ended, by result.", ["result"])
         self.journeys_total = counter("drumbeat_journeys", "Journeys of hosts that ended, by result.", ["result"])
+        self.tasks_total = counter(
+            "drumbeat_tasks",
+            "Gates and migrations without a host that ended, by when and outcome.",
+            ["task", "outcome"],
+        )
         self.plan_seconds = timing("drumbeat_plan_seconds", "Time to plan one target.")
         self.commit_seconds = timing("drumbeat_commit_seconds", "Time to commit one transaction.")
         self.failures_total = counter(
@@ -53,6 +65,7 @@ class Metrics:
         self.rollout_paused = gauge("drumbeat_rollout_paused", "1 while people have paused a target.", ["target"])
         self.mailbox_depth = gauge("drumbeat_mailbox_depth", "Messages that wait for the deciding thread.")
         self.nodes_silent = gauge("drumbeat_nodes_silent", "Nodes that did not report in time and count as unknown.")
+        self.nodes_excluded = gauge("drumbeat_nodes_excluded", "Hosts and balancer nodes excluded by command.")
         self.source_errors_total = counter("drumbeat_source_errors", "Looks at the state repository that failed.")
         self.revision_refused = gauge("drumbeat_revision_refused", "1 while the newest revision is refused, else 0.")
         self._begin_at_zero()
@@ -62,6 +75,9 @@ class Metrics:
             self.rollouts_total.labels(result)
         for result in ("succeeded", "superseded", "failed"):
             self.journeys_total.labels(result)
+        for task in get_args(Task):
+            for outcome in ("passed", "failed", "inconclusive"):
+                self.tasks_total.labels(task, outcome)
         for kind in ("full", "short", "stale"):
             self.reports_total.labels(kind)
         for reason in ("rejected", "unconfirmed", "unroutable"):
@@ -73,11 +89,13 @@ class Metrics:
             self.failures_total.labels(part)
 
     def count(self, verb: str, reason: str) -> None:
-        """Count an event that ends a rollout or a host's journey."""
+        """Count an event that ends a rollout, a host's journey or a task."""
         results = {"RolloutSucceeded": "succeeded", "RolloutHeld": "held", "ReleaseQuarantined": "rolled_back"}
         ended = results.get(verb)
         if ended:
             self.rollouts_total.labels(ended).inc()
+        if verb == "TaskEnded":
+            self.tasks_total.labels(*(word.lower() for word in re.findall("[A-Z][a-z]+", reason))).inc()
         if verb == "HostConverged" or reason == "Failed":
             self.journeys_total.labels("succeeded" if verb == "HostConverged" else "failed").inc()
 
@@ -89,6 +107,15 @@ class Metrics:
         self.hosts_excluded.labels(status.target).set(status.counts.excluded)
         self.hosts_unavailable.labels(status.target).set(status.counts.unavailable)
         self.rollout_paused.labels(status.target).set(status.pause is not None)
+
+    def show_fleets(self, fleets: Iterable[FleetIndex]) -> None:
+        """Show how many places are used of fleets that set limits, and how many targets wait."""
+        for fleet in fleets:
+            name = fleet.limits.fleet
+            for limit, places in fleet.limits.places.items():
+                self.places.labels(name, limit).set(places)
+                self.places_used.labels(name, limit).set(fleet.used[limit])
+            self.fleet_waiting.labels(name).set(len(fleet.turns))
 
     def forget(self, target: str) -> None:
         """Take a target that is no more out of every gauge."""

@@ -21,9 +21,11 @@ from reconcilers.fragments import Entry, merge
 from reconcilers.writes import (
     AddEvent,
     DropEntry,
+    DropExclusion,
     DropJourney,
     DropOperation,
     PutEntry,
+    PutExclusion,
     PutJourney,
     PutOperation,
     PutStatus,
@@ -122,6 +124,10 @@ class Saving:
                 tx.put_operation(operation)
             case DropOperation(identity):
                 tx.delete_operation(identity)
+            case PutExclusion(node, mark):
+                tx.put_exclusion(node, mark)
+            case DropExclusion(node):
+                tx.delete_exclusion(node)
             case AddEvent(verb, object_, reason, message, cause, actor):
                 self.event(verb, object_, reason, message, now, cause, actor)
                 self._metrics.count(verb, reason)

@@ -5,6 +5,7 @@ working a forecast out is somebody else's time.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -13,9 +14,12 @@ from crds.messages import ServerReport, Stamp
 from crds.status import RolloutStatus
 from reconcilers.classify import classify
 from reconcilers.draft import Observed
+from reconcilers.exclusions import without
 from reconcilers.facts import HostFacts, online_places
 from reconcilers.forecast import Forecast, differs, forecast, orphaned
 from reconcilers.index import rebuilt
+from reconcilers.limits import FleetIndex
+from reconcilers.marks import marked
 from reconcilers.order import Other, has_failed
 from reconcilers.rollback import effective, settled
 from reconcilers.sightings import adds_up, plain_server, pool_number
@@ -38,6 +42,7 @@ class Supposed:
     silent_balancers: Collection[str]
     runners: Collection[str]
     statuses: Mapping[str, RolloutStatus]
+    fleet: FleetIndex | None
     watching_since: datetime
 
     def forecast(self, specs: Mapping[str, TargetSpec], now: datetime) -> Forecast:
@@ -53,6 +58,7 @@ class Supposed:
             runners=list(self.runners),
             others=self._others(specs),
             failed=self._failed,
+            fleet=self.fleet,
             watching_since=self.watching_since,
         )
         return forecast(self.spec, observed, self.before, now)
@@ -82,7 +88,7 @@ def suppose(world: "World", declared: TargetSpec, hosts: Iterable[str] | None = 
     """The target as it would stand towards the spec; of its hosts all, or only these: each costs some time."""
     name = declared.name
     status = world.statuses.get(name) or RolloutStatus(target=name)
-    spec = effective(declared, settled(status, declared))
+    spec = without(effective(declared, settled(status, declared)), world.exclusions.keys())
     sight = _Sight(world, spec)
     return Supposed(
         spec=spec,
@@ -92,8 +98,17 @@ def suppose(world: "World", declared: TargetSpec, hosts: Iterable[str] | None = 
         silent_balancers=[words for node in spec.balancer_nodes if (words := world.nodes.obstacle(node))],
         runners=[runner for runner in spec.runners if not world.nodes.get(runner).mute],
         statuses=dict(world.statuses),
+        fleet=_fleet(world, spec),
         watching_since=world.watching_since,
     )
+
+
+def _fleet(world: "World", spec: TargetSpec) -> FleetIndex | None:
+    """Who has the places of the fleet, with the limits that the spec brings. New limits find all places free."""
+    if spec.limits is None:
+        return None
+    known = world.fleets.of(spec.name)
+    return replace(deepcopy(known), limits=spec.limits) if known else FleetIndex(spec.limits)
 
 
 class _Sight:
@@ -116,7 +131,7 @@ class _Sight:
         return replace(facts, host=host, servers=servers, entries=dict(facts.entries))
 
     def _of_a_new_host(self, host: HostSpec) -> HostFacts:
-        node = self._world.nodes.get(host.name)
+        node, mark = self._world.nodes.get(host.name), self._world.exclusions.get(host.name)
         return HostFacts(
             host=host,
             silent=node.mute,
@@ -124,6 +139,8 @@ class _Sight:
             service=node.report.services.get(self._spec.name) if node.report else None,
             servers=self._servers(host, self._places),
             journey=self._world.journeys.get(self._spec.name, {}).get(host.name),
+            claimed_by=self._world.claims.of_another(self._spec.name, host.name),
+            excluded=f"excluded {marked(mark)}" if mark else "",
         )
 
     def _servers(self, host: HostSpec, places: list[tuple[str, PoolSpec]]) -> dict[tuple[str, str], ServerReport]:

@@ -8,38 +8,38 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
+from controller.claims import Claims
+from controller.fleets import Fleets
 from controller.nodes import Node, Nodes
+from controller.operations import Operations, waits_in
+from controller.pools import Pools
 from controller.relations import Relations
 from controller.store import Loaded
-from crds.messages import PoolReport, Report, ServerReport, Stamp
-from crds.status import Journey, Operation, RolloutStatus, Step
+from crds.messages import PoolReport, Report, Stamp
+from crds.status import Journey, Operation, RolloutStatus
 from reconcilers.classify import classify
 from reconcilers.draft import Observed
-from reconcilers.facts import HostFacts, online_places
-from reconcilers.fragments import SERVICE, Entry
+from reconcilers.exclusions import without
+from reconcilers.facts import HostFacts
+from reconcilers.fragments import Entry, host_of
 from reconcilers.index import TargetIndex, rebuilt
+from reconcilers.marks import marked
 from reconcilers.order import Other
 from reconcilers.rollback import effective
-from reconcilers.sightings import adds_up, changed_servers, plain_server, pool_number
-from reconcilers.target import HostSpec, PoolSpec, TargetSpec
+from reconcilers.sightings import changed_servers
+from reconcilers.target import PoolSpec, TargetSpec
 from reconcilers.writes import (
     DropEntry,
+    DropExclusion,
     DropJourney,
     DropOperation,
     PutEntry,
+    PutExclusion,
     PutJourney,
     PutOperation,
     PutStatus,
     Write,
 )
-
-Place = tuple[str, str]
-"""(balancer node, pool)."""
-
-
-def is_claim(journey: Journey) -> bool:
-    """The journey keeps the host from other targets; a failed host is left to whoever can mend it."""
-    return journey.step not in (Step.WAITING, Step.FAILED)
 
 
 class World:
@@ -49,11 +49,14 @@ class World:
         self.watching_since = watching_since
         self.declared: dict[str, TargetSpec] = {}
         """As git says."""
+        self.exclusions = dict(loaded.exclusions)
+        """Hosts and balancer nodes that people excluded by command."""
         self.specs: dict[str, TargetSpec] = {}
-        """What is planned for: as git says, with the last good release in place of one in quarantine."""
+        """What is planned for: as git says, with the last good release in place of one in quarantine, and without the
+        balancer nodes that are excluded."""
         self.statuses = dict(loaded.statuses)
         self.journeys = {target: dict(journeys) for target, journeys in loaded.journeys.items()}
-        self.operations: dict[str, dict[str, Operation]] = defaultdict(dict)
+        self.operations = Operations()
         self.entries: dict[str, dict[str, dict[str, Entry]]] = defaultdict(lambda: defaultdict(dict))
         """By node, target and key."""
         self.serials = dict(loaded.serials)
@@ -62,26 +65,25 @@ class World:
         self.indexes: dict[str, TargetIndex] = {}
         self._asked: dict[str, dict[str, dict[tuple[str, str], Entry]]] = defaultdict(lambda: defaultdict(dict))
         """By target and host: the same entries, for the facts; those of no host under an empty name."""
-        self._claims: dict[str, str] = {}
         self._relations = Relations(self.statuses)
+        self.claims = Claims(self.journeys)
+        self.fleets = Fleets()
         self._touched: dict[str, set[str]] = defaultdict(set)
+        """Hosts that the target's next plan looks at."""
+        self._stale: dict[str, set[str]] = defaultdict(set)
+        """Hosts whose classification in the index may not hold any more."""
         self._whole: set[str] = set()
         self._targets_on: dict[str, set[str]] = {}
-        self._pools: dict[Place, tuple[str, PoolSpec]] = {}
-        self._numbers: dict[tuple[str, str], int] = {}
-        self._adds_up: dict[Place, bool] = {}
+        self._pools = Pools(self.nodes)
         self._load(loaded)
 
     def _load(self, loaded: Loaded) -> None:
         for operation in loaded.operations.values():
-            self.operations[operation.target][operation.id] = operation
+            self.operations.put(operation)
         for node, fragments in loaded.entries.items():
             for target, fragment in fragments.items():
                 for key, entry in fragment.items():
                     self._put_entry(target, node, key, entry)
-        for target, journeys in self.journeys.items():
-            for journey in journeys.values():
-                self._claim(target, journey)
         for report in loaded.reports.values():
             self.nodes.load(report)
 
@@ -90,42 +92,40 @@ class World:
     def set_specs(self, declared: Mapping[str, TargetSpec]) -> None:
         """Put a revision in force. Targets that it no longer declares keep what they have and are planned no more."""
         self.declared = dict(declared)
-        specs = {target: effective(spec, self._status(target)) for target, spec in declared.items()}
+        specs = {target: self._planned(spec) for target, spec in declared.items()}
         for target in self.specs.keys() | specs.keys():
             before, after = self.specs.get(target), specs.get(target)
             if before is None or after is None or before.fingerprint != after.fingerprint:
-                self.indexes.pop(target, None)
-                self._touched.pop(target, None)
+                self._forget_index(target)
         self.specs = specs
+        self.fleets.set_specs(self.specs, self.indexes, self.statuses)
         self.dirty = set(specs)
         self._targets_on = defaultdict(set)
-        self._pools = {}
+        self._pools.set_specs(specs)
         self._relations.set_specs(specs)
         for target, spec in specs.items():
             for name in (*spec.hosts, *spec.balancer_nodes, *spec.runners):
                 self._targets_on[name].add(target)
-            for pool in spec.pools:
-                self._numbers[target, pool.online] = pool_number(spec, pool)
-                self._pools |= {(node.name, name): (target, pool) for node in pool.nodes for name in pool.names}
-        self._adds_up = {place: self._sums(place) for place in self._pools}
 
     def _status(self, target: str) -> RolloutStatus:
         return self.statuses.get(target) or RolloutStatus(target=target)
 
+    def _planned(self, declared: TargetSpec) -> TargetSpec:
+        return without(effective(declared, self._status(declared.name)), self.exclusions.keys())
+
     def _turn(self, target: str) -> None:
         """Plan for another release from now on: one was put into quarantine, or let out of it."""
         if target in self.declared:
-            self.specs[target] = effective(self.declared[target], self.statuses[target])
-            self.indexes.pop(target, None)
+            self._forget_index(target)
+            self.specs[target] = self._planned(self.declared[target])
             self.dirty.add(target)
 
-    def _sums(self, place: Place) -> bool:
-        target, pool = self._pools[place]
-        node = self.nodes.get(place[0])
-        report = node.report.pools.get(place[1]) if node.report else None
-        if report is None or place[1] != pool.online:
-            return False
-        return adds_up(report, self.specs[target], pool, self._numbers[target, pool.online])
+    def _forget_index(self, target: str) -> None:
+        self.indexes.pop(target, None)
+        self._touched.pop(target, None)
+        self._stale.pop(target, None)
+        if target in self.specs:
+            self.fleets.forget(self.specs[target])
 
     # --- what is
 
@@ -147,7 +147,7 @@ class World:
         for pool, seen in report.pools.items():
             self._fold_pool(report.node, pool, before.pools.get(pool) if before else None, seen)
         for pool in before.pools.keys() - report.pools.keys() if before else ():
-            self._touch_all(self._pools.get((report.node, pool)))
+            self._touch_all(self._pools.owners.get((report.node, pool)))
         if (before.problem if before else "") != report.problem:
             self._touch_node(report.node)
         if before is None or before.balancer != report.balancer:
@@ -155,26 +155,25 @@ class World:
         return True, list(self._fold_operations(report)), False
 
     def _fold_pool(self, node: str, pool: str, before: PoolReport | None, after: PoolReport) -> None:
-        owner = self._pools.get((node, pool))
+        owner = self._pools.owners.get((node, pool))
         if owner is None:
             return
-        summed, sums = self._adds_up.get((node, pool)), self._sums((node, pool))
-        self._adds_up[node, pool] = sums
-        if summed != sums or before is None:
+        if self._pools.changed((node, pool)) or before is None:
             self._touch_all(owner)
         for server in changed_servers(before, after):
             self.touch(owner[0], server)
 
     def _fold_operations(self, report: Report) -> Iterable[Operation]:
-        for target in sorted(self._targets_on.get(report.node, set())):
-            for identity, operation in list(self.operations[target].items()):
-                result = report.operations.get(identity)
-                if result is None or operation.node != report.node or operation.result == result:
-                    continue
-                if operation.result is None or operation.result.outcome is None:
-                    self.operations[target][identity] = operation.model_copy(update={"result": result})
-                    self.touch(target, operation.host)
-                    yield self.operations[target][identity]
+        for operation in self.operations.fold(report):
+            self._lock_freed(operation.target, self.operations.put(operation))
+            self.touch(operation.target, operation.host)
+            yield operation
+
+    def _lock_freed(self, target: str, freed: bool) -> None:
+        """Have whoever waits for a lock of the fleet planned."""
+        fleet = target.rpartition("@")[2]
+        if freed:
+            self.dirty |= {name for name, status in self.statuses.items() if waits_in(status, fleet)}
 
     def dispute(self, name: str, why: str) -> None:
         """Count a node as silent, whatever is said in its name."""
@@ -206,8 +205,8 @@ class World:
     # --- what changed
 
     def touch(self, target: str, host: str) -> None:
-        """Something about the host changed that this target should look at."""
-        if self._mark(target, host):
+        """Something about the host changed that this target should look at; empty: something about no host."""
+        if self._mark(target, host) or not host:
             self.dirty.add(target)
 
     def _mark(self, target: str, host: str) -> bool:
@@ -215,12 +214,17 @@ class World:
         spec = self.specs.get(target)
         if spec is None or host not in spec.hosts:
             return False
-        self._touched[target].add(host)
+        self._mark_all(target, (host,))
         return True
+
+    def _mark_all(self, target: str, hosts: Iterable[str]) -> None:
+        self._touched[target].update(hosts)
+        self._stale[target].update(hosts)
+        self.fleets.fell_behind(target)
 
     def _touch_all(self, owner: tuple[str, PoolSpec] | None) -> None:
         if owner is not None:
-            self._touched[owner[0]] |= self.specs[owner[0]].hosts.keys()
+            self._mark_all(owner[0], self.specs[owner[0]].hosts)
             self.dirty.add(owner[0])
 
     def _touch_node(self, name: str) -> None:
@@ -228,8 +232,8 @@ class World:
             self.dirty.add(target)
             self.touch(target, name)
             if name in self.specs[target].runners:
-                self._touched[target] |= self.journeys.get(target, {}).keys() & self.specs[target].hosts.keys()
-        for (node, _), owner in self._pools.items():
+                self._mark_all(target, self.journeys.get(target, {}).keys() & self.specs[target].hosts.keys())
+        for (node, _), owner in self._pools.owners.items():
             if node == name:
                 self._touch_all(owner)
 
@@ -244,15 +248,21 @@ class World:
         """Everything about the target, with its index brought up to date; what is new about hosts counts as seen."""
         spec = self.specs[target]
         whole = target in self._whole or target not in self.indexes
+        status, fleet = self.statuses.get(target) or RolloutStatus(target=target), self.fleets.of(target)
+        if fleet is not None:
+            fleet.put_status(status)
+            self._catch_up(fleet.limits.fleet)
+        index = self.index(target)
         changed = None if whole else frozenset(self._touched[target])
-        index = self._index(target)
+        self._touched[target].clear()
         self._whole.discard(target)
         return Observed(
-            status=self._status(target),
+            status=status,
             index=index,
             facts=lambda host: self.facts(target, host),
             journeys=self.journeys.get(target, {}),
-            operations=self.operations[target],
+            operations=self.operations.of(target),
+            locks=self.operations.locks(target),
             stray=self._stray(target) if whole else (),
             pool_entries={key: entry.value for key, entry in self._asked[target][""].items()},
             silent_balancers=[words for node in spec.balancer_nodes if (words := self.nodes.obstacle(node))],
@@ -261,29 +271,47 @@ class World:
             changed=changed,
             others=self._other,
             failed=self._relations.failed,
+            fleet=fleet,
         )
 
     def _other(self, name: str) -> Other | None:
         spec = self.declared.get(name)
-        return Other(spec, self.statuses.get(name) or RolloutStatus(target=name)) if spec else None
+        return Other(spec, self._status(name)) if spec else None
 
-    def _index(self, target: str) -> TargetIndex:
+    def index(self, target: str) -> TargetIndex:
+        """The target's index, brought up to date."""
         spec, index = self.specs[target], self.indexes.get(target)
+        stale: Iterable[str] = spec.hosts if index is None else self._stale.get(target, ())
+        found = {host: classify(spec, self.facts(target, host)) for host in stale}
         if index is None:
-            found = {host: classify(spec, self.facts(target, host)) for host in spec.hosts}
             index = self.indexes[target] = rebuilt(spec.hosts, found)
         else:
-            for host in self._touched[target]:
-                index.put(spec.hosts[host], classify(spec, self.facts(target, host)))
-        self._touched[target].clear()
+            for host, now in found.items():
+                index.put(spec.hosts[host], now)
+        self._stale.pop(target, None)
+        self.fleets.put_hosts(spec, index, found)
+        self.fleets.caught_up(target)
         return index
+
+    def catch_up(self) -> None:
+        """Count anew in every fleet that sets limits, and have those planned for which a place became free."""
+        for name in self.fleets.indexes:
+            self._catch_up(name)
+
+    def _catch_up(self, fleet: str) -> None:
+        for target in self.fleets.behind(fleet):
+            try:
+                self.index(target)
+            except Exception:  # noqa: BLE001 - it is raised again where the target itself is planned, and told there
+                self.dirty.add(target)
+                self.fleets.caught_up(target)
+        self.dirty |= self.fleets.indexes[fleet].next_in_turn()
 
     def facts(self, target: str, name: str) -> HostFacts:
         """What is known of one host of the target."""
         spec = self.specs[target]
         node, host = self.nodes.get(name), spec.hosts[name]
-        claim = self._claims.get(name)
-        servers, unclear = self._servers(spec, host)
+        servers, unclear = self._pools.servers(spec, host)
         return HostFacts(
             host=host,
             silent=node.mute,
@@ -293,32 +321,15 @@ class World:
             unclear=unclear,
             entries=self._asked[target][name],
             journey=self.journeys.get(target, {}).get(name),
-            claimed_by=claim if claim != target else None,
+            claimed_by=self.claims.of_another(target, name),
+            restart=self.statuses[target].restart if target in self.statuses else 0,
+            excluded=f"excluded {marked(self.exclusions[name])}" if name in self.exclusions else "",
         )
-
-    def _servers(self, spec: TargetSpec, host: HostSpec) -> tuple[dict[Place, ServerReport], frozenset[Place]]:
-        seen: dict[Place, ServerReport] = {}
-        unclear = set()
-        for name, pool in online_places(spec):
-            node = self.nodes.get(name)
-            if node.mute or node.report is None:
-                continue
-            for pool_name in pool.names:
-                report = node.report.pools.get(pool_name)
-                if report is None:
-                    continue
-                if host.name in report.servers:
-                    seen[name, pool_name] = report.servers[host.name]
-                elif pool_name == pool.online and self._adds_up.get((name, pool_name)):
-                    seen[name, pool_name] = plain_server(report, f"{host.address}:{pool.port}")
-                if pool_name == pool.online and not self._adds_up.get((name, pool_name)):
-                    unclear.add((name, pool_name))
-        return seen, frozenset(unclear)
 
     def _stray(self, target: str) -> list[tuple[str, str]]:
         spec = self.specs[target]
         gone = [key for host, asked in self._asked[target].items() if host and host not in spec.hosts for key in asked]
-        places = {(node, f"pool/{pool}") for (node, pool), (owner, _) in self._pools.items() if owner == target}
+        places = {(node, f"pool/{pool}") for (node, pool), (owner, _) in self._pools.owners.items() if owner == target}
         pools = [key for key in self._asked[target][""] if key[1].startswith("pool/") and key not in places]
         return sorted(gone + pools)
 
@@ -340,15 +351,18 @@ class World:
             case PutStatus(status):
                 before, self.statuses[target] = self.statuses.get(target), status
                 self.dirty |= self._relations.changed(target, before, status)
+                self.fleets.put_status(status)
+                if before is not None and before.restart != status.restart:
+                    self._forget_index(target)  # every host stands differently now
                 if status.quarantine != (before.quarantine if before else None):
                     self._turn(target)
             case PutJourney(journey):
                 self.journeys.setdefault(target, {})[journey.host] = journey
-                self._claim(target, journey)
+                self._claim(target, journey.host, journey)
                 self.touch(target, journey.host)
             case DropJourney(host):
                 self.journeys[target].pop(host, None)
-                self._release_claim(target, host)
+                self._claim(target, host, None)
                 self._mark(target, host)
                 self.dirty.add(target)
             case PutEntry(node, key, value):
@@ -359,30 +373,27 @@ class World:
                 self._asked[target][host_of(node, key)].pop((node, key), None)
                 self._mark(target, host_of(node, key))
             case PutOperation(operation):
-                self.operations[target][operation.id] = operation
+                self.operations.put(operation)
                 self._mark(target, operation.host)
             case DropOperation(identity):
-                self.operations[target].pop(identity, None)
+                self._lock_freed(target, self.operations.drop(identity))
+            case PutExclusion(node, mark):
+                self.exclusions[node] = mark
+                self._heed_exclusion(node)
+            case DropExclusion(node):
+                self.exclusions.pop(node, None)
+                self._heed_exclusion(node)
+
+    def _heed_exclusion(self, node: str) -> None:
+        if any(node in spec.balancer_nodes for spec in self.declared.values()):
+            self.set_specs(self.declared)
+        self._touch_node(node)
 
     def _put_entry(self, target: str, node: str, key: str, entry: Entry) -> None:
         self.entries[node][target][key] = entry
         self._asked[target][host_of(node, key)][node, key] = entry
 
-    def _claim(self, target: str, journey: Journey) -> None:
-        if is_claim(journey):
-            self._claims[journey.host] = target
-        else:
-            self._release_claim(target, journey.host)
-
-    def _release_claim(self, target: str, host: str) -> None:
-        if self._claims.get(host) == target:
-            del self._claims[host]
+    def _claim(self, target: str, host: str, journey: Journey | None) -> None:
+        if self.claims.put(target, host, journey):
             for other in self._targets_on.get(host, set()) - {target}:
                 self.touch(other, host)
-
-
-def host_of(node: str, key: str) -> str:
-    """Which host of a target an entry is about; empty for pools and operations."""
-    if key == SERVICE:
-        return node
-    return key.split("/", 2)[2] if key.startswith("server/") else ""

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from crds.base import FileModel
 
-RolloutVerb = Literal["pause", "resume", "abort", "retry", "skip", "restart"]
+RolloutVerb = Literal["pause", "resume", "abort", "retry", "undo", "skip", "restart", "approve"]
 NodeVerb = Literal["exclude", "include"]
 
 Words = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f-\x9f]*$", max_length=500)]

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from crds.base import API_VERSION, FileModel, HostName, Labels, Metadata, Name
+from crds.base import API_VERSION, Amount, FileModel, HostName, Labels, Metadata, Name
 
 Address = Annotated[
     str, Field(pattern=r"^[0-9A-Za-z.:_-]{1,253}$", description="IP address or DNS name that the balancers use")
@@ -33,6 +33,16 @@ class Runner(FileModel):
     name: HostName
 
 
+class Limits(FileModel):
+    """What the fleet allows all of its services together; what is left out is not limited."""
+
+    max_unavailable: Amount | None = Field(
+        default=None, description="hosts of the fleet that may be out at once, for whatever cause and service"
+    )
+    per_zone: Amount | None = Field(default=None, description="likewise of each zone's hosts")
+    rollouts: Annotated[int, Field(ge=1)] | None = Field(default=None, description="rollouts under way at once")
+
+
 class FleetSpec(FileModel):
     """The machines, by what they do."""
 
@@ -43,6 +53,7 @@ class FleetSpec(FileModel):
         default=None,
         description="once rollouts of one revision have failed on so many targets, those on this fleet stop",
     )
+    limits: Limits = Limits()
 
 
 class Fleet(FileModel):

@@ -37,6 +37,7 @@ class ServiceAssignment(WireModel):
     statement: str | None = Field(default=None, description="who signed the release: an envelope around a Statement")
     next_statement: str | None = Field(default=None, description="the same for next")
     trust: str | None = Field(default=None, description="the fleet's trust document in its envelope")
+    restart: Count = Field(default=0, description="a process that was started under a lower number is replaced")
 
 
 class ServerAssignment(WireModel):
@@ -66,6 +67,27 @@ class Via(WireModel):
     server: str = Field(description="asked for by header, and the answer must prove it")
 
 
+class PrometheusQuery(WireModel):
+    """A question to a Prometheus, and what its answer must be."""
+
+    url: str
+    query: str
+    max: float | None = None
+    min: float | None = None
+    samples: str = Field(default="", description="the query for how many samples the answer rests upon")
+    fewest: float = Field(default=0.0, description="samples without which the answer tells nothing")
+    user: str = Field(default="", description="beside the secret called password; a bearer token is called token")
+
+
+class Migrating(WireModel):
+    """What makes an operation a migration: how to tell that it is done, and whom it must not run beside."""
+
+    phase: Literal["expand", "contract"]
+    check: list[str] = Field(description="exit status 0: it is done; 1: it is not; anything else: nobody knows")
+    check_timeout: float = 60.0
+    lock: str = Field(description="no two migrations with the same lock run at a time on a fleet")
+
+
 class OperationSpec(WireModel):
     """Something to be done once; its id is derived from what it is for."""
 
@@ -80,6 +102,12 @@ class OperationSpec(WireModel):
     path: str | None = Field(default=None, description="http: GET this path")
     status: list[int] = Field(default_factory=lambda: [200])
     contains: str | None = None
+    url: str | None = Field(default=None, description="where a test without a host leads to")
+    prometheus: PrometheusQuery | None = None
+    migration: Migrating | None = None
+    count: int = Field(default=1, description="measurements that must tell something")
+    interval: float = Field(default=0.0, description="seconds from one measurement to the next")
+    failure_limit: int = Field(default=0, description="measurements that may fail")
     timeout: float = 60.0
     via: Via | None = None
     address: str | None = Field(default=None, description="ADDRESS:PORT of the host, for a service without pools")
@@ -124,6 +152,7 @@ class ServiceReport(WireModel):
     healthy: bool | None = Field(default=None, description="all probes; None before the first answer")
     fetched: str | None = Field(default=None, description="digest of the release named as next, once it is on disk")
     restarts: int = 0
+    restart: Count = Field(default=0, description="the number under which the process was started")
     message: str = ""
     log_tail: list[str] = Field(default_factory=list)
 
@@ -167,7 +196,9 @@ class OperationReport(WireModel):
     """What became of an operation; kept until it is no longer assigned."""
 
     read: Stamp
-    state: Literal["running", "finished"]
+    state: Literal["running", "finished", "expired"] = Field(
+        description="expired: not begun, since the assignment is too old to begin anything by it"
+    )
     outcome: Literal["passed", "failed", "inconclusive"] | None = None
     message: str = ""
     log_tail: list[str] = Field(default_factory=list)

@@ -15,6 +15,10 @@ Secrets = Annotated[
 """References only: how a node gets the value is its own business, and the value never leaves it."""
 
 
+HttpUrl = Annotated[str, Field(pattern=r"^https?://[^\s@/?#]+(/[^\s?#]*)?$")]
+"""An address without credentials, query and fragment."""
+
+
 class Artifact(FileModel):
     """What is installed and how it is started; everything here is part of the release.
 
@@ -51,8 +55,11 @@ class PoolRef(FileModel):
 
 
 class HttpGate(FileModel):
-    """A GET through the maintenance pool to the very host."""
+    """A GET to the very host, in maintenance through the maintenance pool; to ``url`` where the gate has no host."""
 
+    url: HttpUrl | None = Field(
+        default=None, description="before, batch and after: where the path is asked for; other gates ask the host"
+    )
     path: UrlPath = "/"
     status: list[Annotated[int, Field(ge=100, le=599)]] = Field(default=[200])
     contains: str | None = Field(default=None, description="text that the body must contain; {version} is filled in")
@@ -60,9 +67,10 @@ class HttpGate(FileModel):
 
 
 class ExecGate(FileModel):
-    """A command on a runner. ``{url}`` leads through the maintenance pool to the very host.
+    """A command on a runner. ``{url}`` leads to the very host, in maintenance through the maintenance pool.
 
-    Also filled in, and set as DRUMBEAT_URL, DRUMBEAT_HOST, DRUMBEAT_VERSION: ``{host}``, ``{version}``.
+    Also filled in, and set as DRUMBEAT_URL, DRUMBEAT_HOST, DRUMBEAT_VERSION: ``{host}``, ``{version}``. A gate without
+    a host has ``{version}`` alone.
     """
 
     command: Command
@@ -70,19 +78,125 @@ class ExecGate(FileModel):
     timeout: Seconds = 60.0
 
 
+class Samples(FileModel):
+    """How much a query must rest upon before its answer means anything."""
+
+    query: Annotated[str, Field(min_length=1)] = Field(
+        description="PromQL for how many there were, such as the requests of the last five minutes"
+    )
+    min: Annotated[float, Field(gt=0)] = Field(description="fewer tell nothing")
+
+
+class Credentials(FileModel):
+    """Who asks a Prometheus: a bearer token, or a user with a password. References only, see Secrets."""
+
+    token: Name | None = Field(default=None, description="name of a secret on the runner")
+    user: Annotated[str, Field(pattern=r"^[!-9;-~]+$")] | None = None
+    password: Name | None = Field(default=None, description="name of a secret on the runner")
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if (self.user is None) != (self.password is None) or (self.token is None) == (self.user is None):
+            raise ValueError("credentials are either a token, or a user and a password; write one of the two")
+        return self
+
+
+class PrometheusGate(FileModel):
+    """A question to a Prometheus, by a runner. Every value of the answer must lie within the thresholds.
+
+    No value, one that is no number, or too few samples tell nothing. ``{host}`` and ``{version}`` are filled in.
+    """
+
+    url: HttpUrl = Field(description="the Prometheus, without /api/v1")
+    query: Annotated[str, Field(min_length=1)] = Field(description="PromQL")
+    max: float | None = Field(default=None, description="a value above it fails")
+    min: float | None = Field(default=None, description="a value below it fails")
+    samples: Samples | None = None
+    credentials: Credentials | None = None
+    timeout: Seconds = 10.0
+
+    @model_validator(mode="after")
+    def _bounded(self) -> Self:
+        if self.max is None and self.min is None:
+            raise ValueError("nothing could fail; write max, min or both")
+        if self.max is not None and self.min is not None and self.min > self.max:
+            raise ValueError(f"no value is both at least {self.min:g} and at most {self.max:g}; mend min or max")
+        return self
+
+
+When = Literal["before", "maintenance", "batch", "online", "after"]
+PER_HOST: tuple[When, ...] = ("maintenance", "online")
+"""Gates of one host each; the others look at the whole target."""
+
+
 class Gate(FileModel):
-    """A test that must pass before a host goes back online: exactly one of exec and http."""
+    """A test that must pass before a rollout goes on: exactly one of exec, http and prometheus."""
 
     name: Name
-    when: Literal["maintenance"] = "maintenance"
+    when: When = Field(
+        default="maintenance",
+        description="before: before the first host is taken out; maintenance: on each host before it goes online; "
+        "batch: once all hosts of a batch have passed those, before any of them goes online; online: on each host "
+        "while it soaks; after: once all hosts have arrived, before the rollout counts as succeeded",
+    )
     exec: ExecGate | None = None
     http: HttpGate | None = None
+    prometheus: PrometheusGate | None = None
+    count: Annotated[int, Field(ge=1, le=1000)] = Field(default=1, description="measurements that must tell something")
+    interval: Seconds = Field(default=0.0, description="from one measurement to the next")
+    failure_limit: Annotated[int, Field(ge=0)] = Field(default=0, description="measurements that may fail")
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
-        if (self.exec is None) == (self.http is None):
-            raise ValueError("a gate has exactly one of exec and http; write a gate for each test")
+        if sum(kind is not None for kind in (self.exec, self.http, self.prometheus)) != 1:
+            raise ValueError("a gate has exactly one of exec, http and prometheus; write a gate for each test")
+        if self.failure_limit >= self.count:
+            raise ValueError("failureLimit must be below count, or nothing could fail; raise count")
+        if self.http is not None and (self.http.url is None) != (self.when in PER_HOST):
+            if self.http.url is None:
+                raise ValueError(f"a gate that runs {self.when} has no host; write http.url, such as the service's own")
+            raise ValueError(f"a gate that runs {self.when} asks the host itself; leave http.url out")
         return self
+
+
+class Migration(FileModel):
+    """A change outside the hosts, such as of a database's schema, made once for a release by a command on a runner.
+
+    The check says whether it is made: exit status 0 yes, 1 no, anything else tells nothing. It is asked before the
+    command and after it, and so are those who come back after a crash. ``{version}`` is filled in, in both.
+    """
+
+    name: Name
+    command: Command
+    check: Command = Field(description="exit status 0: it is done; 1: it is not; anything else: nobody knows")
+    timeout: Seconds = Field(default=600.0, description="for the command")
+    check_timeout: Seconds = Field(default=60.0, description="for the check")
+    secrets: Secrets = Field(default_factory=dict)
+    lock: Name | None = Field(
+        default=None,
+        description="of a fleet's migrations with the same lock one runs at a time; the service's name if left out",
+    )
+
+
+class Expand(Migration):
+    """A migration before the first host is taken out: what it leaves behind suits the old release and the new one."""
+
+    compatible: bool = Field(
+        default=True, description="false: the release before does not work any more with what it leaves behind"
+    )
+
+
+class Contract(Migration):
+    """A migration after the last batch: it takes away what only the release before needed. There is no way back."""
+
+    approval: Literal["none", "required"] = Field(default="none", description="required: a person must say go")
+
+
+class Migrations(FileModel):
+    """What is changed around a release, in this order."""
+
+    expand: list[Expand] = Field(default_factory=list, description="before the first host is taken out")
+    contract: list[Contract] = Field(default_factory=list, description="after the last batch and its soak")
 
 
 class Drain(FileModel):
@@ -106,6 +220,16 @@ class Rollback(FileModel):
     soak: Seconds | None = Field(default=None, description="as the rollout's if left out")
 
 
+class Profile(FileModel):
+    """What differs in a rollout whose version file names the profile; what is left out is as ever."""
+
+    batches: Annotated[list[Amount], Field(min_length=1)] | None = None
+    max_unavailable: Amount | None = None
+    min_available: Amount | None = None
+    pause_after: list[Annotated[int, Field(ge=1)]] | None = None
+    soak: Seconds | None = None
+
+
 class Rollout(FileModel):
     """How a target is converged to a new release."""
 
@@ -115,6 +239,10 @@ class Rollout(FileModel):
     max_unavailable: Amount = Field(default="25%", description="hosts that may be missing at once, for whatever cause")
     min_available: Amount | None = Field(
         default=None, description="hosts that must be left, percentages rounded up; the stricter of the two counts"
+    )
+    pause_after: list[Annotated[int, Field(ge=1)]] = Field(
+        default_factory=list,
+        description="numbers of batches, from 1, after which a person must say go: 'drumbeat rollout resume'",
     )
     soak: Seconds = Field(default=0.0, description="a host must stay healthy online for this long")
     deadline: Seconds = Field(default=600.0, description="for one host's journey back online")
@@ -137,6 +265,9 @@ class Rollout(FileModel):
     downtime: Literal["refused", "allowed"] = Field(
         default="refused", description="allowed: a single host may be taken out although nobody replaces it"
     )
+    profiles: dict[Name, Profile] = Field(
+        default_factory=dict, description="other ways to roll out, by the name that a version file's profile gives"
+    )
 
 
 class After(FileModel):
@@ -156,6 +287,7 @@ class ServiceSpec(FileModel):
     probes: list[Probe] = Field(default_factory=list)
     pools: list[PoolRef] = Field(default_factory=list)
     gates: list[Gate] = Field(default_factory=list)
+    migrations: Migrations = Migrations()
     rollout: Rollout = Rollout()
     depends_on: list[Name] = Field(
         default_factory=list,
@@ -171,6 +303,14 @@ class ServiceSpec(FileModel):
     fleets: dict[Name, dict[str, Any]] = Field(
         default_factory=dict, description="what differs on one fleet, field by field"
     )
+
+    @model_validator(mode="after")
+    def _names_once(self) -> Self:
+        migrations = [each.name for each in (*self.migrations.expand, *self.migrations.contract)]
+        for where, names in (("gates", [gate.name for gate in self.gates]), ("migrations", migrations)):
+            if twice := sorted({name for name in names if names.count(name) > 1}):
+                raise ValueError(f"two {where} are called {twice[0]}; give each a name of its own: results bear it")
+        return self
 
 
 class Service(FileModel):

@@ -70,9 +70,14 @@ class Journey(WireModel):
     entered: float = Field(default=0.0, description="elapsed when this step began")
     accounted: datetime = Field(description="up to when elapsed is counted")
     attempt: int = Field(default=0, description="of the gates")
+    tested: bool = Field(default=False, description="has passed its own gates in maintenance; waits for the batch's")
+    vouched: bool = Field(default=False, description="has passed the batch's gates with its batch")
     before: ProcessIdentity | None = Field(default=None, description="the process that must be gone")
     before_digest: str | None = None
     out: bool = Field(default=False, description="left every pool: nothing is disrupted by going on with it")
+    restart: int = Field(default=0, description="the number under which its process is to be started")
+    skip: bool = Field(default=False, description="a person ends its soak")
+    yields: bool = Field(default=False, description="claims the host no more: another target may have it meanwhile")
     reason: str = Field(default="", description="for people: what it waits for, or why it failed")
     cause: Cause | None = Field(default=None, description="why it failed, for machines; None on its way")
 
@@ -125,6 +130,13 @@ class Mark(WireModel):
     until: datetime | None = Field(default=None, description="when it lifts itself; None: only a person lifts it")
 
 
+class Turn(WireModel):
+    """A target's place among those that wait for what their fleet allows all of them together."""
+
+    limits: list[str] = Field(description="what it waits for: hosts, zone/NAME, rollouts")
+    since: datetime = Field(description="who has waited longest comes first; it begins anew with each host taken out")
+
+
 class Counts(WireModel):
     """Hosts of a target, each counted once in the first five."""
 
@@ -136,6 +148,32 @@ class Counts(WireModel):
     unknown: int = 0
     excluded: int = 0
     unavailable: int = 0
+
+
+Task = Literal["before", "expand", "batch", "after", "contract"]
+"""What an operation without a host is there for: a gate by its ``when``, or a migration."""
+
+
+class TaskRecord(WireModel):
+    """What became of something that is done once for a release: it vouches for the status's digest and no other."""
+
+    task: Task
+    name: str
+    state: Literal["waiting", "running", "passed", "failed", "inconclusive"]
+    scope: str = Field(default="", description="what beside the release it vouches for: which hosts of a batch")
+    attempt: int = Field(default=0, description="each is an operation of its own")
+    operation: str = Field(default="", description="the id of the newest one")
+    message: str = ""
+    since: datetime
+
+
+class Approval(WireModel):
+    """A person's go for the contract migrations of one release."""
+
+    digest: str
+    by: str
+    reason: str = ""
+    at: datetime
 
 
 class ProvenEdition(WireModel):
@@ -164,6 +202,13 @@ class RolloutStatus(WireModel):
     editions: list[ProvenEdition] = Field(default_factory=list, description="the last ones, oldest first")
     succeeded_digest: str = Field(default="", description="the last release that every host ran healthy and online")
     hold: Hold | None = None
+    tasks: list[TaskRecord] = Field(
+        default_factory=list, description="gates and migrations of the present release that have no host"
+    )
+    approval: Approval | None = Field(default=None, description="a person's go for its contract migrations")
+    restart: int = Field(default=0, description="hosts whose process was started under a lower number are restarted")
+    go: int = Field(default=0, description="the last batch after which a person said go")
+    break_glass: str = Field(default="", description="why a freeze does not hold it, as it was put on record")
     pause: Mark | None = Field(default=None, description="a person has paused it: no host is taken out")
     good: GoodRelease | None = Field(default=None, description="the last release that every host ran")
     former: GoodRelease | None = Field(default=None, description="the good release before that one")
@@ -171,6 +216,8 @@ class RolloutStatus(WireModel):
     no_return: str = Field(default="", description="in words, what was done that an older release cannot run with")
     retried: datetime | None = Field(default=None, description="failures before this moment count no more")
     stopwatch: Stopwatch | None = None
+    under_way: bool = Field(default=False, description="counts among the rollouts that its fleet allows at once")
+    turn: Turn | None = None
     counts: Counts = Counts()
     conditions: list[Condition] = Field(default_factory=list)
 
@@ -180,8 +227,9 @@ class Operation(WireModel):
 
     id: str
     target: str
-    host: str
+    host: str = Field(description="empty: it is about the whole target")
     node: str = Field(description="the runner that has it")
+    digest: str = Field(default="", description="of the release that its result vouches for")
     spec: OperationSpec
     result: OperationReport | None = None
 

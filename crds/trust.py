@@ -10,14 +10,14 @@ from typing import Annotated, Literal, NamedTuple
 from pydantic import AwareDatetime, Field
 
 from crds.base import WireModel
-from crds.messages import Count
+from crds.messages import Count, PrometheusQuery
 from crds.probe import Probe
 from crds.release import canonical_json
 
 RELEASE_TYPE = "application/vnd.drumbeat.release.v1+json"
 TRUST_TYPE = "application/vnd.drumbeat.trust.v1+json"
 
-CommandKind = Literal["probe", "gate"]
+CommandKind = Literal["probe", "gate", "prometheus", "expand", "contract"]
 PublicKeyText = Annotated[
     str,
     Field(
@@ -34,7 +34,7 @@ class Statement(WireModel):
     fleets: list[str] | Literal["all"]
     version: str = Field(description="for people, and for what gates are told; the digest covers it too")
     release: str = Field(description="the release's digest")
-    commands: list[str] = Field(description="digests of every exec probe and exec gate, see SignedCommand")
+    commands: list[str] = Field(description="digests of every command of a probe, gate or migration, see SignedCommand")
     sequence: Count = Field(description="grows per service: seconds since 1970 when it was signed")
 
 
@@ -60,6 +60,7 @@ class TrustDocument(WireModel):
 class SignedCommand(NamedTuple):
     """A command around a release, with all that decides what it does there: what it is for, and what it is handed.
 
+    A question to a Prometheus is one too, since it is handed secrets: its words are the address and what is asked.
     An exec probe is handed the secrets of the release, which the release's own digest covers.
     """
 
@@ -67,11 +68,21 @@ class SignedCommand(NamedTuple):
     words: list[str]
     secrets: dict[str, str] = {}
     """Environment variable: name of a secret on the node."""
+    check: list[str] = []
+    """Of a migration: signed with it, since another's check would have it done twice, or never."""
 
     @property
     def digest(self) -> str:
         """Names it by its content: a gate's command is no probe's, and with other secrets it is another."""
-        return hashlib.sha256(canonical_json(self._asdict())).hexdigest()
+        said = {name: value for name, value in self._asdict().items() if name != "check" or value}
+        return hashlib.sha256(canonical_json(said)).hexdigest()
+
+
+def prometheus_command(asked: PrometheusQuery, secrets: dict[str, str]) -> SignedCommand:
+    """A question to a Prometheus: other words would be another question, or hand the secrets to another address."""
+    bounds = ["" if bound is None else repr(bound) for bound in (asked.min, asked.max)]
+    words = [asked.url, asked.query, *bounds, asked.samples, repr(asked.fewest), asked.user]
+    return SignedCommand("prometheus", words, secrets)
 
 
 def probe_commands(probes: list[Probe]) -> list[SignedCommand]:

@@ -1,10 +1,18 @@
 """The version file: versions/FLEET/SERVICE.yaml, the one that a deployment changes."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from crds.base import API_VERSION, FileModel, Name, Sha256, Version
+
+
+class BreakGlass(FileModel):
+    """Goes on although a freeze is in force."""
+
+    reason: Annotated[str, Field(min_length=1, max_length=500)] = Field(
+        description="why it cannot wait; it is put on record"
+    )
 
 
 class VersionFile(FileModel):
@@ -18,6 +26,10 @@ class VersionFile(FileModel):
     state: Literal["present", "absent"] = Field(
         default="present", description="absent: drain the service and remove it from the fleet"
     )
+    profile: Name | None = Field(
+        default=None, description="one of the service's rollout.profiles, for this deployment: urgent, say"
+    )
+    break_glass: BreakGlass | None = Field(default=None, description="let this deployment pass a freeze")
 
     @model_validator(mode="after")
     def _complete(self) -> Self:

@@ -28,7 +28,7 @@ def start_batch(draft: Draft) -> None:
     if obstacle(draft) is not None:
         # Only mending is possible now: hosts that serve are left for later.
         hosts = [host for host in hosts if not draft.observed.index.hosts[host].available]
-    draft.status = draft.status.model_copy(update={"batch": number})
+    draft.status = draft.status.model_copy(update={"batch": number, "under_way": True})
     draft.event("BatchStarted", draft.target.name, "Batch", f"batch {number}: {', '.join(hosts)}")
     for host in hosts:
         draft.put(host, _chosen(draft, draft.facts(host), number))
@@ -53,7 +53,7 @@ def next_batch(draft: Draft) -> tuple[int, list[str]]:
 def _closed(draft: Draft) -> set[str]:
     """Zones of which no host that serves can be taken out, whoever is out elsewhere."""
     room = Room(draft)
-    return {zone for zone in draft.observed.index.zones if room.zone_lacks(zone)}
+    return {zone for zone in draft.observed.index.zones if room.closed(zone)}
 
 
 def is_under_way(journeys: Mapping[str, Journey]) -> bool:
@@ -80,6 +80,7 @@ def _chosen(draft: Draft, facts: HostFacts, number: int) -> Journey:
         accounted=draft.now,
         before=service.identity if service else None,
         before_digest=service.digest if service else None,
+        restart=facts.restart,
     )
 
 
@@ -111,7 +112,8 @@ def let_go(draft: Draft) -> None:
 
 def _others_could_go(draft: Draft, waiting: list[str]) -> bool:
     """Everybody under way waits for a zone that is short of hosts, and another zone has some to give."""
-    if not waiting or len(waiting) < len(draft.journeys):
+    under_way = [journey for journey in draft.journeys.values() if journey.step is not Step.FAILED]
+    if not waiting or len(waiting) < len(under_way):
         return False
     index, closed = draft.observed.index, _closed(draft)
     return {draft.target.hosts[host].zone for host in waiting} <= closed and bool(index.next_hosts(1, closed))
@@ -123,21 +125,29 @@ def start_waiting(draft: Draft) -> list[str]:
     Only taking out an available host spends budget. Whatever is unavailable already, for whatever cause, is counted
     against it and may always be mended, so that a broken fleet can receive its fix.
     """
-    started, room = list[str](), Room(draft)
+    started, room, fetches = list[str](), Room(draft), False
     in_the_way = {serving: obstacle(draft, serving) for serving in (True, False)}
     for host in _waiting(draft):
         facts = draft.facts(host)
         general = in_the_way[draft.observed.index.hosts[host].available]
-        because = general.message if general else _waits_for(draft, facts) or room.lacks(host)
+        because = general.message if general else _waits_for(facts)
+        first = "" if because else _fetches_first(draft, facts)
+        because, fetches = because or first or room.lacks(host), fetches or bool(first)
         if because:
             draft.put(host, draft.journeys[host].model_copy(update={"reason": because}))
             continue
         room.take(host)
-        first = _first_step(draft, facts)
-        draft.put(host, moved(draft.journeys[host], first, draft.now, 0.0))
-        draft.event("HostMoved", f"{draft.target.name}/{host}", first.capitalize(), "")
+        step = _first_step(draft, facts)
+        draft.put(host, moved(draft.journeys[host], step, draft.now, 0.0))
+        draft.event("HostMoved", f"{draft.target.name}/{host}", step.capitalize(), "")
         started.append(host)
+    draft.lacking, draft.started = room.lacking, bool(started)
+    draft.stuck = bool(draft.journeys) and not fetches and all(not _moves(each) for each in draft.journeys.values())
     return started
+
+
+def _moves(journey: Journey) -> bool:
+    return journey.step not in (Step.WAITING, Step.FAILED)
 
 
 def _waiting(draft: Draft) -> list[str]:
@@ -146,12 +156,15 @@ def _waiting(draft: Draft) -> list[str]:
     return sorted(waiting, key=lambda host: draft.target.hosts[host].rank)
 
 
-def _waits_for(draft: Draft, facts: HostFacts) -> str:
+def _waits_for(facts: HostFacts) -> str:
     """In words, why this very host cannot be taken out now whatever the budget says; empty if it can."""
     if facts.silent:
         return facts.silence()
-    if facts.claimed_by:
-        return f"{facts.claimed_by} has it on a journey"
+    return f"{facts.claimed_by} has it on a journey" if facts.claimed_by else ""
+
+
+def _fetches_first(draft: Draft, facts: HostFacts) -> str:
+    """In words, that a host of a later batch still fetches the release; empty once it has, or time is up."""
     journey, service = draft.journeys[facts.host.name], facts.service
     waited = (draft.now - max(journey.begun, draft.observed.watching_since)).total_seconds()
     assigned = facts.assigned_service()

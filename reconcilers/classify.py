@@ -15,7 +15,7 @@ class Standing(StrEnum):
     CURRENT = "current"
     """Runs the release, healthy, online on every node of every balancer."""
     OUTDATED = "outdated"
-    """Runs something else, or nothing."""
+    """Runs something else, or nothing, or was started before people asked for a restart."""
     OUT = "out"
     """Runs the release, but nobody has put it online."""
     UNHEALTHY = "unhealthy"
@@ -25,7 +25,7 @@ class Standing(StrEnum):
     UNKNOWN = "unknown"
     """Its agent or a balancer node is silent, a node does not know it or knows another address: never acted on."""
     EXCLUDED = "excluded"
-    """A person took it out of a pool: never put online by us."""
+    """A person excluded it, or took it out of a pool: never put online by us."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,8 @@ class Classification:
     """What is asked about it is what should be asked, and it is on no journey."""
     why: str = ""
     """For people, where the standing needs a word."""
+    out: bool = False
+    """Counts among the fleet's hosts that are out: on its way, or what ran on it does not serve."""
 
 
 def classify(target: TargetSpec, facts: HostFacts) -> Classification:
@@ -46,12 +48,20 @@ def classify(target: TargetSpec, facts: HostFacts) -> Classification:
     standing, why = _standing(target, facts)
     journey = facts.journey
     touched = journey is not None and journey.step not in (Step.WAITING, Step.SOAKING)
+    available = not touched and not facts.excluded and serves(target, facts)
     return Classification(
         standing=standing,
-        available=not touched and serves(target, facts),
+        available=available,
         settled=journey is None and entries_for(target, facts) == {k: e.value for k, e in facts.entries.items()},
         why=why,
+        out=touched or (not available and _deployed(facts)),
     )
+
+
+def _deployed(facts: HostFacts) -> bool:
+    """Something runs there, or should: nobody misses a host to which a service never came, or which it has left."""
+    assigned, service = facts.assigned_service(), facts.service
+    return bool(assigned and assigned.release) or (service is not None and service.state != "absent")
 
 
 def serves(target: TargetSpec, facts: HostFacts) -> bool:
@@ -75,8 +85,8 @@ def _standing(target: TargetSpec, facts: HostFacts) -> tuple[Standing, str]:
     if facts.journey is not None:
         failed = facts.journey.step is Step.FAILED
         return (Standing.FAILED if failed else Standing.IN_FLIGHT), facts.journey.reason
-    if facts.silent:
-        return Standing.UNKNOWN, facts.silence()
+    if facts.excluded or facts.silent:
+        return (Standing.EXCLUDED, facts.excluded) if facts.excluded else (Standing.UNKNOWN, facts.silence())
     for node, pool in online_places(target):
         if facts.believed_server(node, pool.online) is None:
             return Standing.UNKNOWN, f"{node} does not tell its state in pool {pool.online}"
@@ -92,7 +102,7 @@ def _standing_by_release(target: TargetSpec, facts: HostFacts) -> tuple[Standing
     if target.release is None:
         gone = service is None or service.state == "absent"
         return (Standing.CURRENT, "") if gone else (Standing.OUTDATED, "")
-    if service is None or service.digest != target.digest:
+    if service is None or service.digest != target.digest or service.restart < facts.restart:
         return Standing.OUTDATED, ""
     if serves(target, facts):
         # Health that nobody knows yet serves customers no worse than before, but it is not success.

@@ -4,9 +4,10 @@ from collections.abc import Callable, Collection, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from crds.status import Journey, Operation, RolloutStatus
+from crds.status import Journey, Operation, RolloutStatus, Step
 from reconcilers.facts import HostFacts
 from reconcilers.index import TargetIndex
+from reconcilers.limits import FleetIndex
 from reconcilers.order import Others
 from reconcilers.target import TargetSpec
 from reconcilers.writes import AddEvent, Write
@@ -30,6 +31,8 @@ class Observed:
     """Balancer nodes of the target that do not report, or whose balancer must not be disrupted, each in words."""
     runners: Sequence[str] = ()
     """Runners of the fleet that report."""
+    locks: Mapping[str, Operation] = field(default_factory=dict)
+    """Migrations of the fleet that were requested and have not ended, by their lock."""
     others: Others = lambda _: None
     """Other targets, by name."""
     failed: Callable[[str], Collection[str]] = lambda _: ()
@@ -37,6 +40,8 @@ class Observed:
     watching_since: datetime = field(kw_only=True)
     changed: Set[str] | None = None
     """Hosts about which anything changed since the last plan; None: every host is to be looked at."""
+    fleet: FleetIndex | None = None
+    """Who has the places that the fleet has for all targets together; None: it sets no limits."""
 
 
 @dataclass
@@ -51,6 +56,12 @@ class Draft:
     writes: list[Write] = field(default_factory=list)
     moved: set[str] = field(default_factory=set)
     """Hosts whose journey this plan has changed, begun or ended."""
+    lacking: set[str] = field(default_factory=set)
+    """Limits of the fleet at which hosts of the batch wait."""
+    started: bool = False
+    """This plan has taken out a host."""
+    stuck: bool = False
+    """Nobody of the batch moves, and time alone will not change that."""
     _facts: dict[str, HostFacts] = field(default_factory=dict)
     """As they were observed: each host is looked at several times."""
 
@@ -75,6 +86,11 @@ class Draft:
         """Whether there is anything new about the host: for all others the last plan's answer stands."""
         changed = self.observed.changed
         return changed is None or host in changed or host in self.moved
+
+    def has_hosts_to_take(self) -> bool:
+        """Some host waits for its turn, or would be chosen next."""
+        waiting = any(journey.step is Step.WAITING for journey in self.journeys.values())
+        return waiting or bool(self.observed.index.candidates)
 
     def event(self, verb: str, object_: str, reason: str, message: str) -> None:
         """Put something on record, caused by the revision in force."""

@@ -29,7 +29,7 @@ def entries_for(target: TargetSpec, facts: HostFacts, fetch: bool = False) -> di
     asked = _service_entry(target, facts, fetch)
     for node, pool in online_places(target):
         key = (node, server_key(pool.online, facts.host.name))
-        state = _online_state(target, facts, node, pool)
+        state = _online_state(facts, node, pool)
         if state == "as it is":
             asked |= _kept(facts, node, pool)
         elif state is not None:
@@ -51,16 +51,14 @@ def _kept(facts: HostFacts, node: str, pool: PoolSpec) -> dict[tuple[str, str], 
     return {key: facts.entries[key].value for key in keys if key in facts.entries}
 
 
-def _online_state(
-    target: TargetSpec, facts: HostFacts, node: str, pool: PoolSpec
-) -> ServerState | Literal["as it is"] | None:
+def _online_state(facts: HostFacts, node: str, pool: PoolSpec) -> ServerState | Literal["as it is"] | None:
     """What one node is asked about the host; None: the server is not named, hence left alone."""
     journey = facts.journey
     if journey is not None and journey.step is not Step.WAITING:
         return _journey_state(journey)
     entry = facts.entries.get((node, server_key(pool.online, facts.host.name)))
-    if entry and target.release is None and server_of(entry.value).state == "maint":
-        return "as it is"
+    if entry and server_of(entry.value).state == "maint":
+        return "as it is"  # it was taken out and not tested since: only another journey lets it in
     if (node, pool.online) in facts.unclear:
         return "watch"
     server = facts.servers.get((node, pool.online))
@@ -100,8 +98,16 @@ def _service_entry(target: TargetSpec, facts: HostFacts, fetch: bool) -> dict[tu
         statement=_statement(target, release, assigned if older else None),
         next_statement=target.statement if following else None,
         trust=target.trust,
+        restart=_restart(facts, assigned),
     )
     return {key: service_value(before, asked)}
+
+
+def _restart(facts: HostFacts, assigned: ServiceAssignment | None) -> int:
+    """The number of the process: a higher one only while the host is out, and only what its journey began with."""
+    journey = facts.journey
+    known = assigned.restart if assigned else facts.service.restart if facts.service else 0
+    return max(known, journey.restart) if journey and journey.step in _ON_THE_RELEASE else known
 
 
 def _statement(target: TargetSpec, release: Release | None, kept: ServiceAssignment | None) -> str | None:
@@ -120,5 +126,6 @@ def _release(target: TargetSpec, facts: HostFacts) -> tuple[Release | None, bool
     assigned = facts.assigned_service()
     if assigned is None:
         runs_it = facts.service is not None and facts.service.digest == target.digest
-        return target.release, runs_it and target.release is not None and not facts.silent
+        untouched = facts.silent or facts.excluded
+        return target.release, runs_it and target.release is not None and not untouched
     return assigned.release, True

@@ -11,6 +11,7 @@ from reconcilers.deadlines import overdue
 from reconcilers.draft import Draft
 from reconcilers.rollback import cannot_roll_back, is_quarantined, quarantined, way_back
 from reconcilers.sizes import limit_of
+from reconcilers.stages import troubled
 
 
 class Verdict(NamedTuple):
@@ -26,7 +27,7 @@ def judge(draft: Draft) -> None:
 
     It is judged anew in each pass, so that a rollout which is held is rolled back once its service asks for that.
     """
-    verdict = _failed_hosts(draft) or _missed_deadline(draft)
+    verdict = _failed_hosts(draft) or _failed_task(draft) or _missed_deadline(draft)
     if verdict and not is_quarantined(draft.target, draft.status):
         barred = cannot_roll_back(draft.target, draft.status) if verdict.then == "rollback" else ""
         if verdict.then == "rollback" and not barred:
@@ -51,6 +52,15 @@ def _failed_hosts(draft: Draft) -> Verdict | None:
     if tolerated:
         message += f"; {len(failed)} of {total} hosts have failed, and maxFailed tolerates {tolerated}"
     return Verdict(_reason(first), message, rollout.on_failure if evident else "hold")
+
+
+def _failed_task(draft: Draft) -> Verdict | None:
+    """A gate or a migration around the hosts that has not passed."""
+    trouble = troubled(draft)
+    if trouble is None:
+        return None
+    reason, message, evident = trouble
+    return Verdict(reason, message, draft.target.rollout.on_failure if evident else "hold")
 
 
 def _reason(first: Journey) -> str:

@@ -7,6 +7,7 @@ batch have arrived; obstacles are those of obstacles.py. So a forecast cannot sa
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal
@@ -22,6 +23,7 @@ from reconcilers.marks import lift_pause
 from reconcilers.obstacles import Obstacle, obstacles
 from reconcilers.plan import notice_spec
 from reconcilers.room import Room
+from reconcilers.stages import PREPARING, foreseen
 from reconcilers.target import TargetSpec
 
 Effect = Literal["deploys", "moves", "settings", "removes", "orphans", "rolledBack", "unsigned", "noHosts"]
@@ -37,7 +39,9 @@ class ForecastBatch:
     at_once: int
     """How many of them may be out at the same time when the batch begins; the others wait for these."""
     waits: str = ""
-    """Why none of them may be taken out, in words, where the budget leaves no room at all."""
+    """The first host for which the budget leaves no room even once the others are back, and why, in words."""
+    awaits_go: bool = False
+    """After it a person must say go."""
     under_way: bool = False
     """They have left the pool already, and turn to the release from where they are."""
 
@@ -69,6 +73,10 @@ class Forecast:
     hosts: int = 0
     """Of the target."""
     batches: tuple[ForecastBatch, ...] = ()
+    before: tuple[str, ...] = ()
+    """Gates and migrations before the first host, in words."""
+    after: tuple[str, ...] = ()
+    """The same once the last one has arrived."""
     obstacles: tuple[Obstacle, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
     """Hosts that are not on the release, and would not be taken: unknown, excluded, unhealthy, failed."""
@@ -96,6 +104,7 @@ def forecast(spec: TargetSpec, observed: Observed, before: TargetSpec | None, no
     lift_pause(draft)
     index = _as_it_begins(draft)
     batches = tuple(_batches(draft, index.copied()))
+    first, last = foreseen(draft) if batches else ([], [])
     effect = _effect(spec, before, batches)
     made = Forecast(
         target=spec.name,
@@ -105,6 +114,8 @@ def forecast(spec: TargetSpec, observed: Observed, before: TargetSpec | None, no
         release=spec.digest,
         hosts=len(spec.hosts),
         batches=batches,
+        before=tuple(job.words for job in first),
+        after=tuple(job.words + (", once a person approves" if job.approval else "") for job in last),
         obstacles=tuple(_in_the_way(draft, index, observed.status)) if batches else (),
         left_out=tuple(_left_out(index)),
         forgotten=tuple(sorted(before.hosts.keys() - spec.hosts.keys())) if before else (),
@@ -127,7 +138,7 @@ def differs(before: TargetSpec | None, after: TargetSpec) -> bool:
 
 
 def _said(spec: TargetSpec) -> tuple[object, ...]:
-    order = (spec.edition, spec.depends_on, spec.earlier, spec.after, spec.halt_after)
+    order = (spec.edition, spec.depends_on, spec.earlier, spec.after, spec.halt_after, spec.limits)
     return (spec.fingerprint, spec.version, order, spec.freezes)
 
 
@@ -150,16 +161,16 @@ def _as_it_begins(draft: Draft) -> TargetIndex:
 def _batches(draft: Draft, index: TargetIndex) -> Iterator[ForecastBatch]:
     """``index`` is changed on the way."""
     target, status = draft.target, draft.status
+    observed = replace(draft.observed, index=index, journeys={}, fleet=deepcopy(draft.observed.fleet))
     under_way = [host for host, journey in draft.journeys.items() if journey.step is not Step.FAILED]
     if under_way:
         hosts = _in_order(target, under_way)
         yield ForecastBatch(max(status.batch, 1), hosts, len(hosts), under_way=True)
-        _arrive(target, index, hosts)
+        _arrive(target, observed, hosts)
     while index.candidates:
-        at = Draft(target, replace(draft.observed, index=index, journeys={}), draft.now, status, {})
+        at = Draft(target, observed, draft.now, status, {})
         number, chosen = next_batch(at)
-        yield _batch(at, number, chosen)
-        _arrive(target, index, chosen)
+        yield _batch(at, number, _in_order(target, chosen))
         status = status.model_copy(update={"batch": number, "finished": None})
 
 
@@ -167,22 +178,39 @@ def _in_order(target: TargetSpec, hosts: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(hosts, key=lambda host: target.hosts[host].rank))
 
 
-def _batch(draft: Draft, number: int, chosen: list[str]) -> ForecastBatch:
-    room, hosts = Room(draft), _in_order(draft.target, chosen)
-    out, waits = 0, ""
+def _batch(draft: Draft, number: int, hosts: tuple[str, ...]) -> ForecastBatch:
+    """The batch, gone through: as many as may be out together go, until all have arrived or nobody may go any more."""
+    together, left, waits = 0, hosts, ""
+    while left and not waits:
+        going, lacks = _who_may_go(draft, left)
+        together = together or len(going)
+        _arrive(draft.target, draft.observed, going)
+        left = tuple(host for host in left if host not in going)
+        waits = "" if going else f"{left[0]}: {lacks}"
+    _arrive(draft.target, draft.observed, left)
+    is_new = draft.status.succeeded_digest != draft.target.digest
+    awaits_go = is_new and number in draft.target.rollout.pause_after
+    return ForecastBatch(number, hosts, together, waits, awaits_go)
+
+
+def _who_may_go(draft: Draft, hosts: tuple[str, ...]) -> tuple[list[str], str]:
+    """Those of the hosts that may be taken out together now, and why the first of the others may not."""
+    room, going, why = Room(draft), list[str](), ""
     for host in hosts:
         lacks = room.lacks(host)
-        waits = waits or lacks
+        why = why or lacks
         if not lacks:
             room.take(host)
-            out += 1
-    return ForecastBatch(number, hosts, out, "" if out else waits)
+            going.append(host)
+    return going, why
 
 
-def _arrive(target: TargetSpec, index: TargetIndex, hosts: Iterable[str]) -> None:
+def _arrive(target: TargetSpec, observed: Observed, hosts: Iterable[str]) -> None:
     arrived = Classification(Standing.CURRENT, available=target.release is not None, settled=True)
     for host in hosts:
-        index.put(target.hosts[host], arrived)
+        observed.index.put(target.hosts[host], arrived)
+        if observed.fleet is not None:
+            observed.fleet.put_host(target.name, host, target.hosts[host].zone, out=False)
 
 
 # --- what is in the way, and what would not happen
@@ -190,7 +218,7 @@ def _arrive(target: TargetSpec, index: TargetIndex, hosts: Iterable[str]) -> Non
 
 def _in_the_way(draft: Draft, index: TargetIndex, status: RolloutStatus) -> Iterator[Obstacle]:
     at = replace(draft, observed=replace(draft.observed, index=index))
-    found = list(obstacles(at))
+    found = [each for each in obstacles(at) if each.reason not in PREPARING]
     if not draft.journeys and needs_downtime(at):
         words = "the only host serves customers; write rollout.downtime: allowed, or add a host"
         found.append(Obstacle("NeedsDowntime", words, stalls=True))

@@ -34,6 +34,13 @@ Fragment = Mapping[str, Entry]
 """Entries by key: all that one target asks of one node."""
 
 
+def host_of(node: str, key: str) -> str:
+    """Which host of a target an entry is about; empty for pools and operations."""
+    if key == SERVICE:
+        return node
+    return key.split("/", 2)[2] if key.startswith("server/") else ""
+
+
 def pool_key(pool: str) -> str:
     """Key of the entry that has a balancer node report on a pool."""
     return f"pool/{pool}"

@@ -7,15 +7,17 @@ under the assignment that asked. A failed host goes to FAILED with a reason that
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Literal
 
 from crds.base import format_duration
-from crds.messages import OperationReport, ServerReport, ServiceReport
+from crds.messages import ServerReport, ServiceReport
 from crds.service import Gate
 from crds.status import Cause, Journey, Operation, Step
 from reconcilers.entries import entries_for
 from reconcilers.facts import HostFacts, maintenance_places, mismatch, online_places, persons_mark
-from reconcilers.gates import MAX_ATTEMPTS, operation_id
+from reconcilers.gates import MAX_ATTEMPTS, gates_at, operation_id
 from reconcilers.target import TargetSpec
+from reconcilers.tasks import said_by
 
 FETCH_PATIENCE = 60.0
 """Seconds that a host of a later batch may take to fetch its artifact before it is drained all the same."""
@@ -33,6 +35,8 @@ class Situation:
     now: datetime
     watching_since: datetime
     """When this controller began to observe: time before that does not count."""
+    unprepared: str = ""
+    """In words, what has to be done before the release may be deployed anywhere; empty if it is done."""
 
 
 def moved(journey: Journey, step: Step, now: datetime, elapsed: float, reason: str = "") -> Journey:
@@ -47,6 +51,7 @@ def moved(journey: Journey, step: Step, now: datetime, elapsed: float, reason: s
             "reason": reason,
             "cause": None,
             "out": _is_out(journey, step),
+            "yields": journey.yields and _is_out(journey, step),
         }
     )
 
@@ -134,6 +139,7 @@ def _draining(journey: Journey, at: Situation, elapsed: float) -> Journey:
 def _leaving(journey: Journey, at: Situation, elapsed: float) -> Journey:
     places = [(node, pool.online) for node, pool in online_places(at.target)] + list(maintenance_places(at.target))
     waiting = _unconfirmed(at, places, _is_gone, "to let it go")
+    waiting = waiting or at.unprepared
     return _waits(journey, waiting) if waiting else moved(journey, Step.DEPLOYING, at.now, elapsed)
 
 
@@ -152,30 +158,48 @@ def _deploying(journey: Journey, at: Situation, elapsed: float) -> Journey | Non
         return _failed(
             journey, at, elapsed, Cause.DEPLOYMENT, f"{service.state}: {service.message or 'no reason given'}{tail}"
         )
-    waiting = _not_deployed(journey, at.target, service)
+    waiting = _not_deployed(journey, at, service)
     return _waits(journey, waiting) if waiting else moved(journey, Step.TESTING, at.now, elapsed)
 
 
-def _not_deployed(journey: Journey, target: TargetSpec, service: ServiceReport) -> str:
+def _not_deployed(journey: Journey, at: Situation, service: ServiceReport) -> str:
     """In words, what is missing; empty when the release runs as a new process and is healthy."""
-    if service.digest != target.digest or service.healthy is not True or service.identity is None:
+    if service.digest != at.target.digest or service.healthy is not True or service.identity is None:
         return service.message or f"the service is {service.state}"
-    same_process = journey.before_digest != target.digest and service.identity == journey.before
-    return "the old process still runs" if same_process else ""
+    same_process = journey.before_digest != at.target.digest and service.identity == journey.before
+    return "the old process still runs" if same_process or service.restart < journey.restart else ""
 
 
 def _testing(journey: Journey, at: Situation, elapsed: float) -> Journey:
     # A test that told nothing may have met a balancer that had not checked yet: the next one waits for its check.
     holds = _is_ready if journey.attempt else _is_routed
     waiting = _unconfirmed(at, list(maintenance_places(at.target)), holds, "to see it up")
-    if waiting and at.target.gates:
+    if waiting and gates_at(at.target, "maintenance"):
         return _waits(journey, waiting)
-    for gate in at.target.gates:
-        verdict = _gate_verdict(gate, journey, at, elapsed)
-        if verdict is not None:
-            return verdict
-    mark = persons_mark(at.target, at.facts)
-    return _waits(journey, mark) if mark else moved(journey, Step.ENABLING, at.now, elapsed)
+    verdict = _verdict("maintenance", journey, at, elapsed)
+    if verdict is not None:
+        return verdict
+    if gates_at(at.target, "batch") and not journey.vouched:
+        return journey if journey.tested else _tested(journey)
+    mark = persons_mark(at.target, at.facts) or at.facts.excluded
+    return _waits(journey, mark) if mark else _admitted(journey, at, elapsed)
+
+
+def _tested(journey: Journey) -> Journey:
+    """It waits for the rest of its batch, whose gates write over the reason (see batch_gates.py)."""
+    return journey.model_copy(update={"tested": True, "reason": "waits for the rest of its batch"})
+
+
+def _admitted(journey: Journey, at: Situation, elapsed: float) -> Journey:
+    passed = [gate.name for when in ("maintenance", "batch") for gate in gates_at(at.target, when)]
+    words = f"{journey.digest[:12]} has passed {', '.join(passed)}" if passed else ""
+    return moved(journey, Step.ENABLING, at.now, elapsed, words)
+
+
+def _verdict(when: Literal["maintenance", "online"], journey: Journey, at: Situation, elapsed: float) -> Journey | None:
+    """What the host's gates of that time make of the journey; None: all have passed."""
+    verdicts = (_gate_verdict(gate, journey, at, elapsed) for gate in gates_at(at.target, when))
+    return next((verdict for verdict in verdicts if verdict is not None), None)
 
 
 def _gate_verdict(gate: Gate, journey: Journey, at: Situation, elapsed: float) -> Journey | None:
@@ -186,7 +210,7 @@ def _gate_verdict(gate: Gate, journey: Journey, at: Situation, elapsed: float) -
         return _gate_runs(gate, journey, at, operation)
     if result.outcome == "passed":
         return None
-    said = _said_by(result)
+    said = said_by(result)
     if result.outcome == "failed":
         return _failed(journey, at, elapsed, Cause.GATE, f"gate {gate.name} failed: {said}")
     if journey.attempt + 1 >= MAX_ATTEMPTS:
@@ -194,14 +218,6 @@ def _gate_verdict(gate: Gate, journey: Journey, at: Situation, elapsed: float) -
             journey, at, elapsed, Cause.GATE, f"gate {gate.name} was inconclusive {MAX_ATTEMPTS} times: {said}"
         )
     return _another_attempt(journey, f"gate {gate.name} was inconclusive: {said}")
-
-
-def _said_by(result: OperationReport) -> str:
-    """The outcome in words; the end of what the command wrote often is the only reason why."""
-    last = result.log_tail[-1] if result.log_tail else ""
-    if result.message and last:
-        return f"{result.message}; its output ends: {last}"
-    return result.message or last or "no reason given"
 
 
 def _gate_runs(gate: Gate, journey: Journey, at: Situation, operation: Operation | None) -> Journey:
@@ -220,7 +236,9 @@ def _another_attempt(journey: Journey, reason: str) -> Journey:
 def _enabling(journey: Journey, at: Situation, elapsed: float) -> Journey:
     places = [(node, pool.online) for node, pool in online_places(at.target)]
     waiting = _unconfirmed(at, places, _is_ready, "to see it up")
-    return _waits(journey, waiting) if waiting else moved(journey, Step.SOAKING, at.now, elapsed)
+    if waiting:
+        return _waits(journey, waiting)
+    return moved(journey, Step.SOAKING, at.now, elapsed).model_copy(update={"attempt": 0})
 
 
 def _is_routed(server: ServerReport) -> bool:
@@ -236,10 +254,12 @@ def _soaking(journey: Journey, at: Situation, elapsed: float) -> Journey | None:
     if service is None:
         return _waits(journey, at.facts.silence())
     if service.digest == journey.digest and service.healthy is False:
-        return _failed(
-            journey, at, elapsed, Cause.HEALTH, f"unhealthy while it soaked: {service.message or service.state}"
-        )
-    if elapsed < journey.entered + at.target.rollout.soak:
+        words = f"unhealthy while it soaked: {service.message or service.state}"
+        return _failed(journey, at, elapsed, Cause.HEALTH, words)
+    verdict = _verdict("online", journey, at, elapsed)
+    if verdict is not None:
+        return verdict
+    if elapsed < journey.entered + at.target.rollout.soak and not journey.skip:
         return _waits(journey, "soaks")
     if service.digest != journey.digest or service.healthy is not True:
         return _waits(journey, service.message or "its health on the release is not known")

@@ -24,3 +24,12 @@ def lift_pause(draft: Draft) -> None:
     if pause is not None and is_over(pause, draft.now):
         draft.status = draft.status.model_copy(update={"pause": None})
         draft.event("RolloutResumed", draft.target.name, "TimeIsUp", f"it was paused {marked(pause)}")
+
+
+def break_glass(draft: Draft) -> None:
+    """Put on record, once, that a version file lets its deployment pass freezes."""
+    why = draft.target.break_glass
+    if draft.status.break_glass != why:
+        draft.status = draft.status.model_copy(update={"break_glass": why})
+        if why:
+            draft.event("GlassBroken", draft.target.name, "BreakGlass", why)

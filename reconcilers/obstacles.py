@@ -11,10 +11,15 @@ from datetime import datetime
 from reconcilers.classify import Standing
 from reconcilers.draft import Draft
 from reconcilers.freezes import Frozen, frozen
+from reconcilers.limits import ROLLOUTS
+from reconcilers.manual import awaits_go
 from reconcilers.marks import marked
 from reconcilers.order import halted, not_ready, unfinished, unproven
 from reconcilers.rollback import is_quarantined
 from reconcilers.sizes import limit_of
+from reconcilers.stages import unprepared
+
+ROLLOUTS_LIMITED = "RolloutsLimited"
 
 
 @dataclass(frozen=True)
@@ -50,11 +55,15 @@ def obstacles(draft: Draft) -> Iterator[Obstacle]:
     """Everything that is in the way, in the order in which people should hear of it."""
     if draft.status.hold is not None:
         hold = draft.status.hold
-        yield Obstacle(hold.reason, f"{hold.message}. It goes on with the next release", True, since=hold.since)
+        goes_on = f"It goes on with the next release, or 'drumbeat rollout retry {draft.target.name}'"
+        yield Obstacle(hold.reason, f"{hold.message}. {goes_on}", stalls=True, since=hold.since)
     if draft.status.pause is not None:
         pause = draft.status.pause
         message = f"paused {marked(pause)}. 'drumbeat rollout resume {draft.target.name}' lets it go on"
         yield Obstacle("Paused", message, stalls=pause.until is None, until=pause.until, since=pause.since)
+    if awaits_go(draft.target, draft.status, draft.journeys):
+        go = f"'drumbeat rollout resume {draft.target.name}' begins the next"
+        yield Obstacle("AwaitingGo", f"batch {draft.status.batch} is done; {go}", stalls=True)
     if is_quarantined(draft.target, draft.status):
         yield Obstacle("Quarantined", "the release is in quarantine: another one takes its place")
     if draft.target.unsigned:
@@ -65,8 +74,16 @@ def obstacles(draft: Draft) -> Iterator[Obstacle]:
         yield Obstacle("TooManyUnknown", unknown)
     if draft.status.succeeded_digest != draft.target.digest and not draft.target.in_place_of:
         yield from _out_of_order(draft)
-    if freeze := frozen(draft.target.freezes, draft.now, rolling_back=bool(draft.target.in_place_of)):
+    back = bool(draft.target.in_place_of)
+    freeze = None if draft.target.break_glass else frozen(draft.target.freezes, draft.now, rolling_back=back)
+    if freeze:
         yield Obstacle("Frozen", _frozen_words(freeze), mends=True, until=freeze.until, name=freeze.name)
+    fleet = draft.observed.fleet
+    begins = draft.has_hosts_to_take() and not draft.status.under_way
+    if fleet and begins and fleet.left(ROLLOUTS, draft.target.name) <= 0:
+        yield Obstacle(ROLLOUTS_LIMITED, fleet.words(ROLLOUTS, draft.target.name))
+    if because := unprepared(draft):
+        yield Obstacle(*because)
 
 
 def _out_of_order(draft: Draft) -> Iterator[Obstacle]:

@@ -9,11 +9,15 @@ from datetime import UTC, datetime, timedelta
 
 from crds.base import parse_duration
 from crds.command import OperatorCommand, RolloutVerb
-from crds.status import Mark
+from crds.status import Hold, Mark, Step
 from reconcilers.draft import Observed
+from reconcilers.manual import awaits_go
 from reconcilers.marks import is_over, marked
+from reconcilers.rollback import retried, undone, way_back
+from reconcilers.stages import approved
 from reconcilers.target import TargetSpec
-from reconcilers.writes import AddEvent, PutStatus, Write
+from reconcilers.tasks import ENDED
+from reconcilers.writes import AddEvent, PutJourney, PutStatus, Write
 
 
 class Refused(Exception):
@@ -47,11 +51,17 @@ class Case:
 
 def decide(verb: RolloutVerb, case: Case) -> Decision:
     """What the command does to the target's rollout. Raises Refused."""
-    if verb in _NEEDS_REASON and not case.command.reason.strip():
-        raise Refused(f"{verb} needs a reason; add --reason 'WHY'")
+    if verb in _NEEDS_REASON:
+        needs_reason(verb, case.command)
     if verb != "pause" and case.command.until:
         raise Refused(f"{verb} takes no --until; pause and exclude do")
     return _VERBS[verb](case)
+
+
+def needs_reason(verb: str, command: OperatorCommand) -> None:
+    """What disrupts or silences something is not done without saying why. Raises Refused."""
+    if not command.reason.strip():
+        raise Refused(f"{verb} needs a reason; add --reason 'WHY'")
 
 
 def mark_of(command: OperatorCommand, now: datetime) -> Mark:
@@ -109,12 +119,120 @@ def _said(mark: Mark) -> str:
 def _resume(case: Case) -> Decision:
     name, status = case.target.name, case.observed.status
     if status.pause is None:
-        return Decision(f"{name} is not paused")
+        return _go(case) or Decision(f"{name} is not paused")
     told = case.command.reason or f"it was paused {marked(status.pause)}"
     after = PutStatus(status.model_copy(update={"pause": None}))
     return Decision(f"{name} goes on", [after, case.event("RolloutResumed", told)])
 
 
-_NEEDS_REASON = ("pause", "abort", "skip", "restart")
-"""What disrupts or silences something is not done without saying why."""
-_VERBS: dict[RolloutVerb, Callable[[Case], Decision]] = {"pause": _pause, "resume": _resume}
+def _go(case: Case) -> Decision | None:
+    """Say go after a batch that waits for it; None if none does."""
+    name, status = case.target.name, case.observed.status
+    if not awaits_go(case.target, status, case.observed.journeys):
+        return None
+    told = f"go after batch {status.batch}" + (f": {case.command.reason}" if case.command.reason else "")
+    after = PutStatus(status.model_copy(update={"go": status.batch}))
+    return Decision(f"{name} goes on after batch {status.batch}", [after, case.event("RolloutResumed", told)])
+
+
+def _abort(case: Case) -> Decision:
+    name, status, command = case.target.name, case.observed.status, case.command
+    if status.hold is not None:
+        return Decision(f"{name} is held already ({status.hold.reason}): {status.hold.message}")
+    if status.finished is not None and not case.observed.journeys:
+        raise Refused(
+            f"{name} has no rollout under way; 'drumbeat rollout pause {name}' keeps the next one from beginning"
+        )
+    message = f"aborted by {command.by}: {command.reason}"
+    hold = Hold(digest=case.target.digest, reason="Aborted", message=message, since=case.now)
+    after = PutStatus(status.model_copy(update={"hold": hold}))
+    said = f"{name} is held; hosts under way finish, no other is taken out until a new release or a retry"
+    return Decision(said, [after, case.event("RolloutAborted", command.reason)])
+
+
+def _retry(case: Case) -> Decision:
+    """What it is held for, or in quarantine for, is forgiven; failed hosts begin anew, with a new process."""
+    name, status, journeys = case.target.name, case.observed.status, case.observed.journeys
+    failed = sorted(journey.host for journey in journeys.values() if journey.step is Step.FAILED)
+    stuck = [task.name for task in status.tasks if task.state in ENDED]
+    if status.hold is None and status.quarantine is None and not failed and not stuck:
+        return Decision(f"{name} is neither held nor has it failed hosts: there is nothing to try again")
+    again = f"failed hosts begin anew: {', '.join(failed)}" if failed else ""
+    told = "; ".join(filter(None, (case.command.reason, again)))
+    after = PutStatus(retried(status, case.now))
+    return Decision(f"{name} is tried again", [after, case.event("RolloutRetried", told)])
+
+
+def _undo(case: Case) -> Decision:
+    """Go back to the good release before the present one, which git declares still: so it is put into quarantine."""
+    name, status, command = case.target.name, case.observed.status, case.command
+    message = f"undone by {command.by}: {command.reason}"
+    try:
+        after = undone(status, command.by, message, case.now)
+    except ValueError as error:
+        raise Refused(f"{name} cannot go back: {error}") from error
+    back = way_back(status, status.digest)
+    version = back.release.version if back else ""
+    event = case.event("RolloutUndone", f"back to version {version}: {command.reason}")
+    said = f"{name} goes back to version {version}; {status.version} is not tried again before a new release or a retry"
+    return Decision(said, [PutStatus(after), event])
+
+
+def _next_number(case: Case) -> int:
+    """Higher than any number that was given before, whatever the clock does."""
+    given = [journey.restart for journey in case.observed.journeys.values()]
+    return max(int(case.now.timestamp()), case.observed.status.restart + 1, *(number + 1 for number in given))
+
+
+def _skip(case: Case) -> Decision:
+    """End a wait that a person may end: for the soak of the hosts that soak now, or for the word after a batch."""
+    soaking = [each for each in case.observed.journeys.values() if each.step is Step.SOAKING and not each.skip]
+    if soaking:
+        hosts = ", ".join(journey.host for journey in soaking)
+        writes = [PutJourney(journey.model_copy(update={"skip": True})) for journey in soaking]
+        event = case.event("WaitSkipped", f"the soak of {hosts}: {case.command.reason}")
+        return Decision(f"the soak of {hosts} ends as soon as they are healthy and online", [*writes, event])
+    if go := _go(case):
+        return go
+    raise Refused(
+        f"{case.target.name} waits for nothing that may be skipped: no host soaks, and no batch waits for a go"
+    )
+
+
+def _approve(case: Case) -> Decision:
+    """A person's go for the contract migrations of the release that every host runs now."""
+    name, status = case.target.name, case.observed.status
+    waiting = [task.name for task in status.tasks if task.task == "contract" and task.state == "waiting"]
+    if not waiting or status.finished is None:
+        raise Refused(f"no contract migration of {name} waits for a go")
+    said = f"contract migrations of {name} {status.version} may run: {', '.join(waiting)}"
+    if status.approval is not None and status.approval.digest == status.digest:
+        return Decision(said)
+    after = PutStatus(approved(status, case.command.by, case.command.reason, case.now))
+    return Decision(said, [after, case.event("ContractApproved", f"{', '.join(waiting)}: {case.command.reason}")])
+
+
+def _restart(case: Case) -> Decision:
+    name, status = case.target.name, case.observed.status
+    if case.target.release is None:
+        raise Refused(f"{name} is to be removed; there is nothing to restart")
+    if status.hold is not None:
+        raise Refused(f"{name} is held ({status.hold.reason}); 'drumbeat rollout retry {name}' or release first")
+    number = _next_number(case)
+    changed = {"restart": number, "batch": 0, "go": 0, "started": case.now, "finished": None}
+    after = PutStatus(status.model_copy(update=changed if not case.observed.journeys else {"restart": number}))
+    said = f"every host of {name} is restarted, batch by batch, with the release that is in force"
+    return Decision(said, [after, case.event("RestartAsked", case.command.reason)])
+
+
+_NEEDS_REASON = ("pause", "abort", "undo", "skip", "restart", "approve")
+_VERBS: dict[RolloutVerb, Callable[[Case], Decision]] = {
+    "pause": _pause,
+    "resume": _resume,
+    "abort": _abort,
+    "retry": _retry,
+    "undo": _undo,
+    "skip": _skip,
+    "restart": _restart,
+    "approve": _approve,
+}

@@ -149,7 +149,7 @@ def signal(status: RolloutStatus | None) -> tuple[object, ...]:
 def has_failed(status: RolloutStatus) -> bool:
     """The rollout failed here, whether it is held or was taken back; that a person ended it is no failure."""
     held = status.hold is not None and status.hold.reason != "Aborted"
-    return held or status.quarantine is not None
+    return held or (status.quarantine is not None and status.quarantine.reason != "Undone")
 
 
 def _listed(words: list[str]) -> str:

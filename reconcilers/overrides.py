@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from crds.desired import DesiredState
-from crds.service import ServiceSpec
+from crds.service import Rollout, ServiceSpec
 
 
 def service_on(state: DesiredState, service: str, fleet: str) -> ServiceSpec:
@@ -31,3 +31,11 @@ def _laid_over(base: Any, over: Any) -> Any:
     if isinstance(over, Mapping) and isinstance(base, Mapping):
         return overlay(base, over)
     return over
+
+
+def with_profile(rollout: Rollout, profile: str | None) -> Rollout:
+    """The rollout as a version file's profile has it; its ``profiles`` are empty. Raises KeyError if there is none."""
+    chosen = rollout.profiles[profile] if profile else None
+    differs = {name: getattr(chosen, name) for name in chosen.model_fields_set} if chosen else {}
+    said = {name: value for name, value in differs.items() if value is not None}
+    return rollout.model_copy(update={**said, "profiles": {}})

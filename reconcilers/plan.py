@@ -3,22 +3,28 @@
 from collections.abc import Iterable
 from datetime import datetime
 
+from crds.service import When
 from crds.status import Journey, RolloutStatus, Step
-from reconcilers.batch import let_go, start_batch, start_waiting
+from reconcilers.aside import stand_aside, stands_still
+from reconcilers.batch import let_go, needs_downtime, start_batch, start_waiting
+from reconcilers.batch_gates import vouch
 from reconcilers.deadlines import deadline_at, keep_stopwatch
 from reconcilers.draft import Draft, Observed
 from reconcilers.entries import entries_for
+from reconcilers.exclusions import set_apart
 from reconcilers.facts import HostFacts
 from reconcilers.failure import judge
 from reconcilers.fragments import operation_key, pool_key
 from reconcilers.gates import next_operation
 from reconcilers.journey import Situation, advance, elapsed_of, wakes_at
-from reconcilers.marks import lift_pause
+from reconcilers.marks import break_glass, lift_pause
 from reconcilers.obstacles import obstacles
 from reconcilers.rollback import settled
 from reconcilers.sizes import batch_size
-from reconcilers.supersede import begun_again, retargeted
+from reconcilers.stages import PREPARING, begun_anew, enlist, prepare, unprepared, verify
+from reconcilers.supersede import retargeted, tried_again
 from reconcilers.target import TargetSpec
+from reconcilers.tasks import is_kept
 from reconcilers.values import pool_value, written
 from reconcilers.verdict import conclude
 from reconcilers.writes import (
@@ -43,9 +49,15 @@ def plan(target: TargetSpec, observed: Observed, now: datetime) -> Plan:
     draft = Draft(target, observed, now, observed.status, dict(observed.journeys))
     notice_spec(draft)
     lift_pause(draft)
+    break_glass(draft)
+    stand_aside(draft)
     status = draft.status
+    prepare(draft, free=not needs_downtime(draft) and all(each.reason in PREPARING for each in obstacles(draft)))
     _keep_time(draft)
     _advance(draft, [host for host in draft.journeys if draft.concerns(host)])
+    _advance(draft, vouch(draft, free=not target.unsigned))
+    set_apart(draft)
+    verify(draft, free=not any(obstacles(draft)))
     keep_stopwatch(draft)
     judge(draft)
     if draft.status.quarantine != status.quarantine:
@@ -68,9 +80,9 @@ def notice_spec(draft: Draft) -> None:
     if status.digest != target.digest:
         reason = "RollBack" if target.in_place_of else "NewRelease"
         draft.event("RolloutStarted", target.name, reason, f"version {target.version or 'none'}")
-        fresh = {"batch": 0, "started": draft.now, "finished": None, "hold": None, "stopwatch": None}
+        fresh = {"batch": 0, "go": 0, "started": draft.now, "finished": None, "hold": None, "stopwatch": None}
         revision = status.rollout_revision if target.in_place_of else target.revision
-        status = status.model_copy(update={"digest": target.digest, "rollout_revision": revision, **fresh})
+        status = begun_anew(status, target.digest).model_copy(update={"rollout_revision": revision, **fresh})
     draft.status = settled(status, target).model_copy(
         update={
             "target": target.name,
@@ -85,7 +97,8 @@ def notice_spec(draft: Draft) -> None:
         elif journey.digest != target.digest:
             draft.put(host, retargeted(journey, target, draft.facts(host), draft.now))
         elif _is_retried(journey, draft.status):
-            draft.put(host, begun_again(journey, target, draft.facts(host), draft.now, draft.status.batch or 1))
+            draft.put(host, tried_again(journey, target, draft.facts(host), draft.now, draft.status.batch or 1))
+    enlist(draft)
     if draft.journeys and not draft.status.batch:
         draft.status = draft.status.model_copy(update={"batch": 1})
 
@@ -95,13 +108,16 @@ def _is_retried(journey: Journey, status: RolloutStatus) -> bool:
 
 
 def _keep_time(draft: Draft) -> None:
-    """Note how long hosts have been on their way. While a balancer or every runner is lost, no host's time runs.
+    """Note how long hosts have been on their way.
 
-    Losing them must stop a rollout, not fail it. Without a loss it is enough to note it when all hosts are looked at.
+    No host's time runs while a balancer or every runner is lost, which must stop a rollout and not fail it, nor while
+    another target has the host, or a host that is out waits for migrations. Otherwise it is enough to note it when all
+    hosts are looked at.
     """
-    observed = draft.observed
+    observed, waits = draft.observed, unprepared(draft) is not None
     for host, journey in list(draft.journeys.items()):
         lost = bool(observed.silent_balancers) or (journey.step is Step.TESTING and not observed.runners)
+        lost = lost or stands_still(draft, journey) or (waits and journey.step is Step.LEAVING)
         if journey.step in (Step.WAITING, Step.FAILED) or not (lost or observed.changed is None):
             continue
         elapsed = journey.elapsed if lost else elapsed_of(journey, draft.now, observed.watching_since)
@@ -109,11 +125,14 @@ def _keep_time(draft: Draft) -> None:
 
 
 def _advance(draft: Draft, hosts: Iterable[str]) -> None:
-    observed = draft.observed
+    observed, (_, waits) = draft.observed, unprepared(draft) or ("", "")
     for host in hosts:
-        journey = draft.journeys[host]
-        facts = draft.facts(host)
-        at = Situation(draft.target, facts, observed.operations, observed.runners, draft.now, observed.watching_since)
+        journey, facts = draft.journeys[host], draft.facts(host)
+        if stands_still(draft, journey):
+            draft.put(host, journey.model_copy(update={"reason": f"{facts.claimed_by} has it on a journey"}))
+            continue
+        operations, runners = observed.operations, observed.runners
+        at = Situation(draft.target, facts, operations, runners, draft.now, observed.watching_since, waits)
         following = advance(journey, at)
         if following is None:
             draft.event(
@@ -196,23 +215,30 @@ def _ask_about(draft: Draft, facts: HostFacts, fetch: bool) -> None:
 
 
 def _request_operations(draft: Draft) -> None:
-    """Request the gate that is due for each host in maintenance, and forget operations that nobody waits for."""
-    target, observed = draft.target, draft.observed
-    needed = set()
+    """Request the gate that is due for each host, and forget operations that nobody waits for."""
+    observed, needed = draft.observed, set()
     for host, journey in sorted(draft.journeys.items()):
-        due = journey.step is Step.TESTING and journey.reason.startswith("gate ") and not target.unsigned
+        due = journey.step in _GATED and journey.reason.startswith("gate ") and not draft.target.unsigned
         if due and draft.concerns(host):
-            operation = next_operation(target, draft.facts(host), journey, observed.operations, observed.runners)
-            if operation is not None:
-                draft.writes.append(PutOperation(operation))
-                key, value = operation_key(operation.id), written(operation.spec)
-                draft.writes.append(PutEntry(operation.node, key, value))
-        if journey.step in (Step.TESTING, Step.FAILED):
+            _request(draft, host, _GATED[journey.step])
+        if journey.step in _GATED or journey.step is Step.FAILED:
             needed.add(host)
     for operation in observed.operations.values():
-        if operation.host not in needed:
+        if operation.host not in needed if operation.host else not is_kept(draft, operation):
             draft.writes.append(DropOperation(operation.id))
             draft.writes.append(DropEntry(operation.node, operation_key(operation.id)))
+
+
+_GATED: dict[Step, When] = {Step.TESTING: "maintenance", Step.SOAKING: "online"}
+
+
+def _request(draft: Draft, host: str, when: When) -> None:
+    target, observed, facts = draft.target, draft.observed, draft.facts(host)
+    operation = next_operation(target, facts, draft.journeys[host], observed.operations, observed.runners, when)
+    if operation is not None:
+        draft.writes.append(PutOperation(operation))
+        key, value = operation_key(operation.id), written(operation.spec)
+        draft.writes.append(PutEntry(operation.node, key, value))
 
 
 def _changes(draft: Draft) -> list[Write]:

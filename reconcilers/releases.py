@@ -3,9 +3,10 @@
 from typing import Literal
 
 from crds.release import Release
-from crds.service import Gate, ServiceSpec
-from crds.trust import SignedCommand, Statement, probe_commands
+from crds.service import Contract, Gate, Migration, ServiceSpec
+from crds.trust import SignedCommand, Statement, probe_commands, prometheus_command
 from crds.versionfile import VersionFile
+from reconcilers.questions import prometheus_secrets, question
 
 
 def release_of(spec: ServiceSpec, version: VersionFile) -> Release:
@@ -47,9 +48,18 @@ def statement_of(
 
 def commands_of(spec: ServiceSpec) -> list[SignedCommand]:
     """Every command around the release, with what it is for and what it is handed."""
-    return probe_commands(spec.probes) + gate_commands(spec.gates)
+    migrations = [*spec.migrations.expand, *spec.migrations.contract]
+    return probe_commands(spec.probes) + gate_commands(spec.gates) + [migration_command(each) for each in migrations]
 
 
 def gate_commands(gates: list[Gate]) -> list[SignedCommand]:
-    """The commands among a service's gates."""
-    return [SignedCommand("gate", gate.exec.command, gate.exec.secrets) for gate in gates if gate.exec is not None]
+    """What runners do for a service's gates beside asking the service itself."""
+    commands = [SignedCommand("gate", gate.exec.command, gate.exec.secrets) for gate in gates if gate.exec is not None]
+    asked = [gate.prometheus for gate in gates if gate.prometheus is not None]
+    return commands + [prometheus_command(question(each), prometheus_secrets(each)) for each in asked]
+
+
+def migration_command(migration: Migration) -> SignedCommand:
+    """A migration's command, together with its check."""
+    kind: Literal["expand", "contract"] = "contract" if isinstance(migration, Contract) else "expand"
+    return SignedCommand(kind, migration.command, migration.secrets, migration.check)

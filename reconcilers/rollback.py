@@ -8,7 +8,7 @@ the ordinary machinery: batches, budget, drains, gates. It ends when git declare
 from dataclasses import replace
 from datetime import datetime
 
-from crds.service import Rollout
+from crds.service import Migrations, Rollout
 from crds.status import GoodRelease, Quarantine, RolloutStatus
 from reconcilers.target import TargetSpec
 
@@ -30,6 +30,7 @@ def effective(declared: TargetSpec, status: RolloutStatus) -> TargetSpec:
         version=good.release.version,
         probes=tuple(good.probes),
         gates=tuple(good.gates),
+        migrations=Migrations(),
         rollout=_on_the_way_back(declared.rollout),
         statement=good.statement,
         unsigned=_unsigned(declared, good),

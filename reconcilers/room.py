@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from crds.base import Amount
 from reconcilers.draft import Draft
+from reconcilers.limits import limit_of_zone, limits_on
 from reconcilers.sizes import budget, zone_share
 from reconcilers.target import TargetSpec
 
@@ -44,30 +45,54 @@ def allowed(target: TargetSpec) -> Allowed:
 
 
 class Room:
-    """What is left of a target's budget, as a whole and in each zone."""
+    """What is left of a target's budget, as a whole and in each zone, and of what its fleet allows all targets."""
 
     def __init__(self, draft: Draft) -> None:
         index = draft.observed.index
         self._hosts, self._index, self._allowed = draft.target.hosts, index, allowed(draft.target)
         self._unavailable, self._by_zone = index.unavailable, Counter(index.zones_unavailable)
+        self._target, self._fleet, self._taken = draft.target.name, draft.observed.fleet, Counter[str]()
+        self.lacking: set[str] = set()
+        """Limits of the fleet that have no place left."""
 
     def lacks(self, host: str) -> str:
-        """In words, why the host cannot be taken out now; empty if it can."""
+        """In words, why the host cannot be taken out now; empty if it can. Limits of the fleet are noted as lacking."""
+        return self._of_the_target(host) or self._of_the_fleet(host)
+
+    def _of_the_target(self, host: str) -> str:
         if not self._index.hosts[host].available:
             return ""
         if self._unavailable >= self._allowed.hosts:
             counted = f"{self._unavailable} of {len(self._index.hosts)}"
             return f"{counted} hosts are unavailable, and {self._allowed.by} allows {self._allowed.hosts}"
-        return self.zone_lacks(self._hosts[host].zone)
+        return self._zone_lacks(self._hosts[host].zone)
+
+    def _of_the_fleet(self, host: str) -> str:
+        if self._fleet is None or host in self._fleet.out:
+            return ""
+        for limit in limits_on(self._hosts[host].zone):
+            if self._full(limit):
+                self.lacking.add(limit)
+                return self._fleet.words(limit, self._target)
+        return ""
+
+    def _full(self, limit: str) -> bool:
+        return self._fleet is not None and self._fleet.left(limit, self._target) - self._taken[limit] <= 0
 
     def take(self, host: str) -> None:
         """Count the host as taken out."""
+        zone = self._hosts[host].zone
         if self._index.hosts[host].available:
             self._unavailable += 1
-            self._by_zone[self._hosts[host].zone] += 1
+            self._by_zone[zone] += 1
+        if self._fleet is not None and host not in self._fleet.out:
+            self._taken.update(limits_on(zone))
 
-    def zone_lacks(self, zone: str) -> str:
-        """In words, why no available host of the zone can be taken out, whoever is out elsewhere."""
+    def closed(self, zone: str) -> bool:
+        """No host of the zone that serves can be taken out, whoever is out elsewhere."""
+        return bool(self._zone_lacks(zone)) or self._full(limit_of_zone(zone))
+
+    def _zone_lacks(self, zone: str) -> str:
         size = self._index.zones[zone]
         share = zone_share(self._allowed.hosts, size, len(self._index.hosts))
         if self._by_zone[zone] < share:

@@ -36,6 +36,10 @@ def begun_again(
             "elapsed": 0.0,
             "entered": 0.0,
             "attempt": 0,
+            "tested": False,
+            "vouched": False,
+            "skip": False,
+            "restart": facts.restart,
             "out": journey.out,
             "reason": "",
             "cause": None,
@@ -43,3 +47,10 @@ def begun_again(
             "before_digest": facts.service.digest if facts.service else None,
         }
     )
+
+
+def tried_again(journey: Journey, target: TargetSpec, facts: HostFacts, now: datetime, batch: int) -> Journey | None:
+    """The same for a failed host of the same release: with a new process, so that it does not fail by its old word."""
+    again, assigned = begun_again(journey, target, facts, now, batch), facts.assigned_service()
+    number = max(facts.restart, assigned.restart if assigned else 0) + 1
+    return again.model_copy(update={"restart": number}) if again else None

@@ -4,7 +4,7 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -14,10 +14,11 @@ from crds.fleet import Fleet, Host
 from crds.freeze import Freeze
 from crds.probe import Probe
 from crds.release import Release, canonical_json
-from crds.service import Gate, PoolRef, Rollout, ServiceSpec
+from crds.service import Gate, Migrations, PoolRef, Rollout, ServiceSpec
 from reconcilers.freezes import freezes_of
+from reconcilers.limits import FleetLimits, limits_of
 from reconcilers.order import edition_of
-from reconcilers.overrides import service_on
+from reconcilers.overrides import service_on, with_profile
 from reconcilers.releases import release_of
 
 
@@ -75,10 +76,13 @@ class TargetSpec:
     probes: tuple[Probe, ...]
     gates: tuple[Gate, ...]
     rollout: Rollout
+    migrations: Migrations = field(default_factory=Migrations)
     statement: str | None = None
     """What was signed about the release, for nodes to judge."""
     trust: str | None = None
     """The fleet's trust document, likewise."""
+    limits: FleetLimits | None = None
+    """What its fleet allows all of its targets together; no part of the target, hence of no fingerprint."""
     unsigned: str = ""
     """Why the release does not meet the fleet's policy, and what to do; empty if it does, or nothing is demanded."""
     edition: str = ""
@@ -92,6 +96,8 @@ class TargetSpec:
     halt_after: int | None = None
     in_place_of: str = ""
     """The version that git declares, where the last good release takes its place (see rollback.py)."""
+    break_glass: str = ""
+    """Why this deployment may pass a freeze; empty: it may not."""
     freezes: tuple[Freeze, ...] = ()
     """Those that hold for it, whether in force now or not."""
 
@@ -107,7 +113,7 @@ class TargetSpec:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Changes whenever anything but the revision changes."""
+        """Changes whenever anything but the revision, and what is the fleet's, changes."""
         said: dict[str, Any] = {
             "release": self.digest,
             "hosts": {name: [host.address, host.zone] for name, host in self.hosts.items()},
@@ -117,9 +123,13 @@ class TargetSpec:
             "gates": [gate.model_dump(mode="json") for gate in self.gates],
             "rollout": self.rollout.model_dump(mode="json"),
         }
+        if self.migrations != Migrations():
+            said["migrations"] = self.migrations.model_dump(mode="json")
         signed = [self.statement, self.trust, self.unsigned]
         if any(signed):
             said["signed"] = signed
+        if self.break_glass:
+            said["break_glass"] = self.break_glass
         return hashlib.sha256(canonical_json(said)).hexdigest()[:16]
 
 
@@ -161,9 +171,12 @@ def _target(state: DesiredState, fleet_name: str, service_name: str, spec: Servi
         runners=tuple(runner.name for runner in fleet.spec.runners),
         probes=tuple(spec.probes),
         gates=tuple(spec.gates),
-        rollout=spec.rollout,
+        rollout=with_profile(spec.rollout, version.profile),
+        migrations=spec.migrations,
+        break_glass=version.break_glass.reason if version.break_glass else "",
         statement=state.statements.get((fleet_name, service_name)),
         trust=state.trust.get(fleet_name),
+        limits=limits_of(fleet),
         unsigned=state.unsigned.get((fleet_name, service_name), ""),
         edition=edition_of(state.services[service_name].spec, version),
         depends_on=tuple(f"{name}@{fleet_name}" for name in spec.depends_on),

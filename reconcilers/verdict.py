@@ -3,13 +3,16 @@
 from typing import Literal
 
 from crds.status import Quarantine, Step
-from reconcilers.batch import is_under_way, needs_downtime
+from reconcilers.batch import needs_downtime
 from reconcilers.classify import Standing
 from reconcilers.conditions import find, set_condition
 from reconcilers.draft import Draft
 from reconcilers.obstacles import obstacle, obstacles
 from reconcilers.order import noted
 from reconcilers.rollback import remembered
+from reconcilers.room import Room
+from reconcilers.stages import arrived, contract, unverified
+from reconcilers.turns import take_turn
 
 _NAMED = 5
 """Hosts that a message names before it says "and N more"."""
@@ -17,14 +20,18 @@ _NAMED = 5
 
 def conclude(draft: Draft) -> None:
     """Set counts and conditions, and end the rollout once every host but the excluded ones has arrived."""
-    counts = draft.observed.index.counts()
-    draft.status = draft.status.model_copy(update={"counts": counts})
-    complete = not draft.journeys and counts.total > 0 and counts.current + counts.excluded == counts.total
+    draft.status = draft.status.model_copy(update={"counts": draft.observed.index.counts()})
+    verifying = unverified(draft) if arrived(draft) else None
+    complete = arrived(draft) and verifying is None
     if complete:
         _finish(draft)
-    stalled = _stalled(draft, complete)
+    take_turn(draft)
+    in_the_way = next(obstacles(draft), None) if complete else None
+    follows = contract(draft, in_the_way.message if in_the_way else "") if complete else None
+    stalled = follows[:2] if follows and follows[2] else _stalled(draft, complete)
     _condition(draft, "Stalled", stalled)
-    _condition(draft, "Reconciling", None if complete or stalled else _reconciling(draft))
+    waits = follows[:2] if follows else verifying if verifying else None if complete else _reconciling(draft)
+    _condition(draft, "Reconciling", None if stalled else waits)
     _ready(draft, complete)
     draft.status = noted(draft.status, draft.target, complete and not draft.target.in_place_of, draft.now)
     _rolled_back(draft, complete)
@@ -82,19 +89,32 @@ def _stalled(draft: Draft, complete: bool) -> tuple[str, str] | None:
     if not draft.target.hosts:
         return "NoHosts", "the service's selector matches no host of the fleet; change spec.hosts or a host's labels"
     for each in obstacles(draft):
-        if each.stalls and draft.status.counts.current < draft.status.counts.total:
+        if each.stalls and (not complete or draft.status.counts.current < draft.status.counts.total):
             return each.reason, each.message
     if not draft.journeys and needs_downtime(draft):
         return "NeedsDowntime", "the only host serves customers; write rollout.downtime: allowed, or add a host"
-    index = draft.observed.index
-    may_move = is_under_way(draft.journeys) or index.candidates or index.standings[Standing.UNKNOWN]
-    if draft.journeys and not may_move:
-        return "HostsFailed", f"all others have arrived: {_failed(draft)}"
+    if words := _stopped_by_failed_hosts(draft):
+        return "HostsFailed", words
     return None
 
 
-def _failed(draft: Draft) -> str:
-    return _listed([f"{host} ({journey.reason})" for host, journey in sorted(draft.journeys.items())])
+def _stopped_by_failed_hosts(draft: Draft) -> str:
+    """In words, that nobody moves any more but for hosts which have failed and are tolerated; empty if somebody may.
+
+    Either all others have arrived, or what the failed ones take of the budget leaves no room for the next.
+    """
+    index = draft.observed.index
+    failed = sorted(host for host, journey in draft.journeys.items() if journey.step is Step.FAILED)
+    waiting = [host for host, journey in draft.journeys.items() if journey.step is Step.WAITING]
+    if not failed or len(failed) + len(waiting) < len(draft.journeys) or index.standings[Standing.UNKNOWN]:
+        return ""
+    named = _listed([f"{host} ({draft.journeys[host].reason})" for host in failed])
+    if not waiting:
+        return "" if index.candidates else f"all others have arrived: {named}"
+    room, others = Room(draft), index.unavailable - len(failed)
+    if others > 0 or obstacle(draft) or not all(room.lacks(host) for host in waiting):
+        return ""
+    return f"failed hosts take up the budget: {named}"
 
 
 def _reconciling(draft: Draft) -> tuple[str, str]:

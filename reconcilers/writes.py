@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from crds.status import Journey, Operation, RolloutStatus
+from crds.status import Journey, Mark, Operation, RolloutStatus
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,19 @@ class DropOperation:
 
 
 @dataclass(frozen=True)
+class PutExclusion:
+    """Leave a host or a balancer node alone, whatever its targets."""
+
+    node: str
+    mark: Mark
+
+
+@dataclass(frozen=True)
+class DropExclusion:
+    node: str
+
+
+@dataclass(frozen=True)
 class AddEvent:
     """For the record, committed together with what it tells."""
 
@@ -59,7 +72,18 @@ class AddEvent:
     """The person who asked for it; empty: Drumbeat itself."""
 
 
-Write = PutStatus | PutJourney | DropJourney | PutEntry | DropEntry | PutOperation | DropOperation | AddEvent
+Write = (
+    PutStatus
+    | PutJourney
+    | DropJourney
+    | PutEntry
+    | DropEntry
+    | PutOperation
+    | DropOperation
+    | PutExclusion
+    | DropExclusion
+    | AddEvent
+)
 
 
 @dataclass(frozen=True)

@@ -132,6 +132,13 @@ class HostedService:
         state = ""
         self._tidy.aim(self._wants(wanted) or "")
         refusal = self._refusal(wanted, release) if wanted and release else ""
+        late = wanted is not None and not refusal and self._starts_anew(wanted) and not allowed
+        if wanted and late:
+            wanted = wanted.model_copy(update={"restart": self._number})
+        elif wanted and not refusal and self._starts_anew(wanted):
+            stopping = self._stop()
+            if stopping.identity is not None or stopping.again_in is not None:
+                return Sight(stopping, "stopped", None, [stopping.message], self._wants(wanted), self._number)
         if wanted and release and not refusal and self._adopt(wanted, release, allowed):
             current = release
         elif release:
@@ -146,7 +153,17 @@ class HostedService:
         if wanted is None:
             notes.append("not assigned any more; kept as it was")
         failed = (self._look_up.final or self._start.final) and not state
-        return Sight(running, "failed" if failed else state, self._fetched(wanted), notes, self._wants(wanted))
+        said = "expired" if late else "failed" if failed else state
+        return Sight(running, said, self._fetched(wanted), notes, self._wants(wanted), self._number)
+
+    @property
+    def _number(self) -> int:
+        return self._kept.restart if self._kept else 0
+
+    def _starts_anew(self, wanted: ServiceAssignment) -> bool:
+        """A higher number is kept only once the process is gone: none that is left was started under a lower one."""
+        release = wanted.release
+        return release is not None and self._keeps(release) and wanted.restart > self._number
 
     def _refusal(self, wanted: ServiceAssignment, release: Release) -> str:
         """Why the wanted release must not run here. What is kept already keeps running, whoever is trusted now."""

@@ -18,6 +18,8 @@ class Sight:
     notes: list[str]
     digest: str | None
     """The release that is to run."""
+    restart: int = 0
+    """The number under which what runs was started."""
 
 
 def tell(sight: Sight, health: Health, stamp: Stamp) -> ServiceReport:
@@ -35,6 +37,7 @@ def tell(sight: Sight, health: Health, stamp: Stamp) -> ServiceReport:
             "healthy": health.healthy() if running.identity and health.begun else None,
             "fetched": sight.fetched,
             "restarts": running.restarts,
+            "restart": sight.restart if running.identity else 0,
             "message": "; ".join(dict.fromkeys(word for word in words if word)),
             "log_tail": running.log_tail,
         }

@@ -3,6 +3,7 @@
 import difflib
 import hashlib
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +16,7 @@ from controller.source.entries import FileEntry
 from controller.source.git import GitError
 from controller.source.problems import Refused, errors
 from controller.source.reader import read_state
+from controller.source.strict_yaml import load
 from controller.source.version_text import NotEditable, Sha256s, new_version_file, with_version
 
 _SCHEMA = Path(".schemas/version.json")
@@ -54,7 +56,7 @@ def bump(
             show("".join(_diff(path, old or "", new)).rstrip())
         else:
             talk(f"{repo / path} says {version} already")
-        for words in advice:
+        for words in [*advice, *_lingering(path, old, new)]:
             talk(words)
         if commit or push:
             _commit(repo, path, f"Deploy {service} {version} on {fleet}")
@@ -65,6 +67,14 @@ def bump(
         raise fail("the controller would refuse this, and nothing was written; mend what is above") from refused
     except (OSError, GitError, NotEditable, _Stopped) as error:
         raise fail(error) from error
+
+
+def _lingering(path: str, old: str | None, new: str) -> Iterator[str]:
+    """What the file says about one deployment, where it was written for an earlier one."""
+    said = load(path, new.encode()).data if old else {}
+    for name in ("profile", "breakGlass"):
+        if name in said:
+            yield f"warning: {path} has {name}, which holds for this version too; remove it where that is not meant"
 
 
 def _read(file: Path) -> str | None:

@@ -8,8 +8,9 @@ from controller.cli.words import age
 
 def decided(target: Resource) -> list[str]:
     """A line for each decision that is in force."""
-    pause = target["status"]["pause"]
-    return [f"paused {marked(pause, target)}"] if pause else []
+    status = target["status"]
+    lines = [f"paused {marked(status['pause'], target)}"] if status["pause"] else []
+    return lines + [f"{node} excluded {marked(mark, target)}" for node, mark in status["excluded"].items()]
 
 
 def marked(mark: dict[str, Any], resource: Resource) -> str:

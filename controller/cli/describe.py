@@ -1,7 +1,7 @@
 """``drumbeat describe``: one resource in full, and the one answer to "why is it not moving?"."""
 
 from collections.abc import Callable, Sequence
-from typing import Annotated
+from typing import Annotated, get_args
 
 import typer
 
@@ -13,6 +13,7 @@ from controller.cli.options import SERVER, Server, explained
 from controller.cli.tables import Table, colored, show
 from controller.cli.why import why
 from controller.cli.words import age, converged, hosts, short
+from crds.status import Task
 
 _EVENTS = 10
 
@@ -37,10 +38,19 @@ def _target(client: Client, target: Resource) -> list[str]:
     spec, status = target["spec"], target["status"]
     return [
         *_heading(target, converged(target)),
-        *_fields(target, {"Gates": ", ".join(spec["gates"]), "Freezes": ", ".join(spec["freezes"])}),
+        *_fields(
+            target,
+            {
+                "Gates": ", ".join(spec["gates"]),
+                "Migrations": ", ".join(spec["migrations"]),
+                "Freezes": ", ".join(spec["freezes"]),
+                "No way back": status["noReturn"],
+            },
+        ),
         *_section("Decided by people", decided(target)),
         *_section("Why", why(target, client.state())),
         *_section("Conditions", _conditions(target)),
+        *_section("Tasks", _tasks(target)),
         *_section("Hosts", _hosts(target)),
         *_section("Pools", _pools(target)),
         *_section("Runs", _running(status)),
@@ -60,8 +70,11 @@ def _rollout(client: Client, rollout: Resource) -> list[str]:
     ]
     plan = {
         "Batches": ", ".join(str(size) for size in settings.get("batches", [])),
-        "Unavailable": f"{rollout['status']['counts']['unavailable']}, at most {settings.get('maxUnavailable', '-')}",
+        "Unavailable": f"{rollout['status']['counts']['unavailable']}, at most {settings.get('maxUnavailable', '-')}"
+        + (f", at least {stays} available" if (stays := settings.get("minAvailable")) else ""),
         "Soak": settings.get("soak", "-"),
+        "Approved": _approval(rollout),
+        "No way back": rollout["status"]["noReturn"],
         "On failure": f"{settings.get('onFailure', '-')}, with more than {settings.get('maxFailed', 0)} failed hosts",
     }
     return [
@@ -69,8 +82,30 @@ def _rollout(client: Client, rollout: Resource) -> list[str]:
         *_fields(target, plan),
         *_section("Why", why(target, client.state())),
         *_section("Journeys", _table(("HOST", "BATCH", "STEP", "FOR", "REASON"), journeys)),
-        *_section("Gates", _table(("GATE", "HOST", "RUNNER", "STATE", "OUTCOME", "MESSAGE"), operations)),
+        *_section("Tasks", _tasks(rollout)),
+        *_section("Operations", _table(("NAME", "HOST", "RUNNER", "STATE", "OUTCOME", "MESSAGE"), operations)),
+        *_section("Output", _output(rollout)),
     ]
+
+
+def _tasks(resource: Resource) -> list[str]:
+    """What the release has done once, around its hosts, in order."""
+    rows = [
+        (row["task"], row["name"], row["state"], age(row["since"], resource), row["attempt"] + 1, row["message"])
+        for row in sorted(resource["status"]["tasks"], key=lambda row: get_args(Task).index(row["task"]))
+    ]
+    return _table(("TASK", "NAME", "STATE", "FOR", "ATTEMPT", "MESSAGE"), rows)
+
+
+def _output(rollout: Resource) -> list[str]:
+    """The end of what operations have written that are about no host."""
+    kept = [row for row in rollout["status"]["operations"] if not row["host"] and row["logTail"]]
+    return [f"{row['name']}: {line}" for row in kept for line in row["logTail"]]
+
+
+def _approval(rollout: Resource) -> str:
+    said = rollout["status"]["approval"]
+    return f"by {said['by']} {age(said['at'], rollout)} ago: {said['reason'] or 'no reason given'}" if said else ""
 
 
 def _node(_client: Client, node: Resource) -> list[str]:

@@ -24,6 +24,8 @@ COMMANDS = {
         "Show the newest events, oldest first; with -w go on with new ones as they come.",
     ),
     "rollout": Row("controller.cli.rollout:rollout", "Follow rollouts, and step in."),
+    "exclude": Row("controller.cli.operate:exclude", "Leave a host or a balancer node alone, until it is included."),
+    "include": Row("controller.cli.operate:include", "Count a host or a balancer node again."),
     "wait": Row(
         "controller.cli.wait:wait", "Wait until every host of a target runs what is in force, healthy and online."
     ),

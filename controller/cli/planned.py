@@ -63,7 +63,9 @@ def _target(target: Resource, named: int | None) -> Iterator[str]:
     if target["effect"] == "unsigned":
         return
     yield from (f"    in the way: {_obstacle(each)}" for each in target["inTheWay"])
+    yield from (f"    first: {each}" for each in target["before"])
     yield from (f"    {_batch(each, named)}" for each in target["batches"])
+    yield from (f"    then: {each}" for each in target["after"])
     if target["batches"]:
         yield f"    {_manner(target)}"
     for each in target["leftOut"]:
@@ -92,12 +94,16 @@ def _time(text: str) -> str:
 
 
 def _batch(batch: Resource, named: int | None) -> str:
-    said = f"batch {batch['number']}: {_names(batch['hosts'], named)}"
+    said = f"batch {batch['number']}: {_names(batch['hosts'], named)}{_remark(batch)}"
+    return f"{said}; then a person must say go" if batch["awaitsGo"] else said
+
+
+def _remark(batch: Resource) -> str:
     if batch["underWay"]:
-        return f"{said} (under way already, nothing holds it up)"
+        return " (under way already, nothing holds it up)"
     if batch["waits"]:
-        return f"{said} (waits: {batch['waits']})"
-    return f"{said} (at most {batch['atOnce']} at once)" if batch["atOnce"] < len(batch["hosts"]) else said
+        return f" (waits: {batch['waits']})"
+    return f" (at most {batch['atOnce']} at once)" if batch["atOnce"] < len(batch["hosts"]) else ""
 
 
 def _manner(target: Resource) -> str:

@@ -19,13 +19,13 @@ from bus.clock import SystemClock
 from controller.cli.client import Client, Resource
 from controller.cli.following import Follower, Look, Outcome
 from controller.cli.kinds import name_of
-from controller.cli.operate import pause, resume
+from controller.cli.operate import abort, approve, pause, restart, resume, retry, skip, undo
 from controller.cli.options import SERVER, Server, Timeout, explained
 from controller.cli.tables import show, talk
 from controller.cli.words import age, converged, leading, next_look
 
 rollout = typer.Typer(help="Follow rollouts, and step in.", no_args_is_help=True)
-for verb in (pause, resume):
+for verb in (pause, resume, abort, retry, undo, skip, restart, approve):
     rollout.command()(verb)
 _COLORS = {"current": "green", "failed": "red", "unknown": "red", "excluded": "magenta"}
 

@@ -4,14 +4,27 @@ from collections.abc import Iterator
 
 from controller.source.collection import Collection, Deployed
 from controller.source.problems import Problem
+from controller.source.validating import Loaded
+from crds.fleet import Fleet
 from reconcilers.sizes import at_least
 
 
 def budget_problems(collection: Collection) -> Iterator[Problem]:
-    """Errors of all targets that are to be present."""
+    """Errors of all targets that are to be present, and warnings of fleets."""
+    for fleet in collection.fleets.values():
+        yield from _zones(fleet)
     for each in collection.deployed():
         if each.version.state == "present":
             yield from _never_moves(each)
+
+
+def _zones(fleet: Loaded) -> Iterator[Problem]:
+    if not isinstance(fleet.model, Fleet) or fleet.model.spec.limits.per_zone is None:
+        return
+    without = [host.name for host in fleet.model.spec.hosts if host.zone is None]
+    if without:
+        message = f"{len(without)} hosts have no zone and are not limited by it, {without[0]} for one"
+        yield fleet.document.problem(("spec", "limits", "perZone"), message, "write their zone", severity="warning")
 
 
 def _never_moves(each: Deployed) -> Iterator[Problem]:

@@ -80,6 +80,11 @@ def _said(state: DesiredState, target: TargetSpec | None) -> dict[str, Any]:
     service, _, fleet = target.name.rpartition("@")
     spec = service_on(state, service, fleet).model_dump(mode="json", by_alias=True, exclude={"fleets"})
     said = {f"spec.{name}": value for name, value in _flat(spec)}
+    version = state.versions[fleet, service]
+    if version.profile:
+        said["profile"] = version.profile
+    if version.break_glass:
+        said["breakGlass"] = version.break_glass.reason
     if target.release:
         said["sha256"] = target.release.sha256
     said |= {f"hosts.{host.name}": host.address for host in target.hosts.values()}

@@ -18,6 +18,7 @@ def deployment_problems(collection: Collection) -> Iterator[Problem]:
     deployed = list(collection.deployed())
     for each in deployed:
         yield from _override_placeholders(each)
+        yield from _profile(each, collection)
         yield from _pools(each, collection)
         if each.version.state == "present":
             yield from _runners(each)
@@ -36,6 +37,17 @@ def _override_placeholders(each: Deployed) -> Iterator[Problem]:
         problem = each.problem(path, message, hint)
         if problem.field.startswith("spec.fleets."):
             yield problem
+
+
+def _profile(each: Deployed, collection: Collection) -> Iterator[Problem]:
+    profile, known, service = each.version.profile, each.spec.rollout.profiles, each.service.metadata.name
+    if profile is None or profile in known:
+        return
+    meant = near(profile, known)
+    add = f"add it to spec.rollout.profiles in {each.file.place.path}, or leave it out"
+    hint = f"did you mean {meant}?" if meant else add
+    file = collection.versions[each.fleet_name, service]
+    yield file.document.problem(("profile",), f"service {service} has no profile {profile}", hint)
 
 
 def _pools(each: Deployed, collection: Collection) -> Iterator[Problem]:
@@ -63,7 +75,8 @@ def _pool(each: Deployed, number: int, pool: PoolRef, file: Loaded, balancer: Lo
             hint = f"did you mean {meant}?" if meant else f"add it to spec.pools in {file.place.path}"
             message = f"balancer {pool.balancer} of fleet {each.fleet_name} has no pool {name}"
             yield each.problem(("pools", number, role), message, hint)
-    tested = pool.maintenance if each.spec.gates and each.version.state == "present" else None
+    gates = [gate for gate in each.spec.gates if gate.when == "maintenance" and gate.prometheus is None]
+    tested = pool.maintenance if gates and each.version.state == "present" else None
     entry = pools.get(tested) if tested else None
     if tested in pools and (entry is None or entry.port is None):
         message = f"gates cannot reach {tested} on fleet {each.fleet_name}: it has no port"
@@ -72,9 +85,11 @@ def _pool(each: Deployed, number: int, pool: PoolRef, file: Loaded, balancer: Lo
 
 
 def _runners(each: Deployed) -> Iterator[Problem]:
-    if each.spec.gates and not each.fleet.spec.runners:
-        hint = f"add spec.runners to fleets/{each.fleet_name}.yaml, or override gates: [] for this fleet"
-        yield each.problem(("gates",), f"fleet {each.fleet_name} has no runner to run gates on", hint)
+    migrations = each.spec.migrations.expand or each.spec.migrations.contract
+    if (each.spec.gates or migrations) and not each.fleet.spec.runners:
+        what, none = ("gates", "gates: []") if each.spec.gates else ("migrations", "migrations")
+        hint = f"add spec.runners to fleets/{each.fleet_name}.yaml, or override {none} for this fleet"
+        yield each.problem((what,), f"fleet {each.fleet_name} has no runner to run {what} on", hint)
 
 
 def _hosts(each: Deployed) -> Iterator[Problem]:

@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from controller.source.fields import near
 from controller.source.problems import FieldPath
 from crds.probe import Probe
-from crds.service import Artifact, Gate, ServiceSpec
+from crds.service import PER_HOST, Artifact, Gate, Migration, ServiceSpec
 
 _PLACEHOLDER = re.compile(r"(?<!\$)\{([A-Za-z_]\w*)\}")  # ${HOME} is the shell's
 URL = ("version",)
 HOST = ("address", "host", "version")
 RUNNER = ("host", "url", "version")
+ASKED = ("host", "version")
 
 
 def unknown_placeholders(spec: ServiceSpec) -> Iterator[tuple[FieldPath, str, str]]:
@@ -35,6 +36,9 @@ def _texts(spec: ServiceSpec) -> Iterator[tuple[FieldPath, str, tuple[str, ...]]
         yield from _of_probe(("probes", number), probe)
     for number, gate in enumerate(spec.gates):
         yield from _of_gate(("gates", number), gate)
+    for phase, migrations in (("expand", spec.migrations.expand), ("contract", spec.migrations.contract)):
+        for number, migration in enumerate(migrations):
+            yield from _of_migration(("migrations", phase, number), migration)
 
 
 def _of_artifact(artifact: Artifact) -> Iterator[tuple[FieldPath, str, tuple[str, ...]]]:
@@ -51,7 +55,18 @@ def _of_probe(at: FieldPath, probe: Probe) -> Iterator[tuple[FieldPath, str, tup
 
 
 def _of_gate(at: FieldPath, gate: Gate) -> Iterator[tuple[FieldPath, str, tuple[str, ...]]]:
+    of_host = gate.when in PER_HOST
     for number, word in enumerate(gate.exec.command if gate.exec else []):
-        yield (*at, "exec", "command", number), word, RUNNER
+        yield (*at, "exec", "command", number), word, RUNNER if of_host else URL
     if gate.http and gate.http.contains:
         yield (*at, "http", "contains"), gate.http.contains, ("version",)
+    if gate.prometheus:
+        yield (*at, "prometheus", "query"), gate.prometheus.query, ASKED if of_host else URL
+        if gate.prometheus.samples:
+            yield (*at, "prometheus", "samples", "query"), gate.prometheus.samples.query, ASKED if of_host else URL
+
+
+def _of_migration(at: FieldPath, migration: Migration) -> Iterator[tuple[FieldPath, str, tuple[str, ...]]]:
+    for field, words in (("command", migration.command), ("check", migration.check)):
+        for number, word in enumerate(words):
+            yield (*at, field, number), word, URL

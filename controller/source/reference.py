@@ -34,7 +34,7 @@ def tables(schema: Schema) -> str:
     """One table for the resource, and one for each part of it, in the order in which they are first named."""
     definitions = schema.get("$defs", {})
     if "spec" not in schema["properties"]:
-        return _table("", schema)
+        return "\n".join([_table("", schema), *(_table(f"`{n}`", shape) for n, shape in definitions.items())])
     names = _parts(definitions, schema["properties"]["spec"]["$ref"].removeprefix(_DEFINITION))
     first, *others = names
     return "\n".join([_table("`spec`", definitions[first]), *(_table(f"`{n}`", definitions[n]) for n in others)])

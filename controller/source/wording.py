@@ -34,6 +34,8 @@ PATTERNS = {
     ),
     r"^[0-9A-Za-z.:_-]{1,253}$": ("an address", "write an IP address or a DNS name, without port"),
     r"^(https?|file)://\S+$": ("a URL", "write https://, http:// or file://, and no spaces"),
+    r"^https?://[^\s@/?#]+(/[^\s?#]*)?$": ("a URL", "write https:// or http:// without user, query and fragment"),
+    r"^[!-9;-~]+$": ("a user", "write a name without spaces and colons"),
     r"^/[!-~]*$": ("a path of a URL", "write a path that begins with /, such as /health, without spaces"),
     r"^[A-Za-z_][A-Za-z0-9_]*$": ("a variable's name", "write letters, digits and _, not beginning with a digit"),
     r"^[a-z_][a-z0-9_-]{0,31}$": ("an account", "write a user name in lower case, such as trading"),

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Row, Table, select
 from controller.store import tables
 from controller.store.records import Loaded, Revision
 from crds.messages import Report, Stamp
-from crds.status import Journey, Operation, RolloutStatus
+from crds.status import Journey, Mark, Operation, RolloutStatus
 from reconcilers.fragments import Entry
 
 
@@ -26,6 +26,7 @@ def load(connection: Connection) -> Loaded:
         serials={row.node: row.serial for row in _rows(connection, "assignment")},
         reports={row.node: Report.model_validate_json(row.report) for row in _rows(connection, "node")},
         operations={row.id: Operation.model_validate_json(row.operation) for row in _rows(connection, "operation")},
+        exclusions={row.node: Mark.model_validate_json(row.mark) for row in _rows(connection, "exclusion")},
         resource_version=next(_rows(connection, "lease")).resource_version,
         revision=revisions.get("accepted"),
         refused=revisions.get("refused"),

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from crds.base import WireModel
 from crds.messages import Report
-from crds.status import Journey, Operation, RolloutStatus
+from crds.status import Journey, Mark, Operation, RolloutStatus
 from reconcilers.fragments import Entry
 
 
@@ -39,6 +39,8 @@ class Loaded:
     """The newest full report of each node."""
     operations: dict[str, Operation] = field(default_factory=dict)
     """By id."""
+    exclusions: dict[str, Mark] = field(default_factory=dict)
+    """By node."""
     resource_version: int = 0
     """Grows by one with each transaction."""
     revision: Revision | None = None

@@ -17,6 +17,7 @@ KEPT = (
     tables.assignment,
     tables.fragment_entry,
     tables.operation,
+    tables.exclusion,
     tables.revision,
 )
 """Tables whose rows are replaced and deleted by primary key."""

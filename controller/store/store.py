@@ -1,5 +1,6 @@
 """Store: open a database, take the lease, read what is there, and write in fenced transactions."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -36,12 +37,14 @@ class Store:
             self._connection: Connection = engine.connect()
 
     @classmethod
-    def open(cls, url_or_path: str | Path, lock_timeout: float = LOCK_TIMEOUT) -> Self:
+    def open(cls, url_or_path: str | Path, lock_timeout: float = LOCK_TIMEOUT, alone: bool = True) -> Self:
         """Open a database and bring its tables up to date. A file that is not there is made, its folder is not.
 
-        ``lock_timeout``: seconds to wait for another process that holds the file locked.
+        ``lock_timeout``: seconds to wait for another process that holds the file locked. ``alone``: keep it locked for
+        this store, which is safer and faster; otherwise several stores may meet in it, and fence each other.
         """
-        store = cls(sqlite_engine(_sqlite_url(str(url_or_path)), lock_timeout))
+        _check_writable(str(url_or_path))
+        store = cls(sqlite_engine(_sqlite_url(str(url_or_path)), lock_timeout, alone))
         with explained(store._where), store._connection.begin():
             migrate(store._connection)
         return store
@@ -119,6 +122,13 @@ class Store:
         if row is None:
             raise Fenced(term, self._connection.execute(select(tables.lease.c.term)).scalar_one())
         return row
+
+
+def _check_writable(path: str) -> None:
+    """Of a file that it cannot write SQLite says that the disk is in error, once it is in write-ahead mode."""
+    for place in (Path(path), Path(path).parent):
+        if place.exists() and not os.access(place, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
+            raise StoreError(f"store {path}: it cannot be written; let the controller's account write {place}")
 
 
 def _sqlite_url(text: str) -> URL:

@@ -69,6 +69,13 @@ operation = Table(
     Column("operation", Text, nullable=False),
 )
 
+exclusion = Table(
+    "exclusion",
+    metadata,
+    Column("node", String, primary_key=True, comment="a host or a balancer node"),
+    Column("mark", Text, nullable=False),
+)
+
 revision = Table(
     "revision",
     metadata,

@@ -13,7 +13,7 @@ from controller.store.records import Revision
 from controller.store.statements import Statements
 from crds.messages import Report
 from crds.release import canonical_json
-from crds.status import Event, Journey, Operation, RolloutStatus
+from crds.status import Event, Journey, Mark, Operation, RolloutStatus
 from reconcilers.fragments import Entry
 
 Key = tuple[str, ...]
@@ -94,6 +94,14 @@ class Transaction:
     def delete_operation(self, operation: str) -> None:
         """Forget an operation by its id; nothing happens if there is none."""
         self._delete(tables.operation, (operation,))
+
+    def put_exclusion(self, node: str, mark: Mark) -> None:
+        """Keep that people have excluded a node."""
+        self._put(tables.exclusion, (node,), mark=_json(mark))
+
+    def delete_exclusion(self, node: str) -> None:
+        """It is included again; nothing happens if it was not excluded."""
+        self._delete(tables.exclusion, (node,))
 
     def put_revision(self, revision: Revision) -> None:
         """Keep a revision: an accepted one is in force from now on, a refused one stands beside it until then."""

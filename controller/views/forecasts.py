@@ -8,6 +8,7 @@ from pydantic import Field
 
 from controller.source.entries import FileEntry
 from crds.base import API_VERSION, WireModel
+from crds.service import Gate
 from reconcilers.conditions import headline
 from reconcilers.forecast import Effect, Forecast, digest_of
 from reconcilers.target import TargetSpec
@@ -22,7 +23,8 @@ class BatchForecast(WireModel):
     number: int
     hosts: list[str] = Field(description="in the order of their turns")
     at_once: int = Field(description="how many of them may be out at once when the batch begins")
-    waits: str = Field(description="why none of them may be, where the budget leaves no room")
+    awaits_go: bool = Field(description="after it a person must say go")
+    waits: str = Field(description="HOST: why it may not be, where the budget leaves no room even once others are back")
     under_way: bool = Field(description="they have left the pool already, and turn to the release from where they are")
 
 
@@ -59,7 +61,9 @@ class TargetForecast(WireModel):
     release: str = Field(description="digest of the release that hosts would run; absent where it is removed")
     hosts: int
     batches: list[BatchForecast]
-    gates: list[str] = Field(description="WHEN: NAME of each, in order")
+    before: list[str] = Field(description="gates and migrations before the first host")
+    after: list[str] = Field(description="gates and migrations once the last host has arrived")
+    gates: list[str] = Field(description="WHEN: NAME of those on the way, in order")
     soak: float = Field(description="seconds after each batch")
     on_failure: str
     in_the_way: list[InTheWay]
@@ -150,6 +154,11 @@ def forecast_resource(
     )
 
 
+def _on_the_way(spec: TargetSpec | None) -> list[Gate]:
+    gates = spec.gates if spec and spec.release else ()
+    return [gate for gate in gates if gate.when not in ("before", "after")]
+
+
 def _target(found: Forecast) -> TargetForecast:
     spec = found.spec
     return TargetForecast(
@@ -165,12 +174,15 @@ def _target(found: Forecast) -> TargetForecast:
                 number=each.number,
                 hosts=list(each.hosts),
                 at_once=each.at_once,
+                awaits_go=each.awaits_go,
                 waits=each.waits,
                 under_way=each.under_way,
             )
             for each in found.batches
         ],
-        gates=[f"{gate.when}: {gate.name}" for gate in spec.gates] if spec and spec.release else [],
+        before=list(found.before),
+        after=list(found.after),
+        gates=[f"{gate.when}: {gate.name}" for gate in _on_the_way(spec)],
         soak=spec.rollout.soak if spec else 0.0,
         on_failure=spec.rollout.on_failure if spec else "",
         in_the_way=[

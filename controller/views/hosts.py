@@ -16,7 +16,7 @@ def host_rows(world: "World", target: str) -> list[HostRow]:
     spec = world.specs.get(target)
     if spec is None:
         return []
-    index = world.observed(target).index
+    index = world.index(target)
     return [_row(world, spec, host, index.hosts[host.name]) for host in spec.hosts.values()]
 
 

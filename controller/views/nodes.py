@@ -10,6 +10,8 @@ from controller.views.common import list_meta, selected
 from controller.views.errors import NotFound
 from controller.views.resources import Meta, NodeList, NodeResource, NodeResourceSpec, NodeResourceStatus
 from controller.views.selector import Matches
+from crds.status import Mark
+from reconcilers.marks import marked
 
 if TYPE_CHECKING:
     from controller.deciding import Deciding
@@ -33,7 +35,7 @@ class Use:
 def uses(world: "World") -> dict[str, Use]:
     """What each declared node is for."""
     found: dict[str, Use] = defaultdict(Use)
-    for name, spec in world.specs.items():
+    for name, spec in world.declared.items():
         roles = (("host", spec.hosts), ("balancer", spec.balancer_nodes), ("runner", spec.runners))
         for role, node in ((role, node) for role, nodes in roles for node in nodes):
             found[node].roles.add(role)
@@ -72,17 +74,22 @@ def _resource(deciding: "Deciding", name: str, use: Use, now: datetime) -> NodeR
     return NodeResource(
         metadata=Meta(name=name, labels=labels, observed_at=now),
         spec=NodeResourceSpec(roles=sorted(use.roles), zone=use.zone, targets=sorted(use.targets)),
-        status=_status(deciding.world.nodes.get(name), deciding.world.serials.get(name, 0)),
+        status=_status(
+            deciding.world.nodes.get(name), deciding.world.serials.get(name, 0), deciding.world.exclusions.get(name)
+        ),
     )
 
 
-def _status(node: Node, assigned: int) -> NodeResourceStatus:
+def _status(node: Node, assigned: int, excluded: Mark | None) -> NodeResourceStatus:
     report = node.report
     headline, message = node_headline(node)
+    if excluded is not None and headline == "Ready":
+        headline, message = "Excluded", f"excluded {marked(excluded)}"
     return NodeResourceStatus(
         headline=headline,
         message=message,
         silent=node.silent,
+        excluded=excluded,
         last_seen=node.seen,
         agent_version=report.agent_version if report else "",
         platform=report.platform if report else "",

@@ -9,7 +9,7 @@ from controller.store import Revision
 from crds.base import API_VERSION, WireModel
 from crds.messages import BalancerReport, ServiceReport, Stamp
 from crds.service import Rollout
-from crds.status import Condition, Counts, Event, Hold, Mark, Quarantine, Step
+from crds.status import Approval, Condition, Counts, Event, Hold, Mark, Quarantine, Step, TaskRecord
 
 
 class Meta(WireModel):
@@ -62,6 +62,7 @@ class TargetResourceSpec(WireModel):
     hosts: int
     pools: list[PoolNames]
     gates: list[str]
+    migrations: list[str] = Field(description="expand, then contract")
     runners: list[str]
     freezes: list[str] = Field(description="names of the freezes that hold for it, in force now or not")
 
@@ -120,9 +121,12 @@ class TargetResourceStatus(WireModel):
     finished: datetime | None
     hold: Hold | None
     pause: Mark | None
+    excluded: dict[str, Mark] = Field(description="by node: its hosts and balancer nodes that people excluded")
     quarantine: Quarantine | None = Field(description="the release that is not tried again here")
     good_version: str = Field(description="the last release that every host ran; empty if there is none")
     counts: Counts
+    tasks: list[TaskRecord] = Field(description="gates and migrations of the present release that have no host")
+    no_return: str = Field(description="why hosts cannot go back to the release before; empty if they can")
     conditions: list[Condition]
     running: list[Running]
     unknown: int = Field(description="hosts of which nobody can say what they run, because they are silent")
@@ -171,7 +175,7 @@ class JourneyRow(WireModel):
 
 
 class OperationRow(WireModel):
-    """A gate's run on a runner."""
+    """A gate's or a migration's run on a runner."""
 
     id: str
     name: str
@@ -197,6 +201,9 @@ class RolloutResourceStatus(WireModel):
     conditions: list[Condition]
     journeys: list[JourneyRow]
     operations: list[OperationRow]
+    tasks: list[TaskRecord] = Field(description="gates and migrations of the present release that have no host")
+    approval: Approval | None = Field(description="a person's go for its contract migrations")
+    no_return: str = Field(description="why hosts cannot go back to the release before; empty if they can")
     next_wake: datetime | None
 
 
@@ -228,9 +235,12 @@ class NodeResourceSpec(WireModel):
 class NodeResourceStatus(WireModel):
     """What the node says of itself."""
 
-    headline: str = Field(description="Ready, Silent, Revoked, Disputed, Problem, BalancerUnreachable or ReloadUnsafe")
+    headline: str = Field(
+        description="Ready, Excluded, Silent, Revoked, Disputed, Problem, BalancerUnreachable or ReloadUnsafe"
+    )
     message: str = Field(description="for people, where the headline needs a word")
     silent: bool
+    excluded: Mark | None = Field(description="people have excluded it by command")
     last_seen: datetime | None = Field(description="None: not since the controller started")
     agent_version: str
     platform: str

@@ -51,7 +51,7 @@ def _resource(deciding: "Deciding", name: str, now: datetime) -> RolloutResource
 
 def _status(deciding: "Deciding", status: RolloutStatus) -> RolloutResourceStatus:
     journeys = deciding.world.journeys.get(status.target, {})
-    operations = deciding.world.operations.get(status.target, {})
+    operations = deciding.world.operations.of(status.target)
     return RolloutResourceStatus(
         headline=headline(status),
         batch=status.batch,
@@ -64,6 +64,9 @@ def _status(deciding: "Deciding", status: RolloutStatus) -> RolloutResourceStatu
         conditions=status.conditions,
         journeys=[_journey(journeys[host]) for host in sorted(journeys)],
         operations=[_operation(operations[identity]) for identity in sorted(operations)],
+        tasks=status.tasks,
+        approval=status.approval,
+        no_return=status.no_return,
         next_wake=deciding.queue.wake_at(status.target),
     )
 

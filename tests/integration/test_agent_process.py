@@ -80,10 +80,10 @@ class World:
         run = [sys.executable, "web.py", str(self.port)]
         return Release(version=version, url=self.artifacts.url(path.name), sha256=checksum, run=run)
 
-    def assign(self, release: Release | None) -> None:
+    def assign(self, release: Release | None, restart: int = 0) -> None:
         probe = Probe.model_validate({"http": HttpCheck(path="/", port=self.port), "interval": "1s"})
         self.serial += 1
-        services = {TARGET: ServiceAssignment(release=release, probes=[probe])}
+        services = {TARGET: ServiceAssignment(release=release, probes=[probe], restart=restart)}
         expires = datetime.now(UTC) + timedelta(minutes=10)
         said = Assignment(node="h1", term=1, serial=self.serial, expires=expires, services=services)
         self.bus.publish("h1", seal_assignment(said, self.key))
@@ -146,6 +146,17 @@ def test_deploys_updates_restarts_and_removes(world: World) -> None:
     world.assign(None)
     world.until(lambda said: said.state == "absent")
     assert not list((world.folder / "state/releases").glob("web*"))
+
+
+def test_restarts_the_same_release_as_a_new_process(world: World) -> None:
+    release = world.release("1.0")
+    world.assign(release)
+    first = world.healthy("1.0")
+    world.assign(release, restart=5)
+    second = world.until(lambda said: said.restart == 5 and said.healthy is True)
+    assert first.identity and second.identity and first.identity.pid != second.identity.pid
+    assert not psutil.pid_exists(first.identity.pid)
+    assert world.answers() == "1.0"
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])

@@ -187,3 +187,11 @@ def test_a_bump_keeps_the_files_mode_and_leaves_nothing_behind(state: Path) -> N
 
     assert (state / V).stat().st_mode & 0o777 == 0o664
     assert os.listdir(state / "versions/prod") == ["api.yaml"]  # noqa: PTH208
+
+
+def test_a_bump_warns_of_what_was_written_for_an_earlier_deployment(state: Path) -> None:
+    write(state, {V: VERSION + 'breakGlass: {reason: "customers cannot pay"}\n'})
+    done = run("bump", "api", "1.1.0", "--fleet", "prod", "--sha256", OTHER)
+
+    assert done.exit_code == 0
+    assert f"warning: {V} has breakGlass, which holds for this version too" in done.stderr

@@ -81,7 +81,7 @@ def test_held_by_a_gate(served: Served) -> None:
     assert "vm1: gate smoke failed: smoke said failed. It goes on with the next release" in said["Why"][0]
     assert said["Why"][1].startswith("vm1 has failed, for ")
     assert sorted(line.split(" (")[0] for line in said["Runs"]) == ["1 host: 2", "3 hosts: 1"]
-    gates = describe(served, "rollout", "api@prod")["Gates"]
+    gates = describe(served, "rollout", "api@prod")["Operations"]
     assert gates[1].split()[:5] == ["smoke", "vm1", "runner1", "finished", "failed"]
 
 

@@ -121,6 +121,30 @@ def test_a_changed_gate_is_signed_anew(state: Path, tmp_path: Path) -> None:
     assert run("release", "verify", "api@prod").exit_code == 0
 
 
+def test_migrations_and_questions_are_signed_with_all_that_they_do(state: Path, tmp_path: Path) -> None:
+    more = """\
+  migrations:
+    expand: [{name: add, command: ["./add"], check: ["./has"], secrets: {PASSWORD: orders-db}}]
+    contract: [{name: drop, command: ["./drop"], check: ["./lacks"]}]
+"""
+    question = '{name: errors, prometheus: {url: "http://prometheus:9090", query: errors, max: 0.01}}'
+    text = SERVICE.replace("  gates: [", f"{more}  gates: [{question}, ")
+    assert text.count("prometheus") == 2
+    write(state, {"services/api.yaml": text})
+    signed = run("release", "sign", "api@prod", "--key", tmp_path / "ci")
+    assert signed.exit_code == 0, signed.stderr
+    assert run("release", "verify", "api@prod").exit_code == 0
+    for former, latter, said in (
+        ("./has", "./other", "the expand migration's command './add' with the secrets PASSWORD from orders-db"),
+        ("./drop", "./other", "the contract migration's command './other'"),
+        ("orders-db", "other", "the expand migration's command './add' with the secrets PASSWORD from other"),
+        ("prometheus:9090", "evil:9090", "the gate's question 'errors' to http://evil:9090"),
+        ("max: 0.01", "max: 1.0", "the gate's question 'errors' to http://prometheus:9090"),
+    ):
+        write(state, {"services/api.yaml": text.replace(former, latter)})
+        assert f"{said} was not signed" in run("release", "verify", "api@prod").stderr
+
+
 def test_a_statement_may_be_for_several_fleets(state: Path, tmp_path: Path) -> None:
     run("release", "sign", "api@prod", "--key", tmp_path / "ci", "--fleet", "staging")
     assert read_statement(SIG.read_text()).fleets == ["prod", "staging"]

@@ -50,7 +50,9 @@ def through(node: HAProxy) -> str:
 
 @pytest.fixture
 def command(tmp_path: Path) -> exec_driver.Driver:
-    return exec_driver.Driver(PosixProcesses(), tmp_path, {"PATH": os.environ["PATH"], "LANG": "C"}, without_secrets())
+    return exec_driver.Driver(
+        exec_driver.Commands(PosixProcesses(), tmp_path, {"PATH": os.environ["PATH"], "LANG": "C"}, without_secrets())
+    )
 
 
 def get() -> http_driver.Driver:
@@ -288,7 +290,9 @@ def test_a_command_gets_its_secrets_and_what_it_says_of_them_is_hidden(tmp_path:
     redactor = Redactor()
     sources = {"token": Source(environment="T", services=["api"]), "of-web": Source(environment="T", services=["web"])}
     known = Secrets(sources, redactor, no_command, {"T": "planted-secret"})
-    driver = exec_driver.Driver(PosixProcesses(), tmp_path, {"PATH": os.environ["PATH"]}, known, redactor.hide)
+    driver = exec_driver.Driver(
+        exec_driver.Commands(PosixProcesses(), tmp_path, {"PATH": os.environ["PATH"]}, known, redactor.hide)
+    )
     said = {
         "name": "g",
         "target": "api@prod",

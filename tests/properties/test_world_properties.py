@@ -2,30 +2,39 @@
 
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
 
 from controller.world import World
+from crds.command import RolloutVerb
 from crds.messages import PoolReport, Report, ServerAssignment, Stamp, plain_digest
 from crds.release import canonical_json
+from crds.service import Gate, Migrations
+from crds.status import Step
+from reconcilers.draft import Observed
 from reconcilers.fragments import Entry, merge, server_key
-from reconcilers.rollback import retried, undone
+from reconcilers.limits import FleetLimits
+from reconcilers.operators import Refused
+from reconcilers.rollback import undone
 from reconcilers.sightings import adds_up, pool_number
 from reconcilers.target import TargetSpec
-from reconcilers.writes import PutStatus
-from tests.support.promises import PROMISES
+from reconcilers.writes import Plan, PutStatus
+from tests.support.commands import command, command_node
+from tests.support.promises import PROMISES, begun, is_missed
 from tests.support.site import TIMEOUT, Site, saved
 from tests.support.worlds import ASKED, NODES, NOW, ONLINE, RUNNER, address, pool, server, target
 
+VERBS: tuple[RolloutVerb, ...] = get_args(RolloutVerb)
 NAMES = ("api@prod", "web@prod")
 MOST = 4
 names = st.sampled_from(NAMES)
 hosts = st.sampled_from([f"vm{number}" for number in range(1, MOST + 1)])
 balancers = st.sampled_from(NODES)
 counts = st.sampled_from([MOST, MOST, MOST, 1, 2, 3])
+LIMITS = FleetLimits("prod", {"hosts": 2, "zone/a": 1, "rollouts": 1}, {"hosts": MOST, "zone/a": 2, "zone/b": 2})
 nodes = st.one_of(hosts, balancers, st.just(RUNNER))
 
 
@@ -36,10 +45,22 @@ def spec_of(name: str, version: str | None, count: int, **changes: Any) -> Targe
     return target(version, count, name=name, pools=pools, **(rollout | changes))
 
 
+def task(name: str) -> dict[str, Any]:
+    """A migration."""
+    return {"name": name, "command": [name], "check": ["check"], "lock": "database"}
+
+
+MIGRATIONS = Migrations.model_validate({"expand": [task("expand")], "contract": [task("contract")]})
+GATES = tuple(
+    Gate.model_validate({"name": when, "when": when, "exec": {"command": [when]}})
+    for when in ("before", "maintenance", "batch", "online", "after")
+)
+
+
 def from_nothing(world: World) -> World:
     """The same world, built at once from what is stored and what the nodes last said."""
     fresh = World(saved(world, {}), TIMEOUT, world.watching_since)
-    fresh.nodes = world.nodes
+    fresh.nodes.nodes = world.nodes.nodes
     fresh.set_specs(world.declared)
     return fresh
 
@@ -52,13 +73,34 @@ class Histories(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.site = Site(checks=PROMISES)
+        self.limits: FleetLimits | None = LIMITS
+        self.site = Site(checks=(*PROMISES, self.keeps_the_fleets_limits))
+
+    def declare(self, *specs: TargetSpec) -> None:
+        """A revision with these targets beside the others, and the fleet's limits as they are now."""
+        together = {spec.name: spec for spec in (*self.site.world.declared.values(), *specs)}
+        self.site.declare(*(replace(spec, limits=self.limits) for spec in together.values()))
+
+    def keeps_the_fleets_limits(self, spec: TargetSpec, observed: Observed, plan: Plan) -> None:
+        """Promise 1, over all targets of the fleet; worked out from the facts of every host, not from what is kept."""
+        world, now_out = self.site.world, {journey.host for journey in begun(observed, plan)}
+        out, moving = set(), set()
+        for name, other in world.specs.items():
+            out |= {host for host in other.hosts if is_missed(other, world.facts(name, host))}
+            steps = {journey.step for journey in world.journeys.get(name, {}).values()}
+            moving |= {name} if steps - {Step.WAITING, Step.FAILED} else set()
+        places = spec.limits.places if spec.limits else {}
+        new = now_out - out
+        of_zone = {host for host in out | new if int(host.removeprefix("vm")) % 2} if "zone/a" in places else set()
+        assert not new or len(out | new) <= places.get("hosts", MOST), (new, out)
+        assert not new & of_zone or len(of_zone) <= places["zone/a"], (new, of_zone)
+        assert not now_out or len(moving | {spec.name}) <= places.get("rollouts", 2) or spec.name in moving
 
     @initialize(count=counts, rolled_out=st.booleans())
     def begin(self, count: int, rolled_out: bool) -> None:
         for name in NAMES:
             self.site.install(spec_of(name, "1", MOST))
-            self.site.declare(spec_of(name, "1", count))
+            self.declare(spec_of(name, "1", count))
         if rolled_out:
             self.site.run(30)
 
@@ -80,17 +122,19 @@ class Histories(RuleBasedStateMachine):
         progress_deadline=st.sampled_from([None, "20s"]),
         rollout_deadline=st.sampled_from([None, "2m"]),
         rollback=st.sampled_from([{}, {"batches": ["100%"], "max_unavailable": "50%"}]),
+        migrations=st.sampled_from([Migrations(), MIGRATIONS]),
+        gates=st.sampled_from([GATES[1:2], GATES]),
     )
     def commit(self, name: str, version: str | None, count: int, **rollout: Any) -> None:
-        self.site.declare(spec_of(name, version, count, **rollout))
+        self.declare(spec_of(name, version, count, **rollout))
         self.site.decide()
 
-    @rule(name=names)
-    def somebody_asks_for_another_try(self, name: str) -> None:
-        status = self.site.world.statuses.get(name)
-        if status is not None:
-            self.site.world.apply(name, PutStatus(retried(status, self.site.now)), Stamp(0, 0))
-            self.site.world.look_at_all(name)
+    @rule(places=st.sampled_from([{}, {"hosts": 1}, {"hosts": 3, "zone/b": 1}, {"rollouts": 1}]))
+    def limits_change(self, places: dict[str, int]) -> None:
+        limits = replace(LIMITS, places=places) if places else None
+        self.limits = limits
+        self.declare()
+        self.site.decide()
 
     @rule(name=names)
     def somebody_goes_back(self, name: str) -> None:
@@ -119,9 +163,30 @@ class Histories(RuleBasedStateMachine):
         for what, which in trouble.items():
             setattr(self.site.behaviour, what, which)
 
+    @rule(
+        outcomes=st.dictionaries(
+            st.sampled_from(["expand", "contract", "before", "batch", "online", "after"]),
+            st.sampled_from(["running", "failed", "inconclusive"]),
+            max_size=2,
+        )
+    )
+    def operations_do_not_pass(self, outcomes: dict[str, str]) -> None:
+        self.site.behaviour.outcomes = outcomes
+
     @rule(node=balancers, name=st.sampled_from([ONLINE, "web"]), host=hosts, state=st.sampled_from(["maint", "drain"]))
     def somebody_takes_out(self, node: str, name: str, host: str, state: Any) -> None:
         self.site.agents[node].marked[name, host] = state
+
+    @rule(node=st.one_of(hosts, balancers), verb=st.sampled_from(["exclude", "include"]))
+    def an_operator_decides_about_a_node(self, node: str, verb: Any) -> None:
+        with suppress(Refused):
+            command_node(self.site, verb, node)
+
+    @rule(name=names, verb=st.sampled_from(VERBS))
+    def an_operator_decides_about_a_rollout(self, name: str, verb: Any) -> None:
+        if name in self.site.world.specs:
+            with suppress(Refused):
+                command(self.site, verb, target=name)
 
     @rule(node=balancers)
     def somebody_puts_back(self, node: str) -> None:
@@ -156,22 +221,28 @@ class Histories(RuleBasedStateMachine):
                 facts = world.facts(name, host)
                 assert facts == fresh.facts(name, host)
                 assert not [node for node, _ in facts.servers if world.nodes.get(node).silent]
+        assert world.fleets.indexes == fresh.fleets.indexes
 
     def teardown(self) -> None:
         """Promise 17: once faults stop, every target converges or stalls with a reason."""
         behaviour = self.site.behaviour
         for what in (behaviour.silent, behaviour.busy, behaviour.stuck, behaviour.broken, behaviour.failing):
             what.clear()
-        for faults in (behaviour.down, behaviour.unsafe, behaviour.extra, behaviour.moved):
+        for faults in (behaviour.down, behaviour.unsafe, behaviour.extra, behaviour.moved, behaviour.outcomes):
             faults.clear()
         for agent in self.site.agents.values():
             agent.marked.clear()
+        for node in [*self.site.world.exclusions]:
+            command_node(self.site, "include", node)
         for name in NAMES:
-            self.site.declare(self.site.world.declared.get(name) or spec_of(name, "1", MOST))
-        self.site.run(60, 3.0)
-        for name in NAMES:
-            ready, stalled = self.site.condition("Ready", name), self.site.condition("Stalled", name)
-            assert ready[0] == "True" or stalled[0] == "True", self.site.status(name)
+            self.declare(self.site.world.declared.get(name) or spec_of(name, "1", MOST))
+            for verb in ("resume", "retry"):
+                command(self.site, verb, target=name)
+        for _ in range(5):
+            self.site.run(60, 3.0)
+            if all(self.site.is_settled(name) for name in NAMES):
+                return
+        raise AssertionError([self.site.status(name) for name in NAMES])
 
 
 Histories.TestCase.settings = settings(max_examples=60, stateful_step_count=20, deadline=None)

@@ -11,10 +11,11 @@ from bus.envelope import seal_assignment
 from bus.keyring import KeyRing
 from controller.deciding import Deciding
 from controller.intake import Intake, Refusals
-from controller.mailbox import Mailbox, RevisionRead
+from controller.mailbox import Commanded, Mailbox, RevisionRead
 from controller.metrics import Metrics
 from controller.store import Store, Transaction
 from controller.world import World
+from crds.status import RolloutStatus
 from tests.simulation.desired import desired
 from tests.simulation.memory_bus import MemoryControllerBus
 
@@ -115,6 +116,12 @@ class SimController:
         """The repository's head cannot be applied."""
         self._read(RevisionRead(revision, None, ["versions/prod/api.yaml:1:1: error: planted"], {}))
 
+    def command(self, message: Commanded) -> None:
+        """Somebody asks; nobody hears it while the controller is away."""
+        if self.deciding is not None:
+            self._mailbox.put(message)
+            self.wake(0.001)
+
     def _read(self, head: RevisionRead) -> None:
         self._head = head
         if self.deciding is not None:
@@ -146,7 +153,7 @@ class SimController:
                 raise ControllerDied
             self._store.cut = cut == "unsaved"
             self._bus.left = {"unpublished": 0, "half-published": 1}.get(cut or "")
-            before = {target: status.finished for target, status in self.world.statuses.items()}
+            before = dict(self.world.statuses)
             wake = self.deciding.step(self._mailbox.drain(0))
         except ControllerDied:
             self._die(cut)
@@ -165,12 +172,19 @@ class SimController:
         simulation.network.redeliver()
         simulation.at(simulation.random.uniform(0.1, simulation.faults.controller_away or 1.0), self.start)
 
-    def _check(self, before: dict[str, object]) -> None:
+    def _check(self, before: dict[str, RolloutStatus]) -> None:
         simulation = self._simulation
+        simulation.checkers.excluded = set(self.world.exclusions)
         simulation.checkers.notice_complete()
         simulation.checkers.decided(self.world, self.good)
+        simulation.quarantines.check(self.world)
         for target, status in self.world.statuses.items():
-            if status.finished is not None and before.get(target) is None:
+            was = before.get(target)
+            if status.quarantine is not None and (was is None or was.quarantine is None):
+                simulation.note(
+                    f"{target} put {status.quarantine.version} into quarantine: {status.quarantine.message}"
+                )
+            if status.finished is not None and (was is None or was.finished is None):
                 simulation.note(f"{target} succeeded with {status.version}")
                 simulation.checkers.succeeded(target, status)
             for host, journey in self.world.journeys.get(target, {}).items():

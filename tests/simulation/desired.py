@@ -14,12 +14,37 @@ from crds.versionfile import VersionFile
 BALANCERS = ("lb1", "lb2")
 RUNNERS = ("runner1", "runner2")
 PORTS = {"api": 8080, "web": 8090}
+ON_FAILURE: dict[str, dict[str, Any]] = {
+    "api": {
+        "onFailure": "rollback",
+        "progressDeadline": "15m",
+        "rolloutDeadline": "2h",
+        "onDeadline": "rollback",
+        "rollback": {"batches": ["50%"], "soak": "0s"},
+    },
+    "web": {},
+}
+"""What differs in the rollouts of the services: what becomes of one that fails."""
+FLEET_SHARE, ZONE_SHARE = 40, 67
+"""Percent of the fleet's hosts, and of a zone's, that may be out at once for both services together."""
 Model = TypeVar("Model", bound=BaseModel)
+
+
+_MIGRATIONS = {
+    phase: [{"name": phase, "command": ["migrate", "{version}"], "check": ["check", "{version}"], "lock": "database"}]
+    for phase in ("expand", "contract")
+}
+"""Both services migrate the same database."""
 
 
 def host_names(count: int) -> list[str]:
     """vm1, vm2 ..."""
     return [f"vm{number}" for number in range(1, count + 1)]
+
+
+def zone_of(host: str) -> str:
+    """The zones a, b, c by turns."""
+    return "abc"[(int(host.removeprefix("vm")) - 1) % 3]
 
 
 def address(host: str, service: str) -> str:
@@ -55,11 +80,12 @@ def _read(model: type[Model], said: dict[str, Any]) -> Model:
 def _fleet(hosts: int) -> Fleet:
     spec = {
         "hosts": [
-            {"name": name, "address": _address(name), "labels": {"role": "app"}, "zone": "abc"[index % 3]}
-            for index, name in enumerate(host_names(hosts))
+            {"name": name, "address": _address(name), "labels": {"role": "app"}, "zone": zone_of(name)}
+            for name in host_names(hosts)
         ],
         "balancers": [{"name": name, "address": "10.1.0.1"} for name in BALANCERS],
         "runners": [{"name": name} for name in RUNNERS],
+        "limits": {"maxUnavailable": f"{FLEET_SHARE}%", "perZone": f"{ZONE_SHARE}%"},
     }
     return _read(Fleet, {"kind": "Fleet", "metadata": {"name": "prod"}, "spec": spec})
 
@@ -78,7 +104,14 @@ def _service(name: str) -> Service:
             }
         ],
         "gates": [{"name": "smoke", "exec": {"command": ["smoke", "{url}"]}}],
-        "rollout": {"batches": [1, "25%", "50%"], "maxUnavailable": "25%", "soak": "5s", "deadline": "10m"},
+        "migrations": _MIGRATIONS,
+        "rollout": {
+            "batches": [1, "25%", "50%"],
+            "maxUnavailable": "25%",
+            "soak": "5s",
+            "deadline": "10m",
+            **ON_FAILURE[name],
+        },
     }
     return _read(Service, {"kind": "Service", "metadata": {"name": name}, "spec": spec})
 

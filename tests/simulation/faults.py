@@ -28,6 +28,8 @@ class Faults:
     """Sessions of up to 100 s on one server of one balancer node."""
     commit: float = 60.0
     """A new commit while the one before may still be under way."""
+    operators: float = 20.0
+    """Somebody pauses, resumes, aborts, retries, skips, restarts, excludes or includes."""
     bad_release: float = 0.3
     """Of a commit: its gates fail."""
     bad_commit: float = 0.2
@@ -36,6 +38,10 @@ class Faults:
     """Of a gate's run."""
     slow_install: float = 0.1
     """An installation takes up to two minutes."""
+    died_migrating: float = 0.4
+    """Of a migration's command: the runner's agent dies right before or after the effect."""
+    unclear_check: float = 0.05
+    """Of a migration's check: it tells nothing."""
     cloned: float = 0.0
     """A host is copied with its agent's journal, and both run. Not among ALL: it ends only when a person decides."""
 
@@ -50,5 +56,5 @@ class Faults:
 
 NONE = Faults().only(set())
 ALL = Faults()
-CLONES = replace(ALL, cloned=60.0, controller_crash=200.0, silence=0.0)
+CLONES = replace(ALL, cloned=60.0, controller_crash=200.0, silence=0.0, operators=0.0)
 """With fewer crashes of the controller, and nobody cut off: noticing a clone takes minutes of hearing both."""

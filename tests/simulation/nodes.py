@@ -36,6 +36,7 @@ class Witness(Protocol):
     def taken_out(self, node: str, pool: str, server: str) -> None: ...
     def let_in(self, node: str, pool: str, server: str) -> None: ...
     def replaced(self, host: str, target: str) -> None: ...
+    def deployed(self, host: str, target: str, version: str) -> None: ...
 
 
 class WatchedBalancer:
@@ -72,6 +73,7 @@ class WatchedSupervisor:
     ) -> Running:
         if self.supervisor.running(target).digest != release.digest:
             self._witness.replaced(self._host, target)
+            self._witness.deployed(self._host, target, release.version)
         return self.supervisor.ensure(target, release, folder, values, secrets)
 
     def given(self, target: str) -> dict[str, str]:
@@ -210,7 +212,7 @@ class RunnerNode(SimNode):
 
     def roles(self, journal: Journal) -> list[Role]:
         ports = RunnerPorts(
-            drivers={"exec": _NoDriver()},
+            drivers=dict.fromkeys(("exec", "migration"), _NoDriver()),
             executor=self.executor(self._delay),
             concurrency=8,
             steps=journal.steps("runner"),

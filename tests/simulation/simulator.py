@@ -26,8 +26,11 @@ from tests.simulation.desired import BALANCERS, PORTS, RUNNERS, address, host_na
 from tests.simulation.drivers import SimClock
 from tests.simulation.faults import NONE, Faults
 from tests.simulation.memory_bus import MemoryNetwork
+from tests.simulation.migrations import AgentDied, Database
 from tests.simulation.network import Post
 from tests.simulation.nodes import INTERVAL, BalancerNode, HostNode, RunnerNode, SimNode, Witness
+from tests.simulation.operators import Operators
+from tests.simulation.quarantine import Quarantines
 
 NODE_TIMEOUT = 90.0
 BAD = "-bad"
@@ -66,12 +69,15 @@ class Simulation:
         self._places = {
             address(host, service): (host, f"{service}@prod") for host in host_names(hosts) for service in self.services
         }
-        truth = Truth(hosts, self._server, BALANCERS, self._digest)
+        truth = Truth(hosts, self._server, BALANCERS, self._digest, self._version)
         self.checkers = Checkers(truth)
+        self.database = Database(self.random, self.checkers)
+        self.quarantines = Quarantines()
         self.balancers = {name: self._balancer() for name in BALANCERS}
         names = (*host_names(hosts), *BALANCERS, *RUNNERS)
         self.nodes = {name: self.make_node(name, folder / name, self.checkers) for name in names}
         self.clones = Clones(self)
+        self.operators = Operators(self)
         self.controller = SimController(self)
         self._bad: set[str] = set()
         self._moves: dict[tuple[str, str], str] = {}
@@ -136,7 +142,8 @@ class Simulation:
         self._hash.update(line.encode() + b"\n")
         self.outcomes.trace.append(line)
 
-    def _advance(self) -> None:
+    def advance(self) -> None:
+        """Let the next thing happen."""
         when, _, action = heapq.heappop(self._heap)
         self.clock.advance(max(when - self.clock.monotonic(), 0.0))
         self.outcomes.events += 1
@@ -157,7 +164,11 @@ class Simulation:
         del self._steps[name]
         node = self.nodes[name]
         if name in self.network.nodes:
-            wait = node.step()
+            try:
+                wait = node.step()
+            except AgentDied:
+                self._kill_agent(name)
+                return
             self.checkers.took(name, node.journal.stamp)
             self.wake(name, wait)
 
@@ -167,6 +178,8 @@ class Simulation:
         self.at(INTERVAL, lambda: self._heartbeat(name))
 
     def _gate(self, spec: OperationSpec) -> Outcome:
+        if spec.migration is not None:
+            return self.database.migrate(spec, self.faults)
         if self.random.random() < self.faults.inconclusive:
             return Outcome("inconclusive", "planted: no proof")
         host, digest = spec.host or "", self._digest(spec.host or "", spec.target)
@@ -186,6 +199,11 @@ class Simulation:
         running = node.supervisor.running(target)
         return running.digest if running.identity is not None else None
 
+    def _version(self, host: str, target: str) -> str | None:
+        node = self.nodes[host]
+        assert isinstance(node, HostNode)
+        return node.supervisor.running(target).version
+
     # --- a run
 
     def run(self, faulty: float, calm: float) -> Outcomes:
@@ -193,21 +211,22 @@ class Simulation:
 
         Raises PromiseBroken.
         """
-        self._begin()
+        self.begin()
         while self.clock.monotonic() < faulty:
-            self._advance()
+            self.advance()
         self._calm_down()
         end = self.clock.monotonic() + calm
         while not self._converged():
             if self.clock.monotonic() > end:
                 raise PromiseBroken(17, f"nothing converged within {calm:g} s after the faults: {self._words()}")
-            self._advance()
+            self.advance()
         self._check_end()
         self.outcomes.seconds = self.clock.monotonic()
         self.outcomes.digest = self._hash.hexdigest()
         return self.outcomes
 
-    def _begin(self) -> None:
+    def begin(self) -> None:
+        """Start every node and the controller, and declare the first version."""
         for name, node in self.nodes.items():
             node.start()
             self.wake(name, self.random.uniform(0.0, 1.0))
@@ -226,6 +245,7 @@ class Simulation:
             (faults.reload, self._reload),
             (faults.busy, self._busy),
             (faults.cloned, self._clone),
+            (faults.operators, self.operators.act),
         ):
             if mean:
                 self._again(mean, act)
@@ -265,7 +285,9 @@ class Simulation:
         self.at(until, lambda: self.post.cut.discard(name))
 
     def _crash_agent(self) -> None:
-        name = self.random.choice(sorted(self.nodes))
+        self._kill_agent(self.random.choice(sorted(self.nodes)))
+
+    def _kill_agent(self, name: str) -> None:
         self.note(f"agent of {name} crashes")
         self.nodes[name].crash()
         self.at(self.random.uniform(0.1, 20.0), lambda: self._start_agent(name))
@@ -287,6 +309,7 @@ class Simulation:
         self.note("faults stop")
         self.faults = NONE
         self.clones.end()
+        self.operators.take_back()
         self.post.cut.clear()
         for name in self.nodes:
             self._start_agent(name)
@@ -299,10 +322,13 @@ class Simulation:
         return [deciding.world.statuses[f"{name}@prod"] for name in self.services] if deciding else []
 
     def _converged(self) -> bool:
-        """Both targets say Ready, for the newest commit."""
+        """Both targets say Ready, for the newest commit, and nothing is left to be migrated."""
         newest = self.controller.newest
         return bool(statuses := self._statuses_or_none()) and all(
-            status.version == newest and (ready := find(status.conditions, "Ready")) and ready.status == "True"
+            status.version == newest
+            and (ready := find(status.conditions, "Ready"))
+            and ready.status == "True"
+            and all(task.state == "passed" for task in status.tasks)
             for status in statuses
         )
 

@@ -9,14 +9,22 @@ import pytest
 import controller.lives
 import controller.revisions
 import reconcilers.journey
+import reconcilers.obstacles
+import reconcilers.plan
 import reconcilers.room
+import tests.simulation.checkers
+import tests.simulation.desired
+from agent.drivers.contracts import Outcome
+from agent.drivers.operations.migration import Driver
 from agent.journal import Journal
+from controller.operations import Operations
 from controller.world import World
 from crds.desired import DesiredState
 from crds.status import Counts, Journey, Step
 from reconcilers.facts import HostFacts
 from reconcilers.index import TargetIndex
 from reconcilers.journey import Situation, moved
+from reconcilers.limits import HOSTS, FleetIndex
 from reconcilers.target import TargetSpec
 from tests.simulation.__main__ import simulate
 from tests.simulation.checkers import PromiseBroken
@@ -30,6 +38,34 @@ def budget_off_by_one(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(reconcilers.room, "budget", lambda *args: real(*args) + 1)
 
 
+def tight_limits(patch: pytest.MonkeyPatch, **shares: int) -> None:
+    """Where the fleet allows no more than one service would take alone: two seldom need more at once."""
+    for name, share in shares.items():
+        for module in (tests.simulation.desired, tests.simulation.checkers):
+            patch.setattr(module, name, share)
+
+
+def a_place_too_many_in_the_fleet(patch: pytest.MonkeyPatch) -> None:
+    tight_limits(patch, FLEET_SHARE=25)
+    real = FleetIndex.left
+    patch.setattr(FleetIndex, "left", lambda index, limit, target: real(index, limit, target) + (limit == HOSTS))
+
+
+def a_place_too_many_in_a_zone(patch: pytest.MonkeyPatch) -> None:
+    tight_limits(patch, FLEET_SHARE=40, ZONE_SHARE=50)
+    real = FleetIndex.left
+    patch.setattr(FleetIndex, "left", lambda index, limit, target: real(index, limit, target) + ("/" in limit))
+
+
+def each_target_counts_for_itself(patch: pytest.MonkeyPatch) -> None:
+    tight_limits(patch, FLEET_SHARE=25)
+
+    def left(index: FleetIndex, limit: str, target: str) -> float:
+        return index.limits.places.get(limit, 1000) - index.holders[limit, target]
+
+    patch.setattr(FleetIndex, "left", left)
+
+
 def claims_forgotten(patch: pytest.MonkeyPatch) -> None:
     real = World.facts
 
@@ -41,7 +77,7 @@ def claims_forgotten(patch: pytest.MonkeyPatch) -> None:
 
 def deployed_without_waiting(patch: pytest.MonkeyPatch) -> None:
     def leaving(journey: Journey, at: Situation, elapsed: float) -> Journey:
-        return moved(journey, Step.DEPLOYING, at.now, elapsed)
+        return journey if at.unprepared else moved(journey, Step.DEPLOYING, at.now, elapsed)
 
     patch.setitem(reconcilers.journey._STEPS, Step.LEAVING, leaving)
 
@@ -92,12 +128,47 @@ def reports_of_services_ignored(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(World, "facts", facts)
 
 
+def exclusions_forgotten(patch: pytest.MonkeyPatch) -> None:
+    real = World.facts
+
+    def facts(world: World, target: str, name: str) -> HostFacts:
+        return replace(real(world, target, name), excluded="")
+
+    patch.setattr(World, "facts", facts)
+
+
 def restarts_taken_for_clones(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(controller.lives, "_clash", lambda _own, _other, _now: "planted")
 
 
+def check_asked_only_afterwards(patch: pytest.MonkeyPatch) -> None:
+    """Whoever comes back after a crash begins anew."""
+    real = Driver._check
+    asked: set[int] = set()
+
+    def check(driver: Driver, *args: object) -> Outcome | None:
+        again = id(driver) in asked
+        asked.add(id(driver))
+        return real(driver, *args) if again else None  # type: ignore[arg-type]
+
+    patch.setattr(Driver, "_check", check)
+    patch.setattr(Driver, "run", lambda driver, *args, run=Driver.run: (asked.clear(), run(driver, *args))[1])
+
+
+def hosts_do_not_wait_for_expand(patch: pytest.MonkeyPatch) -> None:
+    for module in (reconcilers.obstacles, reconcilers.plan):
+        patch.setattr(module, "unprepared", lambda _draft: None)
+
+
+def locks_forgotten(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Operations, "locks", lambda _operations, _target: {})
+
+
 PLANTED: list[tuple[int, Plant]] = [
     (1, budget_off_by_one),
+    (1, a_place_too_many_in_the_fleet),
+    (1, a_place_too_many_in_a_zone),
+    (1, each_target_counts_for_itself),
     (2, claims_forgotten),
     (3, deployed_without_waiting),
     (3, only_one_balancer_asked),
@@ -105,6 +176,10 @@ PLANTED: list[tuple[int, Plant]] = [
     (5, older_assignments_taken),
     (6, half_a_commit),
     (8, success_between_two_batches),
+    (20, check_asked_only_afterwards),
+    (20, hosts_do_not_wait_for_expand),
+    (20, locks_forgotten),
+    (13, exclusions_forgotten),
     (17, reports_of_services_ignored),
     (18, restarts_taken_for_clones),
 ]

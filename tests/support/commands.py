@@ -1,9 +1,10 @@
 """Operators' commands on a pretend site."""
 
-from crds.command import OperatorCommand, RolloutVerb
+from crds.command import NodeVerb, OperatorCommand, RolloutVerb
 from crds.messages import Stamp
+from reconcilers.exclusions import NodeCase, exclude, include, taken_out_again
 from reconcilers.operators import Case, Decision, decide
-from reconcilers.writes import AddEvent
+from reconcilers.writes import AddEvent, DropExclusion
 from tests.support.site import Site
 
 
@@ -21,4 +22,21 @@ def command(site: Site, verb: RolloutVerb, said: OperatorCommand | None = None, 
         if isinstance(write, AddEvent):
             site.events.append(write)
         site.world.apply(target, write, Stamp(0, 0))
+    return decision
+
+
+def command_node(site: Site, verb: NodeVerb, node: str, said: OperatorCommand | None = None) -> Decision:
+    """The same about a node."""
+    world = site.world
+    case = NodeCase(said or asked(), node, world.declared.values(), world.exclusions, site.now)
+    decision = exclude(case) if verb == "exclude" else include(case)
+    for write in decision.writes:
+        if isinstance(write, AddEvent):
+            site.events.append(write)
+        world.apply(node, write, Stamp(0, 0))
+        if isinstance(write, DropExclusion):
+            for target, journeys in world.journeys.items():
+                if target not in world.specs or node in world.specs[target].balancer_nodes:
+                    for again in taken_out_again(list(journeys.values()), site.now):
+                        world.apply(target, again, Stamp(0, 0))
     return decision

@@ -101,10 +101,10 @@ class Rig:
         self._number += 1
         return f"1.0.{self._number}"
 
-    def bump(self, crashing: bool = False) -> str:
+    def bump(self, crashing: bool = False, broken: bool = False) -> str:
         """Commit a new version; returns it."""
         version = self._next()
-        archive = build_release(self.layout.artifacts, version, crashing)
+        archive = build_release(self.layout.artifacts, version, crashing, broken)
         self.fleet.declare(version, ["--artifact", str(archive)], commit=True)
         return version
 

@@ -48,6 +48,7 @@ class Node:
         self._seq = 0
         self._runs: dict[str, tuple[str, str, int]] = {}
         self._admin: dict[str, dict[str, AdminState]] = {}
+        self._restarts: dict[str, int] = {}
 
     def take(self, assignment: Assignment) -> None:
         """Do everything that is asked."""
@@ -57,8 +58,9 @@ class Node:
             if self.name in self._pretence.installing or release is None:
                 continue
             _, digest, pid = self._runs.get(target, ("", "", 1))
-            if digest != release.digest:
+            if digest != release.digest or asked.restart > self._restarts.get(target, 0):
                 self._runs[target] = (release.version, release.digest, pid + 1)
+                self._restarts[target] = asked.restart
         for pool, asked_pool in assignment.pools.items():
             servers = self._admin.setdefault(pool, dict.fromkeys(self._hosts, "maint"))
             servers.update({s: a.state for s, a in asked_pool.servers.items() if a.state != "watch"})
@@ -105,6 +107,7 @@ class Node:
             version=version,
             healthy=True,
             identity=identity,
+            restart=self._restarts.get(target, 0),
             fetched=fetched,
         )
 

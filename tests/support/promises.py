@@ -13,7 +13,7 @@ from reconcilers.facts import HostFacts
 from reconcilers.fragments import SERVICE, server_key
 from reconcilers.gates import operation_id
 from reconcilers.target import TargetSpec
-from reconcilers.writes import DropEntry, DropJourney, Plan, PutEntry, PutJourney, PutStatus
+from reconcilers.writes import DropEntry, DropJourney, Plan, PutEntry, PutJourney, PutOperation, PutStatus
 
 OUT = ("drain", "maint")
 
@@ -44,6 +44,16 @@ def surely_serves(spec: TargetSpec, facts: HostFacts) -> bool:
         if server.address != f"{facts.host.address}:{port}" or asked(facts, node, pool) in OUT:
             return False
     return bool(spec.pools) or (facts.service is not None and facts.service.healthy is True)
+
+
+def is_missed(spec: TargetSpec, facts: HostFacts) -> bool:
+    """The host is out as far as its fleet counts: on its way, or something that ran there serves nobody for certain."""
+    if facts.journey is not None and facts.journey.step not in (Step.WAITING, Step.SOAKING):
+        return True
+    entry = facts.entries.get((facts.host.name, SERVICE))
+    asked_to_run = entry is not None and ServiceAssignment.model_validate_json(entry.value).release is not None
+    runs = facts.service is not None and facts.service.state != "absent"
+    return (asked_to_run or runs) and not surely_serves(spec, facts)
 
 
 def newly_asked(spec: TargetSpec, observed: Observed, plan: Plan) -> Iterator[tuple[HostFacts, str, str, str]]:
@@ -122,6 +132,7 @@ def acts_on_no_unknown_or_claimed_host(spec: TargetSpec, observed: Observed, pla
     for journey in begun(observed, plan):
         facts = observed.facts(journey.host)
         assert not facts.silent
+        assert not facts.excluded
         assert facts.claimed_by is None
         for node, pool, port in places(spec):
             server = facts.servers.get((node, pool))
@@ -131,14 +142,27 @@ def acts_on_no_unknown_or_claimed_host(spec: TargetSpec, observed: Observed, pla
     assert not list(begun(observed, plan)) or not observed.silent_balancers
 
 
+def leaves_hosts_of_others_alone(spec: TargetSpec, observed: Observed, plan: Plan) -> None:
+    """Promise 2: while another target has a host, ours goes no step there, and does not claim it."""
+    for write in plan.writes:
+        if not isinstance(write, PutJourney) or observed.facts(write.journey.host).claimed_by is None:
+            continue
+        before, after = observed.journeys.get(write.journey.host), write.journey
+        same = before is not None and (before.step is after.step or before.digest != after.digest)
+        assert after.step is Step.WAITING or same, (before, after)
+        assert after.yields or after.step in (Step.WAITING, Step.FAILED), after
+
+
 def deploys_only_to_hosts_that_are_out(spec: TargetSpec, observed: Observed, plan: Plan) -> None:
     """Promise 3: another release only where every node has confirmed MAINT, idle, under the assignment that asked."""
     for write in plan.writes:
         if not isinstance(write, PutEntry) or write.key != SERVICE or write.node not in spec.hosts:
             continue
         facts = observed.facts(write.node)
-        release = ServiceAssignment.model_validate_json(write.value).release
-        if not _is_another(release, facts):
+        asks = ServiceAssignment.model_validate_json(write.value)
+        before = facts.entries.get((write.node, SERVICE))
+        replaces = before and ServiceAssignment.model_validate_json(before.value).restart < asks.restart
+        if not replaces and not _is_another(asks.release, facts):
             continue
         for node, pool, port in places(spec):
             entry = facts.entries.get((node, server_key(pool, write.node)))
@@ -168,9 +192,12 @@ def enables_only_tested_hosts(spec: TargetSpec, observed: Observed, plan: Plan) 
             continue
         host = facts.host.name
         journey = journeys[host]
+        was = observed.journeys.get(host)
+        assert not facts.excluded or (was is not None and was.step in (Step.ENABLING, Step.SOAKING))
         dropped = DropJourney(host) in plan.writes
         assert journey.digest == spec.digest or dropped
-        for gate in spec.gates:
+        assert journey.vouched or dropped or not [gate for gate in spec.gates if gate.when == "batch"]
+        for gate in [gate for gate in spec.gates if gate.when == "maintenance"]:
             operation = observed.operations.get(operation_id(spec, journey, gate))
             assert operation is not None
             assert operation.result is not None
@@ -204,11 +231,41 @@ def begins_no_quarantined_release(spec: TargetSpec, observed: Observed, plan: Pl
             assert had_it or asked_now is None or asked_now.digest != bad.digest, f"{write.node} is given {bad.version}"
 
 
+def migrates_in_order(spec: TargetSpec, observed: Observed, plan: Plan) -> None:
+    """Promise 20: expand before the first host, contract after the last one, no two of them under one lock."""
+    statuses = [write.status for write in plan.writes if isinstance(write, PutStatus)]
+    status = statuses[-1] if statuses else observed.status
+    first = [record for record in status.tasks if record.task in ("before", "expand")]
+    if any(record.state != "passed" for record in first):
+        assert not list(begun(observed, plan)), first
+        assert not [write for write in plan.writes if isinstance(write, PutEntry) and _deploys(spec, observed, write)]
+    for write in plan.writes:
+        if isinstance(write, PutOperation) and write.operation.spec.migration:
+            said, counts = write.operation.spec.migration, observed.index.counts()
+            holder = observed.locks.get(said.lock)
+            assert holder is None or holder.id == write.operation.id
+            assert said.phase == "expand" or (
+                not observed.journeys and counts.current + counts.excluded == counts.total
+            )
+
+
+def _deploys(spec: TargetSpec, observed: Observed, write: PutEntry) -> bool:
+    """The host is asked to run the release, and neither runs it nor was asked before."""
+    if write.key != SERVICE or write.node not in spec.hosts:
+        return False
+    facts, asked = observed.facts(write.node), ServiceAssignment.model_validate_json(write.value).release
+    before = facts.assigned_service()
+    known = {before.release.digest if before and before.release else "", facts.service.digest if facts.service else ""}
+    return asked is not None and asked.digest == spec.digest and asked.digest not in known
+
+
 PROMISES = (
+    migrates_in_order,
     begins_no_quarantined_release,
     keeps_the_budget,
     spreads_over_zones,
     acts_on_no_unknown_or_claimed_host,
+    leaves_hosts_of_others_alone,
     deploys_only_to_hosts_that_are_out,
     enables_only_tested_hosts,
     contradicts_itself_nowhere,

@@ -18,9 +18,9 @@ _NOTE = f"""\
 _CRASH = f'    sys.exit("{LAST_WORDS}")\n'
 
 
-def build_release(folder: Path, version: str, crashing: bool = False) -> Path:
-    """Write its archive; a ``crashing`` one ends at once, with LAST_WORDS."""
-    script = service_script(version, broken=False, interpreter=Path(sys.executable).resolve())
+def build_release(folder: Path, version: str, crashing: bool = False, broken: bool = False) -> Path:
+    """Write its archive; a ``crashing`` one ends at once, with LAST_WORDS, a ``broken`` one fails its smoke test."""
+    script = service_script(version, broken=broken, interpreter=Path(sys.executable).resolve())
     assert script.count(_FIRST) == 1
     script = script.replace(_FIRST, _NOTE + (_CRASH if crashing else _FIRST))
     path = folder / f"{EXECUTABLE}-{version}.tar.gz"

@@ -110,7 +110,7 @@ class SignedRunner:
     def __post_init__(self) -> None:
         self.executor = SimExecutor(self.clock)
         ports = RunnerPorts(
-            {"exec": self, "http": self},
+            dict.fromkeys(("exec", "http", "prometheus", "migration"), self),
             self.executor,
             8,
             self.steps,

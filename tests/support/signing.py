@@ -55,15 +55,22 @@ class Signing:
         *by: str,
         commands: dict[CommandKind, list[str]] | None = None,
         secrets: dict[str, str] | None = None,
+        check: list[str] | None = None,
         **said: Any,
     ) -> str:
-        """A statement on a release, signed by these people; by ci if none is named. ``secrets`` are the commands'."""
+        """A statement on a release, signed by these people; by ci if none is named.
+
+        ``secrets`` and ``check`` are the commands'.
+        """
         fields = {
             "service": "api",
             "fleets": ["prod"],
             "version": what.version,
             "release": what.digest,
-            "commands": [SignedCommand(kind, words, secrets or {}).digest for kind, words in (commands or {}).items()],
+            "commands": [
+                SignedCommand(kind, words, secrets or {}, check or []).digest
+                for kind, words in (commands or {}).items()
+            ],
             "sequence": 100,
             **said,
         }

@@ -15,6 +15,7 @@ from crds.messages import (
     Assignment,
     BalancerReport,
     OperationReport,
+    OperationSpec,
     PoolAssignment,
     PoolReport,
     ProcessIdentity,
@@ -48,6 +49,8 @@ class Behaviour:
     """Versions that are never healthy."""
     failing: set[str] = field(default_factory=set)
     """Versions whose gates fail."""
+    outcomes: dict[str, str] = field(default_factory=dict)
+    """How operations of a name end, where not as the version's gates do; ``running``: they do not end."""
     stuck: set[str] = field(default_factory=set)
     """Hosts that never finish an installation."""
     down: set[tuple[str, str]] = field(default_factory=set)
@@ -72,6 +75,10 @@ class Agent:
         self.addresses: dict[str, dict[str, str]] = {}
         self.runs: dict[str, tuple[str, int]] = {}
         """Version and process id by target."""
+        self.ran: dict[str, OperationSpec] = {}
+        """Operations that were ever asked of it, in their order."""
+        self.restarts: dict[str, int] = {}
+        """The number under which the process was started, by target."""
         self._versions: dict[str, str] = {}
         self._seq = 0
         self._pid = 100
@@ -86,8 +93,11 @@ class Agent:
         for target, asked in assignment.services.items():
             if asked.release is None:
                 self.runs.pop(target, None)
-            elif self.name not in self._behaviour.stuck and self._digest(target) != asked.release.digest:
+            elif self.name not in self._behaviour.stuck and (
+                self._digest(target) != asked.release.digest or asked.restart > self.restarts.get(target, 0)
+            ):
                 self._pid += 1
+                self.restarts[target] = asked.restart
                 self._versions[asked.release.digest] = asked.release.version
                 self.runs[target] = (asked.release.digest, self._pid)
 
@@ -120,7 +130,9 @@ class Agent:
             taken=self._stamp,
             services={name: self._service(name) for name in sorted(targets)},
             pools={name: self._pool(name, asked) for name, asked in taken.pools.items()} if taken else {},
-            operations={name: self._gate(asked.version) for name, asked in taken.operations.items()} if taken else {},
+            operations={name: self._operation(name, asked) for name, asked in taken.operations.items()}
+            if taken
+            else {},
             balancer=BalancerReport(reachable=True, reload_safe=self.name not in self._behaviour.unsafe)
             if self.admin
             else None,
@@ -142,6 +154,7 @@ class Agent:
             digest=digest,
             healthy=self._versions.get(digest) not in self._behaviour.broken,
             identity=identity,
+            restart=self.restarts.get(target, 0),
             fetched=asked.next.digest if asked and asked.next else None,
         )
 
@@ -173,8 +186,12 @@ class Agent:
             address=address,
         )
 
-    def _gate(self, version: str) -> OperationReport:
-        outcome = "failed" if version in self._behaviour.failing else "passed"
+    def _operation(self, identity: str, asked: OperationSpec) -> OperationReport:
+        version, known = asked.version, self._behaviour.outcomes
+        self.ran.setdefault(identity, asked)
+        outcome = known.get(asked.name, "failed" if version in self._behaviour.failing else "passed")
+        if outcome == "running":
+            return OperationReport(read=self._stamp, state="running")
         return OperationReport.model_validate(
             {"read": self._stamp, "state": "finished", "outcome": outcome, "message": f"{version} {outcome}"}
         )
@@ -237,6 +254,7 @@ class Site:
         for target in [target for target, at in self.wakes.items() if at is not None and at <= self.now]:
             self.world.look_at_all(target)
         stamped: set[str] = set()
+        self.world.catch_up()
         for target in sorted(self.world.dirty & self.world.specs.keys()):
             for _ in range(8):
                 self.world.dirty.discard(target)
@@ -297,6 +315,10 @@ class Site:
         found = next(each for each in self.status(target).conditions if each.type == kind)
         return found.status, found.reason, found.message
 
+    def is_settled(self, target: str = "api@prod") -> bool:
+        """It has converged, or says that somebody has to change something."""
+        return "True" in (self.condition("Ready", target)[0], self.condition("Stalled", target)[0])
+
     def journeys(self, target: str = "api@prod") -> dict[str, Journey]:
         return dict(self.world.journeys.get(target, {}))
 
@@ -335,14 +357,15 @@ def saved(world: World, reports: Mapping[str, Report]) -> Loaded:
         entries={node: {t: dict(asked) for t, asked in targets.items()} for node, targets in world.entries.items()},
         serials=dict(world.serials),
         reports=dict(reports),
-        operations={name: each for kept in world.operations.values() for name, each in kept.items()},
+        exclusions=dict(world.exclusions),
+        operations={name: each for kept in world.operations.by_target.values() for name, each in kept.items()},
     )
 
 
 def converged(*specs: TargetSpec, checks: Iterable[Check] = ()) -> Site:
-    """A site on which everything is rolled out. Batches and budget of the first rollout do not matter."""
+    """A site on which everything is rolled out. Batches, budget and limits of the first rollout do not matter."""
     at_once = {"max_unavailable": "100%", "batches": ["100%"], "soak": 0.0}
-    fast = [replace(spec, rollout=spec.rollout.model_copy(update=at_once)) for spec in specs]
+    fast = [replace(spec, limits=None, rollout=spec.rollout.model_copy(update=at_once)) for spec in specs]
     site = Site(*fast, checks=checks).run(15)
     site.declare(*specs)
     site.run(3)

@@ -25,8 +25,8 @@ CASES = [
         "an unknown field",
         spoiled(S, "soak: 30s", "wibble: 1"),
         "services/api.yaml:12:32: error: spec.rollout.wibble: there is no such field (the fields here are "
-        "batches, maxUnavailable, minAvailable, soak, deadline, progressDeadline, rolloutDeadline, drain, maxFailed, "
-        "maxUnknown, onFailure, onDeadline, rollback, downtime)",
+        "batches, maxUnavailable, minAvailable, pauseAfter, soak, deadline, progressDeadline, rolloutDeadline, drain, "
+        "maxFailed, maxUnknown, onFailure, onDeadline, rollback, downtime, profiles)",
     ),
     Case(
         "a missing field",

@@ -148,6 +148,12 @@ CASES = [
         "that downtime never is allowed (add a host, or leave minAvailable out for prod)",
     ),
     Case(
+        "a limit of each zone's hosts where hosts have none",
+        spoiled(F, "spec:\n", "spec:\n  limits: {perZone: 1}\n"),
+        "fleets/prod.yaml:5:21: warning: spec.limits.perZone: 2 hosts have no zone and are not limited by it, "
+        "vm1 for one (write their zone)",
+    ),
+    Case(
         "everything at once",
         spoiled(V, '"1.0.0"', "1.10") | spoiled(S, "30s", "30") | {"x.yaml": ""},
         "services/api.yaml:12:38: error: spec.rollout.soak: 30 has no unit (write '30s' for seconds)",

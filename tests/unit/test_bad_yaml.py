@@ -160,7 +160,8 @@ CASES = [
     Case(
         "a list instead of a resource",
         {V: "- version\n"},
-        "versions/prod/api.yaml:1:1: error: this is no resource (write its fields: apiVersion, version, sha256, state)",
+        "versions/prod/api.yaml:1:1: error: this is no resource (write its fields: apiVersion, version, "
+        "sha256, state, profile, breakGlass)",
     ),
     Case(
         "a version that is a number",

@@ -132,6 +132,7 @@ def test_a_gate_of_http_needs_no_signature(runner: SignedRunner) -> None:
         ({"host": "--version"}, "cannot be put into a command"),
         ({"host": "-oevil"}, "cannot be put into a command"),
         ({"address": "-oevil:80"}, "cannot be put into a command"),
+        ({"url": "http://x/$(evil)", "via": None}, "cannot be put into a command"),
         ({"statement": None}, "is not signed"),
         ({"trust": None}, "no trust document has come"),
     ],

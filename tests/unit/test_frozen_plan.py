@@ -1,5 +1,7 @@
 """Rollouts on a pretend site while a freeze begins, holds and ends."""
 
+import pytest
+
 from crds.freeze import Freeze
 from crds.status import Step
 from tests.support.site import Site, converged
@@ -86,3 +88,17 @@ def test_who_waits_when_it_freezes_does_not_keep_a_host_that_serves_nobody_from_
     site.run(60)
     assert [host for host, version in site.versions().items() if version != "1"] == [waiting]
     assert "vm3" in site.serving(ONLINE, NODES[0])
+
+
+@pytest.mark.parametrize(("rollbacks", "version"), [("allowed", "1"), ("refused", "2")])
+def test_a_rollback_passes_a_freeze_unless_it_says_otherwise(rollbacks: str, version: str) -> None:
+    """The host that arrived with the failed release goes back; the one that failed is out, and is always mended."""
+    rollout = {"batches": [1], "max_unavailable": 1, "on_failure": "rollback"}
+    site = converged(target("1", **rollout))
+    site.declare(target("2", **rollout))
+    site.until(lambda site: site.status().batch == 2)
+    site.declare(target("2", freezes=(freeze(0, 600, rollbacks=rollbacks),), **rollout))
+    site.behaviour.failing.add("2")
+    site.run(80)
+    assert site.status().quarantine is not None
+    assert site.versions() == {"vm1": version, "vm2": "1", "vm3": "1", "vm4": "1"}

@@ -82,12 +82,15 @@ class Host:
         named = {name.replace("_", "@"): said for name, said in services.items()}
         return Assignment(node="h1", term=1, serial=self.serial, expires=expires, services=named)
 
-    def assign(self, version: str | None, lasts: float = 3600.0, next_version: str | None = None) -> None:
+    def assign(
+        self, version: str | None, lasts: float = 3600.0, next_version: str | None = None, restart: int = 0
+    ) -> None:
         said = ServiceAssignment(
             release=release(version) if version else None,
             next=release(next_version) if next_version else None,
             probes=[PROBE],
             address="10.0.0.1",
+            restart=restart,
         )
         self.assignment = self.assigned(lasts, api_prod=said)
 

@@ -52,6 +52,18 @@ def test_within_the_limit_the_host_stays_out_and_the_rollout_goes_on() -> None:
     assert not any("vm1" in site.serving("online", node) for node in ("lb1", "lb2"))
 
 
+def test_failed_hosts_that_take_up_the_budget_stall_the_rollout() -> None:
+    """Promise 17: nobody waits for ever for room that nobody will make."""
+    site = upgraded("vm1", max_failed=1, max_unavailable=1)
+    status, reason, message = site.condition("Stalled")
+    assert (status, reason) == ("True", "HostsFailed")
+    assert message.startswith("failed hosts take up the budget: vm1 (not back online within 30s")
+    site.behaviour.stuck.clear()
+    site.declare(spec("3", max_unavailable=1))
+    site.run(150)
+    assert site.condition("Ready")[0] == "True"
+
+
 def test_a_failed_host_that_is_tolerated_gets_the_next_release_with_the_others() -> None:
     site = upgraded("vm1", max_failed=1)
     site.behaviour.stuck.clear()

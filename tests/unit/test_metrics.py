@@ -99,3 +99,10 @@ def test_a_target_that_is_no_more_leaves_no_series(metrics: Metrics, registry: C
     assert b"api@prod" in generate_latest(registry)
     metrics.forget("api@prod")
     assert b"api@prod" not in generate_latest(registry)
+
+
+def test_a_release_that_is_taken_back_counts_once(metrics: Metrics, registry: CollectorRegistry) -> None:
+    metrics.count("ReleaseQuarantined", "GateFailed")
+    metrics.count("RolledBack", "RolledBack")
+    assert registry.get_sample_value("drumbeat_rollouts_total", {"result": "rolled_back"}) == 1
+    assert registry.get_sample_value("drumbeat_rollouts_total", {"result": "succeeded"}) == 0

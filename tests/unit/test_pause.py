@@ -113,3 +113,24 @@ def test_a_time_that_cannot_be_is_refused(until: str, words: str) -> None:
 def test_it_needs_a_reason() -> None:
     with pytest.raises(Refused, match="pause needs a reason"):
         command(under_way(), "pause", asked(" "))
+
+
+def test_the_rollouts_own_deadlines_stand_still_meanwhile() -> None:
+    limits = {"rollout_deadline": "2m", "progress_deadline": "1m"}
+    site = under_way(**limits)
+    command(site, "pause")
+    site.run(30).run(60, span=60.0)
+    command(site, "resume")
+    site.run(90)
+    assert set(site.versions().values()) == {"2"}
+    assert not ran(site, "RolloutHeld")
+
+
+def test_the_wait_for_a_word_is_nobodys_delay() -> None:
+    limits = {"rollout_deadline": "2m", "progress_deadline": "1m", "pause_after": [1]}
+    site = under_way(**limits)
+    site.run(60).run(60, span=60.0)
+    assert site.condition("Stalled")[1] == "AwaitingGo"
+    command(site, "resume")
+    site.run(90)
+    assert set(site.versions().values()) == {"2"}

@@ -145,7 +145,8 @@ def test_a_failed_gate_holds_the_rollout_until_the_next_release() -> None:
     site.declare(target("2", batches=[1]))
     site.run(40)
     assert sorted(site.versions().values()) == ["1", "1", "1", "2"]
-    expected = "vm1: gate smoke failed: 2 failed. It goes on with the next release"
+    goes_on = "It goes on with the next release, or 'drumbeat rollout retry api@prod'"
+    expected = f"vm1: gate smoke failed: 2 failed. {goes_on}"
     assert site.condition("Stalled") == ("True", "GateFailed", expected)
     assert site.condition("Ready")[0] == "False"
     assert all("vm1" not in site.serving(ONLINE, node) for node in NODES)

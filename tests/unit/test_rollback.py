@@ -221,9 +221,10 @@ def test_a_release_that_once_ran_everywhere_is_not_taken_back_for_one_host_that_
 def test_past_the_point_of_no_return_a_failure_is_held_and_says_so() -> None:
     site = converged(spec("1"))
     why = "migration drop-column has removed what version 1 reads"
-    decide_status(site, site.status().model_copy(update={"no_return": why}))
     site.behaviour.failing.add("2")
     site.declare(spec("2"))
+    site.run(1)
+    decide_status(site, site.status().model_copy(update={"no_return": why}))
     site.run(20)
     assert site.condition("Stalled")[2].startswith("vm1: gate smoke failed")
     assert f"there is no way back: {why}" in site.condition("Stalled")[2]

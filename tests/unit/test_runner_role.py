@@ -10,7 +10,7 @@ from agent.drivers.contracts import Outcome
 from agent.role import Observed
 from agent.roles.runner import RunnerPorts, RunnerRole
 from agent.trust import NodeTrust
-from crds.messages import OperationReport, OperationSpec
+from crds.messages import Migrating, OperationReport, OperationSpec
 from tests.simulation.drivers import SimClock, SimExecutor
 from tests.support.roles import NOON, MemorySteps, assignment
 
@@ -50,7 +50,7 @@ class Runner:
     def restart(self) -> None:
         """The agent was killed and started again."""
         self.executor = SimExecutor(self.clock, lambda: 1.0)
-        drivers = {"exec": self.driver, "http": self.driver}
+        drivers = dict.fromkeys(("exec", "http", "migration"), self.driver)
         self.role = RunnerRole(
             RunnerPorts(drivers, self.executor, self.concurrency, self.steps, self.clock, lambda: None, unpinned())
         )
@@ -105,6 +105,21 @@ def test_what_ran_when_the_runner_ended_is_inconclusive(runner: Runner) -> None:
     assert runner.driver.runs == []
 
 
+def test_a_migration_that_ran_when_the_runner_ended_is_taken_up_again(runner: Runner) -> None:
+    """Its driver asks the check first; another's outcome would be lost."""
+    spec = SPEC.model_copy(update={"migration": Migrating(phase="expand", check=["check"], lock="api")})
+    asked = {"one": spec}
+    runner.role.converge(assignment(1, operations=asked), NOON)
+    runner.restart()
+    seen = runner.role.converge(assignment(1, operations=asked), NOON)
+    assert told(seen).state == "running"
+    runner.pass_time()
+    assert told(runner.role.converge(assignment(1, operations=asked), NOON)).outcome == "passed"
+    runner.restart()
+    late = assignment(1, operations={"two": spec}, expires=NOON - timedelta(hours=1))
+    assert told(runner.role.converge(late, NOON), "two").state == "expired"
+
+
 def test_a_start_is_journaled_before_it_happens(runner: Runner) -> None:
     seen: list[object] = []
     submit = runner.executor.submit
@@ -114,7 +129,7 @@ def test_a_start_is_journaled_before_it_happens(runner: Runner) -> None:
 
 
 def test_nothing_is_started_by_an_expired_assignment(runner: Runner) -> None:
-    assert runner.ask("one", expired=True).operations == {}
+    assert told(runner.ask("one", expired=True)).state == "expired", "so that a newer assignment is sent"
     runner.pass_time()
     assert runner.driver.runs == []
     assert told(runner.ask("one")).state == "running"

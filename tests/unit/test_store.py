@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -14,11 +14,8 @@ from controller.store import Fenced, Loaded, Revision, Store, StoreError
 from controller.store.sqlite import journal_mode
 from controller.store.tables import metadata
 from crds.messages import Stamp
-from crds.status import Event, Journey, RolloutStatus, Step
 from reconcilers.fragments import Entry
-
-NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
-TARGET = "trading-api@prod"
+from tests.support.stored import NOW, TARGET, event, journey, record, status
 
 
 @pytest.fixture
@@ -33,24 +30,12 @@ def store(path: Path) -> Iterator[Store]:
     opened.close()
 
 
-def status(version: str = "1", target: str = TARGET) -> RolloutStatus:
-    return RolloutStatus(target=target, version=version)
-
-
-def event(message: str = "", about: str = TARGET) -> Event:
-    return Event(at=NOW, actor="controller", verb="drain", object=about, message=message)
-
-
-def journey(host: str) -> Journey:
-    return Journey(host=host, digest="d", batch=1, step=Step.DRAINING, begun=NOW, since=NOW, accounted=NOW)
-
-
-def record(store: Store, *messages: str) -> None:
-    """One transaction an event."""
-    term = store.take_over(NOW)
-    for message in messages:
-        with store.transaction(term) as tx:
-            tx.add_event(event(message))
+@pytest.fixture
+def shared(path: Path) -> Iterator[Store]:
+    """One that lets others open its file."""
+    opened = Store.open(path, alone=False)
+    yield opened
+    opened.close()
 
 
 def test_a_new_store_is_empty_and_ready(store: Store) -> None:
@@ -169,11 +154,12 @@ def test_savepoints_nest(store: Store) -> None:
     assert store.load().serials == {"vm3": 1}
 
 
-def test_the_former_leader_is_fenced(store: Store, path: Path) -> None:
+def test_the_former_leader_is_fenced(shared: Store, path: Path) -> None:
+    store = shared
     former = store.take_over(NOW)
     with store.transaction(former) as tx:
         tx.put_status(status("former"))
-    other = Store.open(path)
+    other = Store.open(path, alone=False)
     newer = other.take_over(NOW)
     assert newer == former + 1
     entered = []
@@ -274,82 +260,14 @@ def test_recent_events_are_the_newest_oldest_first(store: Store) -> None:
         ("DELETE FROM event", "the log ends with event 0, but the lease row remembers event 3"),
     ],
 )
-def test_tampering_with_the_record_shows(store: Store, path: Path, tampering: str, said: str) -> None:
+def test_tampering_with_the_record_shows(shared: Store, path: Path, tampering: str, said: str) -> None:
+    store = shared
     record(store, "one", "two", "three")
     assert store.check_events() is None
     with sqlite3.connect(path) as database:
         database.execute(tampering)
     database.close()
     assert said in (store.check_events() or "")
-
-
-def test_a_file_that_another_process_holds_says_so(path: Path) -> None:
-    store = Store.open(path, lock_timeout=0.05)
-    term = store.take_over(NOW)
-    other = sqlite3.connect(path)
-    other.execute("BEGIN EXCLUSIVE")
-    with pytest.raises(StoreError, match="another process holds it locked; stop the other controller"):
-        store.take_over(NOW)
-    with pytest.raises(StoreError, match=r"drumbeat\.db: another process holds it locked"), store.transaction(term):
-        pass
-    other.close()
-    with store.transaction(term) as tx:
-        tx.put_serial("vm1", 1)
-    assert store.load().serials == {"vm1": 1}
-    store.close()
-
-
-def test_a_full_disk_keeps_nothing_and_says_so(store: Store) -> None:
-    term = store.take_over(NOW)
-    record(store, "before")
-    term += 1
-    store._connection.exec_driver_sql("PRAGMA max_page_count = 1")  # no smaller than the file is now
-    store._connection.rollback()
-    with pytest.raises(StoreError, match="no space is left for it; free some space"), store.transaction(term) as tx:
-        for host in range(1000):
-            tx.put_journey(TARGET, journey(f"vm{host}"))
-        tx.add_event(event("lost"))
-    assert store.load().journeys == {}
-    assert [event.message for event in store.events()] == ["before"]
-    with store.transaction(term) as tx:
-        tx.put_status(status())
-    assert store.load().statuses == {TARGET: status()}
-
-
-def test_a_read_only_file_says_so(store: Store, path: Path) -> None:
-    store.close()
-    with pytest.raises(StoreError, match="it cannot be written; let the controller's account write"):
-        Store.open(f"sqlite:///file:{path}?mode=ro&uri=true").take_over(NOW)
-
-
-def test_a_missing_folder_says_so(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="it cannot be opened; create its folder"):
-        Store.open(tmp_path / "nowhere" / "drumbeat.db")
-
-
-def test_a_file_that_is_no_database_says_so(path: Path) -> None:
-    path.write_text("not a database, but long enough to be taken for one " * 20)
-    with pytest.raises(StoreError, match="this is not an SQLite database; name another file"):
-        Store.open(path)
-
-
-def test_a_database_of_a_newer_version_is_left_alone(store: Store, path: Path) -> None:
-    store.close()
-    with sqlite3.connect(path) as database:
-        database.execute("UPDATE alembic_version SET version_num = '9999'")
-    database.close()
-    with pytest.raises(StoreError, match="schema '9999', which this version of Drumbeat does not know"):
-        Store.open(path)
-
-
-@pytest.mark.parametrize(
-    ("url", "said"),
-    [("postgresql://drumbeat:secret@db/drumbeat", "only SQLite is supported"), ("://", "is no URL")],
-)
-def test_an_unsupported_url_is_refused_without_its_password(url: str, said: str) -> None:
-    with pytest.raises(StoreError, match=said) as caught:
-        Store.open(url)
-    assert "secret" not in str(caught.value)
 
 
 def test_the_connection_belongs_to_one_thread(store: Store) -> None:
@@ -361,17 +279,18 @@ def test_the_connection_belongs_to_one_thread(store: Store) -> None:
 
 def test_commits_are_durable(store: Store) -> None:
     mode = store._connection.exec_driver_sql("PRAGMA journal_mode").scalar_one()
-    assert mode == journal_mode(sqlite3.sqlite_version_info).lower()
+    assert mode == "wal"
     assert store._connection.exec_driver_sql("PRAGMA synchronous").scalar_one() == 2
     assert store._connection.exec_driver_sql("PRAGMA foreign_keys").scalar_one() == 1
 
 
 @pytest.mark.parametrize(
     ("version", "mode"),
-    [((3, 40, 1), "TRUNCATE"), ((3, 51, 2), "TRUNCATE"), ((3, 51, 3), "WAL"), ((3, 52, 0), "WAL"), ((4, 0, 0), "WAL")],
+    [((3, 40, 1), "PERSIST"), ((3, 51, 2), "PERSIST"), ((3, 51, 3), "WAL"), ((3, 52, 0), "WAL"), ((4, 0, 0), "WAL")],
 )
 def test_wal_only_where_sqlite_is_sound(version: tuple[int, ...], mode: str) -> None:
-    assert journal_mode(version) == mode
+    assert journal_mode(version, alone=False) == mode
+    assert journal_mode(version, alone=True) == "WAL"
 
 
 def test_migrations_and_tables_say_the_same(store: Store, path: Path) -> None:

@@ -25,6 +25,9 @@ def reasons() -> set[str]:
     found += re.findall(r'Obstacle\(\s*"([A-Z]\w+)"', _CODE)
     held = re.findall(r'return "([A-Z]\w+)" if .* else "([A-Z]\w+)"', _read("reconcilers/failure.py"))
     orphaned = re.findall(r'"Stalled", "True", "(\w+)"', _CODE)
+    found += sorted(
+        set(re.findall(r'"([A-Z][a-z]+(?:[A-Z][a-z]+)*)"', _read("reconcilers/stages.py"))) - {"RolloutHeld"}
+    )
     return {*found, *(each for pair in held for each in pair), *orphaned, "HostsUnknown", "HostsUnhealthy"}
 
 

@@ -103,7 +103,7 @@ def test_a_gate_that_was_not_signed_is_not_requested() -> None:
     site.behaviour.silent.clear()
     site.run(5)
     assert Step.TESTING in site.steps().values()
-    assert not site.world.operations["api@prod"]
+    assert not site.world.operations.of("api@prod")
 
 
 def test_a_statement_travels_with_its_release() -> None:
@@ -122,8 +122,8 @@ def test_a_statement_travels_with_its_release() -> None:
 def test_gates_are_given_the_statement() -> None:
     site = converged(target("1"))
     site.declare(target("2", statement="two", trust="t"))
-    site.until(lambda at: bool(at.world.operations["api@prod"]))
-    specs = [operation.spec for operation in site.world.operations["api@prod"].values()]
+    site.until(lambda at: bool(at.world.operations.of("api@prod")))
+    specs = [operation.spec for operation in site.world.operations.of("api@prod").values()]
     assert {(spec.statement, spec.trust) for spec in specs} == {("two", "t")}
 
 

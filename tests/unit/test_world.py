@@ -9,6 +9,7 @@ from crds.messages import BalancerReport, OperationReport, PoolReport, Stamp, pl
 from crds.status import Step
 from reconcilers.classify import Standing
 from reconcilers.fragments import SERVICE, Entry, server_key
+from reconcilers.values import server_value
 from reconcilers.writes import DropEntry, DropJourney, PutEntry, PutJourney
 from tests.support.site import Site, converged
 from tests.support.worlds import (
@@ -190,14 +191,14 @@ def test_a_restart_remembers_claims_entries_and_operations_and_trusts_nobody() -
     assert made.facts("web@prod", "vm1").claimed_by == "api@prod"
     assert made.facts("api@prod", "vm1").silent
     assert len(made.facts("api@prod", "vm1").entries) == 2
-    assert made.operations["api@prod"] == at.operations
+    assert made.operations.of("api@prod") == at.operations
 
 
 def test_a_result_counts_once_and_only_from_the_runner_that_was_asked() -> None:
     at = scene(Step.TESTING, API).gated(None)
     (identity,) = at.operations
     made = world()
-    made.operations["api@prod"] = dict(at.operations)
+    made.operations.put(at.operations[identity])
     passed = {identity: OperationReport(read=ASKED, state="finished", outcome="passed")}
     failed = {identity: OperationReport(read=ASKED, state="finished", outcome="failed")}
     assert made.fold(report("lb1", **{**online(2), "operations": passed}), NOW)[1] == []
@@ -205,14 +206,14 @@ def test_a_result_counts_once_and_only_from_the_runner_that_was_asked() -> None:
     assert found.result == passed[identity]
     assert made.dirty == {"api@prod"}
     assert made.fold(report("run1", 2, full_seq=2, operations=failed), NOW)[1] == []
-    assert made.operations["api@prod"][identity].result == passed[identity]
+    assert made.operations.of("api@prod")[identity].result == passed[identity]
 
 
 def test_entries_of_hosts_and_pools_that_are_gone_are_strays() -> None:
     made = world()
     kept, gone = server_key(ONLINE, "vm1"), server_key(ONLINE, "vm4")
     for key in (kept, gone, f"pool/{ONLINE}", "pool/old"):
-        made.apply("api@prod", PutEntry("lb1", key, "{}"), ASKED)
+        made.apply("api@prod", PutEntry("lb1", key, server_value("watch", "10.0.0.1:8080", False)), ASKED)
     made.apply("api@prod", PutEntry("vm4", SERVICE, '{"release":null}'), ASKED)
     made.set_specs({"api@prod": target("2", count=3)})
     assert made.observed("api@prod").stray == [("lb1", "pool/old"), ("lb1", gone), ("vm4", SERVICE)]

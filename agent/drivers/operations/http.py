@@ -45,10 +45,13 @@ class Driver:
 
     def _get(self, url: str, path: str, timeout: float) -> tuple[int, str]:
         place = urlsplit(url)
-        connection = http.client.HTTPConnection(place.hostname or "", place.port or 80, timeout=timeout)
+        kind = http.client.HTTPSConnection if place.scheme == "https" else http.client.HTTPConnection
+        connection = kind(place.hostname or "", place.port, timeout=timeout)
         connection.response_class = answers_by(Deadline(timeout, self._monotonic).left)
         try:
-            connection.request("GET", path, headers={"User-Agent": "drumbeat-runner", "Connection": "close"})
+            connection.request(
+                "GET", place.path.rstrip("/") + path, headers={"User-Agent": "drumbeat-runner", "Connection": "close"}
+            )
             answer = connection.getresponse()
             body = b""
             while len(body) < _LARGEST and (block := answer.read1(65536)):

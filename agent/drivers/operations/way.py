@@ -51,7 +51,7 @@ class _Proven:
 def open_way(spec: OperationSpec) -> Iterator[Way]:
     """The way for the duration of the operation. Raises OSError if no port can be had."""
     if spec.via is None:
-        yield _Straight(f"http://{spec.address}" if spec.address else "")
+        yield _Straight(spec.url or (f"http://{spec.address}" if spec.address else ""))
         return
     with Forwarder(spec.via.url, spec.via.server, spec.timeout) as forwarder:
         yield _Proven(forwarder)

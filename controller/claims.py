@@ -1,0 +1,34 @@
+"""Claims: which target has a host on a journey, so that no other takes it out meanwhile."""
+
+from collections.abc import Mapping
+
+from crds.status import Journey, Step
+
+
+def is_claim(journey: Journey) -> bool:
+    """The journey keeps the host from other targets; a failed or a yielding one leaves it to whoever can use it."""
+    return journey.step not in (Step.WAITING, Step.FAILED) and not journey.yields
+
+
+class Claims:
+    """The journeys say who claims a host; this is the same, by host."""
+
+    def __init__(self, journeys: Mapping[str, Mapping[str, Journey]]) -> None:
+        self._by_host = {
+            host: target for target, hosts in journeys.items() for host, journey in hosts.items() if is_claim(journey)
+        }
+
+    def of_another(self, target: str, host: str) -> str | None:
+        """The other target that has the host."""
+        claim = self._by_host.get(host)
+        return claim if claim != target else None
+
+    def put(self, target: str, host: str, journey: Journey | None) -> bool:
+        """The host's journey is this one now, or has ended; says whether that left the host to others."""
+        if journey is not None and is_claim(journey):
+            self._by_host[host] = target
+            return False
+        if self._by_host.get(host) != target:
+            return False
+        del self._by_host[host]
+        return True

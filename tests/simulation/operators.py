@@ -1,0 +1,57 @@
+"""Operators: commands at any time, also to a controller that dies before it answers, taken back once faults stop."""
+
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, get_args
+
+from controller.mailbox import Commanded
+from crds.command import NodeVerb, OperatorCommand, RolloutVerb
+from tests.simulation.desired import host_names
+
+if TYPE_CHECKING:
+    from tests.simulation.simulator import Simulation
+
+_AGAIN = 10.0
+"""Seconds after which a command that may have been lost is given again."""
+_UNTIL = ("", "", "20s", "3m")
+_MOST_EXCLUDED = 0.25
+"""Of the hosts: with more, a budget may never allow anybody to go."""
+
+
+class Operators:
+    """People at the command line. They exclude no balancer node: whoever does answers for its customers himself."""
+
+    def __init__(self, simulation: "Simulation") -> None:
+        self._simulation = simulation
+
+    def act(self) -> None:
+        """Somebody asks for something."""
+        simulation, random = self._simulation, self._simulation.random
+        if random.random() < 1 / 2:
+            excluded, hosts = self._excluded(), host_names(simulation.hosts)
+            verb: NodeVerb = random.choice(get_args(NodeVerb))
+            if verb == "include" or len(excluded) < _MOST_EXCLUDED * simulation.hosts - 1:
+                host = random.choice(sorted(excluded) if verb == "include" and excluded else hosts)
+                self._say(verb, host, random.choice(_UNTIL) if verb == "exclude" else "")
+            return
+        rollout: RolloutVerb = random.choice(get_args(RolloutVerb))
+        until = random.choice(_UNTIL) if rollout == "pause" else ""
+        self._say(rollout, f"{random.choice(simulation.services)}@prod", until)
+
+    def take_back(self) -> None:
+        """What is in the way of converging is taken back, again and again until the controller says that it is."""
+        deciding = self._simulation.controller.deciding
+        if deciding is None or deciding.world.exclusions or any(s.pause for s in deciding.world.statuses.values()):
+            for host in sorted(self._excluded()):
+                self._say("include", host)
+            for service in self._simulation.services:
+                self._say("resume", f"{service}@prod")
+            self._simulation.at(_AGAIN, self.take_back)
+
+    def _excluded(self) -> set[str]:
+        deciding = self._simulation.controller.deciding
+        return set(deciding.world.exclusions) if deciding else set()
+
+    def _say(self, verb: RolloutVerb | NodeVerb, about: str, until: str = "") -> None:
+        self._simulation.note(f"somebody says {verb} {about} {until}".rstrip())
+        command = OperatorCommand(by="ann", reason="a simulated one", until=until)
+        self._simulation.controller.command(Commanded(verb, about, command, Future()))

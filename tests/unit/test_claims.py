@@ -1,0 +1,107 @@
+"""One host, two services: who has it, when it is let go for another's hotfix, and how the first goes on."""
+
+from typing import Any
+
+import pytest
+
+from crds.status import Step
+from reconcilers.target import TargetSpec
+from tests.support.promises import PROMISES
+from tests.support.site import Site, converged
+from tests.support.worlds import NODES, pool, target
+
+API, WEB = "api@prod", "web@prod"
+
+
+def api(version: str, **changes: Any) -> TargetSpec:
+    return target(version, count=2, batches=["100%"], max_unavailable=2, deadline="5m", **changes)
+
+
+def web(version: str) -> TargetSpec:
+    return target(version, count=2, name=WEB, pools=(pool("web", NODES, "web-tests", 9090),), batches=[1])
+
+
+def held_in_maintenance() -> Site:
+    """api's vm1 has failed its test, vm2 is out and still installs; api is held. Nobody claims vm2 any more."""
+    site = converged(api("1"), web("1"), checks=PROMISES)
+    site.behaviour.failing.add("2")
+    site.behaviour.stuck.add("vm2")
+    site.declare(api("2"))
+    site.until(lambda at: at.steps() == {"vm1": Step.FAILED, "vm2": Step.DEPLOYING})
+    site.run(1)
+    assert site.status().hold is not None
+    assert site.journeys()["vm2"].yields
+    return site
+
+
+def hotfix_under_way() -> Site:
+    """web's hotfix has vm2, and stays there: its installation does not end."""
+    site = held_in_maintenance()
+    site.behaviour.failing.clear()
+    site.declare(web("2"))
+    site.until(lambda at: at.steps(WEB).get("vm2") is Step.DEPLOYING)
+    return site
+
+
+def test_a_hold_lets_go_of_hosts_that_are_out_so_that_a_hotfix_of_another_service_passes() -> None:
+    site = hotfix_under_way()
+    assert site.versions(WEB)["vm1"] == "2", "a failed host was left to others before"
+    site.run(1)
+    assert site.journeys()["vm2"].reason == f"{WEB} has it on a journey"
+
+
+def test_a_host_that_is_held_and_that_nobody_else_wants_goes_on_and_arrives() -> None:
+    site = held_in_maintenance()
+    site.behaviour.failing.clear()
+    site.behaviour.stuck.clear()
+    site.run(30)
+    assert site.steps() == {"vm1": Step.FAILED}
+    assert site.versions()["vm2"] == "2"
+
+
+def test_a_host_that_is_not_out_yet_is_claimed_however_its_rollout_stands() -> None:
+    site = converged(api("1"), web("1"), checks=PROMISES)
+    site.behaviour.failing.add("2")
+    site.behaviour.busy.add("vm2")
+    site.declare(api("2"))
+    site.until(lambda at: at.status().hold is not None)
+    site.declare(web("2"))
+    site.run(20)
+    assert site.steps()["vm2"] in (Step.DRAINING, Step.LEAVING)
+    assert site.versions(WEB)["vm2"] == "1"
+
+
+@pytest.mark.parametrize("version", ["1", "3"])
+def test_a_new_release_stands_still_on_that_host_until_the_other_service_has_left_it(version: str) -> None:
+    site = hotfix_under_way()
+    site.declare(api(version))
+    site.run(20)
+    assert site.journeys()["vm2"].yields
+    assert site.world.claims.of_another(API, "vm2") == WEB
+    assert site.versions()["vm1"] == version, "other hosts go on"
+    site.behaviour.stuck.clear()
+    site.agents["vm2"].take(site.agents["vm2"].taken)
+    site.run(80)
+    for name in (API, WEB):
+        assert site.condition("Ready", name)[0] == "True", site.status(name)
+    assert set(site.versions().values()) == {version}
+
+
+def test_no_time_runs_for_the_first_while_the_other_has_the_host() -> None:
+    site = hotfix_under_way()
+    before = site.journeys()["vm2"].elapsed
+    site.run(20, 10.0)
+    assert site.journeys()["vm2"].elapsed - before < 15
+    assert site.steps()["vm2"] is Step.DEPLOYING
+
+
+def test_another_controller_knows_who_has_the_host() -> None:
+    site = hotfix_under_way()
+    site.declare(api("3"))
+    site.run(2)
+    site.restart()
+    assert site.world.claims.of_another(API, "vm2") == WEB
+    assert site.world.claims.of_another(WEB, "vm2") is None
+    site.behaviour.stuck.clear()
+    site.run(100)
+    assert all(site.condition("Ready", name)[0] == "True" for name in (API, WEB))
