@@ -73,6 +73,19 @@ class TargetIndex:
             if not of_zone:
                 del self.zone_candidates[host.zone]
 
+    def copied(self) -> "TargetIndex":
+        """The same, to be changed by itself."""
+        return TargetIndex(
+            hosts=dict(self.hosts),
+            standings=Counter(self.standings),
+            unavailable=self.unavailable,
+            unsettled=set(self.unsettled),
+            candidates=list(self.candidates),
+            zones=Counter(self.zones),
+            zones_unavailable=Counter(self.zones_unavailable),
+            zone_candidates={zone: list(keys) for zone, keys in self.zone_candidates.items()},
+        )
+
     def next_hosts(self, count: int, closed: Set[str] = frozenset()) -> list[str]:
         """The hosts whose turn comes next, in order, at most ``count``; no zone loses more than its share of these.
 

@@ -37,6 +37,10 @@ class Obstacle:
     """Hosts that serve nobody may be brought to the release that all others ran already: it disrupts nothing."""
     until: datetime | None = None
     """When time alone ends it; None if time does not."""
+    since: datetime | None = None
+    """Since when, where it knows that itself; otherwise the condition that shows it does."""
+    name: str = ""
+    """Which one, where there may be several with this reason."""
 
 
 def obstacle(draft: Draft, serving: bool = True) -> Obstacle | None:
@@ -54,11 +58,11 @@ def obstacles(draft: Draft) -> Iterator[Obstacle]:
     if draft.status.hold is not None:
         hold = draft.status.hold
         goes_on = f"It goes on with the next release, or 'drumbeat rollout retry {draft.target.name}'"
-        yield Obstacle(hold.reason, f"{hold.message}. {goes_on}", stalls=True)
+        yield Obstacle(hold.reason, f"{hold.message}. {goes_on}", stalls=True, since=hold.since)
     if draft.status.pause is not None:
         pause = draft.status.pause
         message = f"paused {marked(pause)}. 'drumbeat rollout resume {draft.target.name}' lets it go on"
-        yield Obstacle("Paused", message, stalls=pause.until is None, until=pause.until)
+        yield Obstacle("Paused", message, stalls=pause.until is None, until=pause.until, since=pause.since)
     if awaits_go(draft.target, draft.status, draft.journeys):
         go = f"'drumbeat rollout resume {draft.target.name}' begins the next"
         yield Obstacle("AwaitingGo", f"batch {draft.status.batch} is done; {go}", stalls=True)
@@ -75,7 +79,7 @@ def obstacles(draft: Draft) -> Iterator[Obstacle]:
     back = bool(draft.target.in_place_of)
     freeze = None if draft.target.break_glass else frozen(draft.target.freezes, draft.now, rolling_back=back)
     if freeze:
-        yield Obstacle("Frozen", _frozen_words(freeze), mends=True, until=freeze.until)
+        yield Obstacle("Frozen", _frozen_words(freeze), mends=True, until=freeze.until, name=freeze.name)
     fleet = draft.observed.fleet
     begins = draft.has_hosts_to_take() and not draft.status.under_way
     if fleet and begins and fleet.left(ROLLOUTS, draft.target.name) <= 0:

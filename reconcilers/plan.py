@@ -50,7 +50,7 @@ def plan(target: TargetSpec, observed: Observed, now: datetime) -> Plan:
     here acts; a plan that was not committed never was.
     """
     draft = Draft(target, observed, now, observed.status, dict(observed.journeys))
-    _notice_spec(draft)
+    notice_spec(draft)
     heed_mode(draft)
     lift_pause(draft)
     break_glass(draft)
@@ -77,7 +77,7 @@ def plan(target: TargetSpec, observed: Observed, now: datetime) -> Plan:
     return Plan(draft.writes + _changes(draft), _wake_at(draft))
 
 
-def _notice_spec(draft: Draft) -> None:
+def notice_spec(draft: Draft) -> None:
     """A changed spec is a new generation; a changed release is a new rollout, and hosts under way turn to it."""
     target, status = draft.target, draft.status
     if status.fingerprint != target.fingerprint:

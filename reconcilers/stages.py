@@ -70,6 +70,13 @@ def _enlisted(draft: Draft, jobs: list[Job]) -> list[Job]:
     return [job for job in jobs if record_of(draft, job) is not None]
 
 
+def foreseen(draft: Draft) -> tuple[list[Job], list[Job]]:
+    """What is still to be done before the first host is taken out, and once the last one has arrived, in order."""
+    records = ((job, record_of(draft, job)) for job in _before_hosts(draft))
+    before = [job for job, record in records if record is None or record.state != "passed"]
+    return before, _after_hosts(draft) + _enlisted(draft, migration_jobs(draft.target, "contract"))
+
+
 def verify(draft: Draft, free: bool) -> None:
     """Take gates after the last batch as far as they go, once all hosts have arrived."""
     if arrived(draft):
