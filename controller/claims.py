@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 
 from crds.status import Journey, Step
-from reconcilers.fragments import Fragment
 
 
 def is_claim(journey: Journey) -> bool:
@@ -37,15 +36,3 @@ class Claims:
         if not targets:
             del self._by_host[host]
         return had and not claims
-
-
-def nodes_in_flight(
-    journeys: Mapping[str, Mapping[str, Journey]], entries: Mapping[str, Mapping[str, Fragment]]
-) -> set[str]:
-    """Nodes that are asked something about a host under way. ``entries``: by node and target."""
-    moving = {host for hosts in journeys.values() for host in hosts}
-    return {node for node, asked in entries.items() if node in moving or any(map(_names_hosts, asked.values()))}
-
-
-def _names_hosts(asked: Fragment) -> bool:
-    return any(key.startswith(("server/", "operation/")) for key in asked)

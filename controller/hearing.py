@@ -4,7 +4,6 @@ from datetime import datetime
 
 import structlog
 
-from controller.claims import nodes_in_flight
 from controller.disputes import Disputes, Ring
 from controller.metrics import Metrics
 from controller.saving import Saving
@@ -24,7 +23,7 @@ class Hearing:
         self._world, self._saving, self._metrics = world, saving, metrics
         self._disputes = Disputes(ring, world)
         self._log = structlog.get_logger("controller.deciding")
-        self.restamp: set[str] = nodes_in_flight(world.journeys, world.entries)
+        self.restamp: set[str] = world.in_flight()
         """Nodes to be assigned anew in this step; at a start: a former leader must not reach them any more."""
         self._forgotten: set[str] = set()
         """Nodes that took an assignment which the store knows nothing of."""

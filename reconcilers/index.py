@@ -27,6 +27,9 @@ NAMED = (Standing.UNKNOWN, Standing.UNHEALTHY, Standing.EXCLUDED)
 _FIRST_AVAILABLE: CandidateKey = (True, (-1, "", ""))
 
 
+_OUTDATED = (Standing.OUTDATED, Standing.OUT, Standing.UNHEALTHY, Standing.UNADOPTED, Standing.DRIFTED)
+
+
 @dataclass
 class TargetIndex:
     """Classifications of a target's hosts, and what follows from them."""
@@ -78,6 +81,19 @@ class TargetIndex:
             self.candidates.remove((before.available, host.rank))
             _take(self.zone_candidates, host.zone, (before.available, host.rank))
 
+    def copied(self) -> "TargetIndex":
+        """The same, to be changed by itself."""
+        return TargetIndex(
+            hosts=dict(self.hosts),
+            standings=Counter(self.standings),
+            unavailable=self.unavailable,
+            unsettled=set(self.unsettled),
+            candidates=list(self.candidates),
+            zones=Counter(self.zones),
+            zones_unavailable=Counter(self.zones_unavailable),
+            zone_candidates={zone: list(keys) for zone, keys in self.zone_candidates.items()},
+        )
+
     def next_hosts(self, count: int, closed: Set[str] = frozenset()) -> list[str]:
         """The hosts whose turn comes next, in order, at most ``count``; no zone loses more than its share of these.
 
@@ -96,7 +112,7 @@ class TargetIndex:
         return Counts(
             total=len(self.hosts),
             current=of[Standing.CURRENT],
-            outdated=of[Standing.OUTDATED] + of[Standing.OUT] + of[Standing.UNHEALTHY],
+            outdated=sum(of[standing] for standing in _OUTDATED),
             in_flight=of[Standing.IN_FLIGHT],
             failed=of[Standing.FAILED],
             unknown=of[Standing.UNKNOWN],
