@@ -12,7 +12,7 @@ FUZZ_EXAMPLES ?= 20000
 export PATH := $(PATH):/usr/sbin:/sbin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test fuzz lint bench bench-fleet schemas reference clean
+.PHONY: help setup demo test fuzz lint bench bench-fleet soak schemas reference clean
 
 help: ## say what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -46,6 +46,10 @@ bench: ## measure the figures in the README
 bench-fleet: ## measure a controller under a thousand simulated nodes
 	@$(SETUP) rabbitmq-server
 	@$(BIN)/python -m benchmarks.fleet_load $(ARGS)
+
+soak: ## simulate a million journeys of hosts under all faults; ARGS="--journeys 10000" for fewer
+	@$(SETUP)
+	@$(BIN)/python -m tests.simulation.soak $(ARGS)
 
 schemas: ## write the JSON schemas of the state files anew
 	@$(SETUP)

@@ -31,6 +31,7 @@ from controller.queue import Queue
 from controller.revisions import Revisions
 from controller.saving import Saving
 from controller.store import Fenced, Store, StoreError
+from controller.unwatched import LONGEST_WAIT, Unwatched
 from controller.world import World
 from crds.messages import Assignment
 from reconcilers.plan import plan
@@ -63,6 +64,7 @@ class Deciding:
         loaded = store.load()
         self.world = World(loaded, node_timeout, watching_since=now)
         self.queue = Queue(random)
+        self._unwatched = Unwatched(clock)
         self._saving = Saving(store, bus, seal, clock, metrics, self.world, term)
         self._saving.resource_version = loaded.resource_version
         self._hearing = Hearing(self.world, self._saving, ring, metrics)
@@ -84,12 +86,12 @@ class Deciding:
 
     # --- one step
 
-    def step(self, messages: Iterable[Message]) -> datetime | None:
-        """Take in the messages, decide, save, publish; says when time alone asks for the next step.
+    def step(self, messages: Iterable[Message]) -> datetime:
+        """Take in the messages, decide, save, publish; says when the next step is due, whether messages come or not.
 
         Raises StoreError or Fenced: then nothing of this step happened, and this object must not be used any more.
         """
-        now = self._clock.now()
+        now = self._look_at_clock()
         self._hearing.rise(now)
         with self._saving.step():
             settled, questions = self._take_in(messages, now)
@@ -127,10 +129,18 @@ class Deciding:
                     questions.append(message)
         return settled, questions
 
-    def _next_step(self) -> datetime | None:
-        owes = self._clock.now() if self._hearing.owes_answers else None
-        times = [self.queue.next(), self.world.nodes.next_expiry(), self._operating.next_end(), owes]
-        return min((time for time in times if time is not None), default=None)
+    def _look_at_clock(self) -> datetime:
+        """Nothing fails for time in which nobody looked, and nothing waits until a clock is where it was."""
+        now = self._clock.now()
+        if jump := self._unwatched.since_last_step(now):
+            self.queue.shift(jump)
+            self.world.jumped(jump, now)
+        return now
+
+    def _next_step(self) -> datetime:
+        longest = self._clock.now() + (timedelta(0) if self._hearing.owes_answers else LONGEST_WAIT)
+        times = (self.queue.next(), self.world.nodes.next_expiry(), self._operating.next_end(), longest)
+        return min(time for time in times if time is not None)
 
     def _answer(self, questions: list[Ask]) -> None:
         for ask in questions:
@@ -174,5 +184,5 @@ class Deciding:
             self._log.exception("plan.failed", target=target, error=str(error), again_in=round(delay, 2))
             return
         self.queue.succeeded(target)
-        times = [decided.wake_at, now + _RESYNC if self.world.journeys.get(target) else None]
+        times = [decided.wake_at, now + _RESYNC if self.world.is_moving(target) else None]
         self.queue.wake(target, min((time for time in times if time is not None), default=None))

@@ -39,6 +39,11 @@ class Lives:
         """A life that was heard before this controller started."""
         self.lives[report.life] = _Life(report.incarnation, _LONG_AGO, _LONG_AGO, report.seq)
 
+    def jumped(self, jump: timedelta) -> None:
+        """The time of day has moved by ``jump`` while nobody listened: nobody was heard in that time."""
+        for life in self.lives.values():
+            life.first, life.last = _moved(life.first, jump), _moved(life.last, jump)
+
     def hear(self, report: Report, now: datetime) -> str:
         """Take in a report that is signed well; why the node is disputed, empty if it is not."""
         own = self.lives.pop(report.life, None) or _Life(report.incarnation, now, now, 0)
@@ -49,6 +54,10 @@ class Lives:
             return ""
         own.incarnation, own.seq, own.last = report.incarnation, report.seq, now
         return next((why for other in self.lives.values() if other is not own and (why := _clash(own, other, now))), "")
+
+
+def _moved(moment: datetime, jump: timedelta) -> datetime:
+    return moment if moment == _LONG_AGO else moment + jump
 
 
 def _clash(own: _Life, other: _Life, now: datetime) -> str:

@@ -155,8 +155,7 @@ class Controller:
         )
         wake = deciding.step([])
         while True:
-            timeout = None if wake is None else max((wake - self._clock.now()).total_seconds(), 0.0)
-            messages = self._mailbox.drain(timeout)
+            messages = self._mailbox.drain(max((wake - self._clock.now()).total_seconds(), 0.0))
             if any(isinstance(message, Stop) for message in messages):
                 # What else lies there is said again, or read again.
                 if joined := [message for message in messages if isinstance(message, NodeJoined)]:

@@ -68,6 +68,10 @@ class Node:
         """Nothing that it said last may be believed: it is silent, or its agent says that it does nothing."""
         return self.silent or bool(self.problem)
 
+    def silent_since(self, watching_since: datetime) -> datetime | None:
+        """When it was heard last, of what this controller has watched; None while what it says counts."""
+        return max(self.seen or watching_since, watching_since) if self.mute else None
+
 
 @dataclass(frozen=True)
 class Heard:
@@ -179,6 +183,19 @@ class Nodes:
         if report.full:
             node.report = report
         return Heard(news=True, woke=woke, before=before)
+
+    def jumped(self, jump: timedelta) -> None:
+        """The time of day has moved by ``jump`` while nobody watched.
+
+        Only what was heard less long ago than it seems keeps its distance: a node that may have fallen silent meanwhile
+        is silent until it speaks.
+        """
+        for node in self.nodes.values():
+            node.lives.jumped(jump)
+            if jump < timedelta(0) and node.seen is not None:
+                node.seen += jump
+        if jump < timedelta(0):
+            self._expiries = [(at + jump, name) for at, name in self._expiries]
 
     def expire(self, now: datetime) -> Iterator[Node]:
         """Nodes whose time is up and that are silent from now on."""

@@ -31,6 +31,10 @@ class Pools:
                 self.owners |= {(node.name, name): (target, pool) for node in pool.nodes for name in pool.names}
         self._adds_up = {place: self._sums(place) for place in self.owners}
 
+    def places_of(self, target: str) -> set[Place]:
+        """Where the target's pools are."""
+        return {place for place, (owner, _) in self.owners.items() if owner == target}
+
     def changed(self, place: Place) -> bool:
         """After a report: whether the place adds up now and did not before, or the other way round."""
         before, now = self._adds_up.get(place), self._sums(place)

@@ -45,6 +45,13 @@ class Queue:
             heapq.heappop(self._heap)
         return self._heap[0][0] if self._heap else None
 
+    def shift(self, jump: timedelta) -> None:
+        """The time of day has jumped: what was due in a minute is still due in a minute."""
+        self._wake_at = {target: at + jump for target, at in self._wake_at.items()}
+        self._heap = [(at, target) for target, at in self._wake_at.items()]
+        heapq.heapify(self._heap)
+        self._not_before = {target: at + jump for target, at in self._not_before.items()}
+
     def rests(self, target: str, now: datetime) -> bool:
         """The target's planning failed, and its back-off has not passed."""
         return now < self._not_before.get(target, now)

@@ -147,7 +147,7 @@ class Saving:
 
     def may_repeat(self, node: str, now: datetime) -> bool:
         """Whether the node's last assignment went out long enough ago to have been lost."""
-        return now - self._published.get(node, now - _REPEAT_AFTER) >= _REPEAT_AFTER
+        return abs(now - self._published.get(node, now - _REPEAT_AFTER)) >= _REPEAT_AFTER
 
     def repeat(self, node: str, now: datetime) -> None:
         """The node has not taken its newest assignment; it may be on its way, so not too often."""

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from crds.base import format_duration
 from crds.status import Journey, Step
-from reconcilers.classify import classify
+from reconcilers.classify import classify, drift_of
 from reconcilers.draft import Draft
 from reconcilers.facts import HostFacts, online_places
 from reconcilers.index import is_candidate
@@ -13,6 +13,7 @@ from reconcilers.journey import FETCH_PATIENCE, moved
 from reconcilers.obstacles import obstacle
 from reconcilers.room import Room, allowed
 from reconcilers.sizes import batch_size
+from reconcilers.watched import watched_from
 
 
 def start_batch(draft: Draft) -> None:
@@ -31,7 +32,15 @@ def start_batch(draft: Draft) -> None:
     draft.status = draft.status.model_copy(update={"batch": number, "under_way": True})
     draft.event("BatchStarted", draft.target.name, "Batch", f"batch {number}: {', '.join(hosts)}")
     for host in hosts:
+        _note_drift(draft, host)
         draft.put(host, _chosen(draft, draft.facts(host), number))
+
+
+def _note_drift(draft: Draft, host: str) -> None:
+    """Put on record what the host runs that nobody brought it to, before its journey mends that."""
+    if drift := drift_of(draft.target, draft.facts(host)):
+        draft.status = draft.status.model_copy(update={"drifted": {**draft.status.drifted, host: drift}})
+        draft.event("HostDrifted", f"{draft.target.name}/{host}", "Repaired", drift)
 
 
 def _has_ended(draft: Draft) -> bool:
@@ -166,7 +175,7 @@ def _waits_for(facts: HostFacts) -> str:
 def _fetches_first(draft: Draft, facts: HostFacts) -> str:
     """In words, that a host of a later batch still fetches the release; empty once it has, or time is up."""
     journey, service = draft.journeys[facts.host.name], facts.service
-    waited = (draft.now - max(journey.begun, draft.observed.watching_since)).total_seconds()
+    waited = (draft.now - watched_from(journey.begun, draft.now, draft.observed.watching_since)).total_seconds()
     assigned = facts.assigned_service()
     nothing_runs = assigned is None or assigned.release is None or draft.target.release is None
     needless = nothing_runs or service is None or service.digest == draft.target.digest

@@ -13,6 +13,7 @@ from crds.status import Step, Stopwatch
 from reconcilers.batch import needs_downtime
 from reconcilers.draft import Draft
 from reconcilers.obstacles import obstacle
+from reconcilers.watched import watched_from
 
 
 def keep_stopwatch(draft: Draft) -> None:
@@ -40,7 +41,7 @@ def elapsed_of(stopwatch: Stopwatch, now: datetime, watching_since: datetime) ->
     """Seconds of the rollout that counted until now."""
     if not stopwatch.running:
         return stopwatch.elapsed
-    return stopwatch.elapsed + max((now - max(stopwatch.accounted, watching_since)).total_seconds(), 0.0)
+    return stopwatch.elapsed + (now - watched_from(stopwatch.accounted, now, watching_since)).total_seconds()
 
 
 def overdue(draft: Draft) -> tuple[str, str] | None:

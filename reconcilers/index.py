@@ -21,6 +21,9 @@ CandidateKey = tuple[bool, tuple[int, str, str]]
 _FIRST_AVAILABLE: CandidateKey = (True, (-1, "", ""))
 
 
+_OUTDATED = (Standing.OUTDATED, Standing.OUT, Standing.UNHEALTHY, Standing.UNADOPTED, Standing.DRIFTED)
+
+
 @dataclass
 class TargetIndex:
     """Classifications of a target's hosts, and what follows from them."""
@@ -101,7 +104,7 @@ class TargetIndex:
         return Counts(
             total=len(self.hosts),
             current=of[Standing.CURRENT],
-            outdated=of[Standing.OUTDATED] + of[Standing.OUT] + of[Standing.UNHEALTHY],
+            outdated=sum(of[standing] for standing in _OUTDATED),
             in_flight=of[Standing.IN_FLIGHT],
             failed=of[Standing.FAILED],
             unknown=of[Standing.UNKNOWN],

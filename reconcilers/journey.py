@@ -18,6 +18,7 @@ from reconcilers.facts import HostFacts, maintenance_places, mismatch, online_pl
 from reconcilers.gates import MAX_ATTEMPTS, gates_at, operation_id
 from reconcilers.target import TargetSpec
 from reconcilers.tasks import said_by
+from reconcilers.watched import watched_from
 
 FETCH_PATIENCE = 60.0
 """Seconds that a host of a later batch may take to fetch its artifact before it is drained all the same."""
@@ -66,7 +67,7 @@ def elapsed_of(journey: Journey, now: datetime, watching_since: datetime) -> flo
     """Seconds of the journey that were watched: neither waiting for its turn nor the controller's absence counts."""
     if journey.step in (Step.WAITING, Step.FAILED):
         return journey.elapsed
-    return journey.elapsed + max((now - max(journey.accounted, watching_since)).total_seconds(), 0.0)
+    return journey.elapsed + (now - watched_from(journey.accounted, now, watching_since)).total_seconds()
 
 
 def advance(journey: Journey, at: Situation) -> Journey | None:
@@ -300,7 +301,7 @@ def _words(server: ServerReport) -> str:
 def wakes_at(journey: Journey, target: TargetSpec, now: datetime, watching_since: datetime) -> datetime | None:
     """When time alone would move the journey."""
     if journey.step is Step.WAITING:
-        patience = max(journey.begun, watching_since) + timedelta(seconds=FETCH_PATIENCE)
+        patience = watched_from(journey.begun, now, watching_since) + timedelta(seconds=FETCH_PATIENCE)
         return patience if patience > now else None
     if journey.step is Step.FAILED:
         return None

@@ -14,6 +14,7 @@ from reconcilers.freezes import Frozen, frozen
 from reconcilers.limits import ROLLOUTS
 from reconcilers.manual import awaits_go
 from reconcilers.marks import marked
+from reconcilers.modes import what_would_happen
 from reconcilers.order import halted, not_ready, unfinished, unproven
 from reconcilers.rollback import is_quarantined
 from reconcilers.sizes import limit_of
@@ -53,6 +54,7 @@ def obstacle(draft: Draft, serving: bool = True) -> Obstacle | None:
 
 def obstacles(draft: Draft) -> Iterator[Obstacle]:
     """Everything that is in the way, in the order in which people should hear of it."""
+    yield from _observed(draft)
     if draft.status.hold is not None:
         hold = draft.status.hold
         goes_on = f"It goes on with the next release, or 'drumbeat rollout retry {draft.target.name}'"
@@ -84,6 +86,22 @@ def obstacles(draft: Draft) -> Iterator[Obstacle]:
         yield Obstacle(ROLLOUTS_LIMITED, fleet.words(ROLLOUTS, draft.target.name))
     if because := unprepared(draft):
         yield Obstacle(*because)
+    yield from _undecided(draft)
+
+
+def _undecided(draft: Draft) -> Iterator[Obstacle]:
+    if draft.target.mode == "" and (draft.undecided or draft.observed.index.candidates):
+        yield Obstacle("Undecided", draft.undecided or "the first answers about its hosts are awaited")
+
+
+def _observed(draft: Draft) -> Iterator[Obstacle]:
+    """Nothing is touched: because the mode says so, or because nobody has said whose the service is."""
+    if draft.target.mode == "observe":
+        yield Obstacle("Observed", f"mode is observe, so nothing is touched; {what_would_happen(draft)}", stalls=True)
+    elif draft.target.mode == "" and draft.status.unclaimed:
+        remedy = "write mode: adopt to take over what runs, manage to roll releases out, or observe to leave it so"
+        message = f"{draft.status.unclaimed}; {remedy}. If managed, {what_would_happen(draft)}"
+        yield Obstacle("Unclaimed", message, stalls=True)
 
 
 def _out_of_order(draft: Draft) -> Iterator[Obstacle]:

@@ -16,6 +16,7 @@ from crds.service import ServiceSpec
 from crds.status import ProvenEdition, RolloutStatus
 from crds.versionfile import VersionFile
 from reconcilers.conditions import find
+from reconcilers.watched import watched_from
 
 if TYPE_CHECKING:
     from reconcilers.target import TargetSpec
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 _NAMED = 5
 _KEPT = 10
 """Editions that a target's status remembers."""
-_HOW = {"fleets", "rollout", "depends_on", "wave", "after"}
+_HOW = {"fleets", "mode", "adopt", "rollout", "depends_on", "wave", "after"}
 """Fields of a Service that say how and when, not what."""
 
 
@@ -58,13 +59,16 @@ def edition_of(spec: ServiceSpec, version: VersionFile) -> str:
     return hashlib.sha256(canonical_json(said)).hexdigest()[:16]
 
 
-def noted(status: RolloutStatus, spec: "TargetSpec", ready: bool, now: datetime) -> RolloutStatus:
-    """Keep for how long at most each of the last editions was ready here without a break."""
+def noted(
+    status: RolloutStatus, spec: "TargetSpec", ready: bool, now: datetime, watching_since: datetime
+) -> RolloutStatus:
+    """Keep for how long at most each of the last editions was ready here without a break, as far as watched."""
     known = {each.edition: each for each in status.editions}
     changed = dict(known)
     for edition, each in known.items():
         if each.ready_since is not None and not (ready and edition == spec.edition):
-            lasted = max(each.longest, (now - each.ready_since).total_seconds())
+            watched = now - watched_from(each.ready_since, now, watching_since)
+            lasted = max(each.longest, watched.total_seconds())
             changed[edition] = each.model_copy(update={"ready_since": None, "longest": lasted})
     if ready and (current := changed.get(spec.edition)) is None:
         changed[spec.edition] = ProvenEdition(edition=spec.edition, version=spec.version, ready_since=now)
@@ -120,7 +124,7 @@ def unproven(spec: "TargetSpec", others: Others, now: datetime, watching_since: 
     where = f"{name} for {format_duration(soak)}" if soak else name
     if edition is None or edition.ready_since is None:
         return Unproven(f"version {spec.version} of this revision of the service must first be ready on {where}")
-    since = max(edition.ready_since, watching_since)
+    since = watched_from(edition.ready_since, now, watching_since)
     until = since + timedelta(seconds=soak)
     if until <= now:
         return None

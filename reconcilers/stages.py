@@ -7,6 +7,7 @@ from datetime import datetime
 
 from crds.status import Approval, RolloutStatus, TaskRecord
 from reconcilers.draft import Draft
+from reconcilers.lost import lost_hosts
 from reconcilers.tasks import ENDED, Job, drive, gate_jobs, migration_jobs, put_record, record_of
 
 PREPARING = ("Migrating", "GateBefore")
@@ -83,9 +84,11 @@ def verify(draft: Draft, free: bool) -> None:
 
 
 def arrived(draft: Draft) -> bool:
-    """Every host but the excluded ones runs the release, healthy and online."""
+    """Every host but the excluded and the lost ones runs the release, healthy and online."""
     counts = draft.observed.index.counts()
-    return not draft.journeys and counts.total > 0 and counts.current + counts.excluded == counts.total
+    if draft.journeys or not counts.total:
+        return False
+    return counts.current + counts.excluded + len(lost_hosts(draft)) == counts.total
 
 
 def unverified(draft: Draft) -> tuple[str, str] | None:

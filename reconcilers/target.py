@@ -4,9 +4,9 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 from crds.base import Amount
 from crds.desired import DesiredState
@@ -14,7 +14,7 @@ from crds.fleet import Fleet, Host
 from crds.freeze import Freeze
 from crds.probe import Probe
 from crds.release import Release, canonical_json
-from crds.service import Gate, Migrations, PoolRef, Rollout, ServiceSpec
+from crds.service import Gate, Migrations, Mode, PoolRef, Rollout, ServiceSpec
 from reconcilers.freezes import freezes_of
 from reconcilers.limits import FleetLimits, limits_of
 from reconcilers.order import edition_of
@@ -100,6 +100,23 @@ class TargetSpec:
     """Why this deployment may pass a freeze; empty: it may not."""
     freezes: tuple[Freeze, ...] = ()
     """Those that hold for it, whether in force now or not."""
+    mode: Mode | Literal[""] = "manage"
+    """Empty: git says nothing about it, and it is not known yet that nobody else manages the service here."""
+    adopt: str | None = None
+    """Regular expression by which the running process is known."""
+
+    @property
+    def is_observed(self) -> bool:
+        """Nothing of it is touched."""
+        return self.mode in ("", "observe")
+
+    def in_mode(self, mode: Mode) -> "TargetSpec":
+        """The same target in that mode."""
+        return replace(self, mode=mode)
+
+    def without_adoption(self) -> "TargetSpec":
+        """The same target, with no further process to be taken over."""
+        return replace(self, adopt=None) if self.adopt is not None else self
 
     @cached_property
     def digest(self) -> str:
@@ -123,6 +140,8 @@ class TargetSpec:
             "gates": [gate.model_dump(mode="json") for gate in self.gates],
             "rollout": self.rollout.model_dump(mode="json"),
         }
+        if self.mode in ("observe", "adopt"):  # what follows from no mode is no change of the spec
+            said["mode"] = [self.mode, self.adopt if self.mode == "adopt" else None]
         if self.migrations != Migrations():
             said["migrations"] = self.migrations.model_dump(mode="json")
         signed = [self.statement, self.trust, self.unsigned]
@@ -184,6 +203,8 @@ def _target(state: DesiredState, fleet_name: str, service_name: str, spec: Servi
         after=(f"{service_name}@{spec.after.fleet}", spec.after.soak) if spec.after else None,
         halt_after=fleet.spec.halt_after,
         freezes=freezes_of(state, fleet_name, service_name),
+        mode=spec.mode or "",
+        adopt=spec.adopt.process if spec.adopt else None,
     )
 
 

@@ -213,8 +213,8 @@ def _request(draft: Draft, job: Job, record: TaskRecord) -> TaskRecord:
     if before is not None and before.node != node:
         draft.writes.append(DropEntry(before.node, operation_key(found)))
     operation = Operation(id=found, target=target.name, host="", node=node, digest=target.digest, spec=job.spec)
-    draft.writes.append(PutOperation(operation))
     draft.writes.append(PutEntry(node, operation_key(found), written(job.spec)))
+    draft.writes.append(PutOperation(operation))
     draft.event("TaskStarted", target.name, job.task.capitalize(), f"{job.words} on {node}")
     if job.bars:
         draft.status = draft.status.model_copy(update={"no_return": job.bars})

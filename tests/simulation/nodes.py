@@ -76,6 +76,9 @@ class WatchedSupervisor:
             self._witness.deployed(self._host, target, release.version)
         return self.supervisor.ensure(target, release, folder, values, secrets)
 
+    def adopt(self, target: str, release: Release, pattern: str) -> Running:
+        return self.supervisor.adopt(target, release, pattern)
+
     def given(self, target: str) -> dict[str, str]:
         return self.supervisor.given(target)
 

@@ -70,8 +70,7 @@ class PretendController:
         )
         wake = deciding.step([])
         while True:
-            timeout = None if wake is None else max((wake - clock.now()).total_seconds(), 0.0)
-            messages = self.mailbox.drain(timeout)
+            messages = self.mailbox.drain(max((wake - clock.now()).total_seconds(), 0.0))
             if any(isinstance(message, Stop) for message in messages):
                 break
             wake = deciding.step(messages)

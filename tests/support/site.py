@@ -26,12 +26,13 @@ from crds.messages import (
     Stamp,
     plain_digest,
 )
+from crds.release import Release
 from crds.status import Journey, RolloutStatus, Step
 from reconcilers.draft import Observed
 from reconcilers.fragments import merge
 from reconcilers.plan import plan
 from reconcilers.target import TargetSpec
-from reconcilers.writes import AddEvent, DropEntry, Plan, PutEntry
+from reconcilers.writes import AddEvent, DropEntry, Plan, PutEntry, Write
 from tests.support.worlds import NOW, seconds
 
 TIMEOUT = 90.0
@@ -57,6 +58,8 @@ class Behaviour:
     """(balancer node, host) that the node's checks find down."""
     unsafe: set[str] = field(default_factory=set)
     """Balancer nodes whose balancer would forget everything in a reload."""
+    outsiders: dict[str, int] = field(default_factory=dict)
+    """Hosts on which nobody of ours started a process that can be adopted, and its id."""
     extra: dict[str, str] = field(default_factory=dict)
     """Server lines that are no host of ours, by name, with their address."""
     moved: dict[str, str] = field(default_factory=dict)
@@ -93,6 +96,8 @@ class Agent:
         for target, asked in assignment.services.items():
             if asked.release is None:
                 self.runs.pop(target, None)
+            elif asked.adopt is not None:
+                self._adopt(target, asked.release)
             elif self.name not in self._behaviour.stuck and (
                 self._digest(target) != asked.release.digest or asked.restart > self.restarts.get(target, 0)
             ):
@@ -100,6 +105,11 @@ class Agent:
                 self.restarts[target] = asked.restart
                 self._versions[asked.release.digest] = asked.release.version
                 self.runs[target] = (asked.release.digest, self._pid)
+
+    def _adopt(self, target: str, release: Release) -> None:
+        if target not in self.runs and self.name in self._behaviour.outsiders:
+            self._versions[release.digest] = release.version
+            self.runs[target] = (release.digest, self._behaviour.outsiders[self.name])
 
     def _set_servers(self, assignment: Assignment) -> None:
         for pool, said in assignment.pools.items():
@@ -268,11 +278,20 @@ class Site:
         """One pass: decide, check, save."""
         spec, observed = self.world.specs[target], self.world.observed(target)
         decided = plan(spec, observed, self.now)
-        for check in self._checks:
-            check(spec, observed, decided)
+        self.check(spec, observed, decided)
         self.passes += 1
         self.wakes[target] = decided.wake_at
-        for write in decided.writes:
+        self.carry_out(target, decided.writes, stamped)
+        return decided
+
+    def check(self, spec: TargetSpec, observed: Observed, decided: Plan) -> None:
+        """Whatever is to hold of every decision."""
+        for check in self._checks:
+            check(spec, observed, decided)
+
+    def carry_out(self, target: str, writes: Iterable[Write], stamped: set[str]) -> None:
+        """Save what was decided."""
+        for write in writes:
             stamp = Stamp(0, 0)
             if isinstance(write, PutEntry | DropEntry):
                 if write.node not in stamped:
@@ -282,7 +301,6 @@ class Site:
             if isinstance(write, AddEvent):
                 self.events.append(write)
             self.world.apply(target, write, stamp)
-        return decided
 
     def restart(self) -> None:
         """Another controller takes over: it has what was saved, and believes nobody before they speak."""
@@ -302,8 +320,12 @@ class Site:
         """What silent nodes did not get, they get once they speak again."""
         for node in sorted(self._due - self.behaviour.silent):
             stamp = Stamp(self.term, self.world.serials[node])
-            self.agents[node].take(merge(node, stamp, self.now + seconds(3600), self.world.entries.get(node, {})))
+            self.hand_over(node, merge(node, stamp, self.now + seconds(3600), self.world.entries.get(node, {})))
         self._due &= self.behaviour.silent
+
+    def hand_over(self, node: str, assignment: Assignment) -> None:
+        """A node takes what it is asked."""
+        self.agents[node].take(assignment)
 
     # --- what is asked in tests
 

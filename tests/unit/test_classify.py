@@ -25,6 +25,12 @@ def test_another_release_is_outdated_and_serves() -> None:
     assert (found.standing, found.available) == (Standing.OUTDATED, True)
 
 
+def test_a_host_whose_process_ends_again_and_again_does_not_serve_whoever_answers_at_its_port() -> None:
+    """Found by the simulator: a process that nobody knew of held the port, and the balancer saw the host up."""
+    crashing = service("1", state="crashing", identity=None, healthy=None)
+    assert not classify(SPEC, facts(SPEC, crashing)).available
+
+
 def test_a_host_that_never_ran_the_service_is_outdated() -> None:
     known = HostFacts(host=SPEC.hosts["vm1"], silent=False, servers=everywhere(SPEC, server("maint", by="config")))
     found = classify(SPEC, known)

@@ -223,6 +223,17 @@ def test_time_that_was_watched_before_a_restart_is_not_forgotten_with_each_new_r
     assert fails(restarted.after(201))
 
 
+def test_a_clock_that_was_set_back_neither_stops_the_deadline_nor_hastens_it() -> None:
+    """What was noted an hour ahead counts as noted when somebody saw that the clock was wrong."""
+    at = scene(Step.DEPLOYING, target(deadline="10m")).but(running=None)
+    noted = at.journey.model_copy(update={"accounted": NOW + seconds(3600), "elapsed": 100.0})
+    back = at.but(journey=noted, watching_since=NOW)
+    assert stays(back.after(499))
+    assert fails(back.after(500))
+    uneven = noted.model_copy(update={"accounted": NOW + seconds(0.05)})
+    assert elapsed_of(uneven, NOW, NOW - seconds(86_400)) == 100.0
+
+
 @pytest.mark.parametrize("step", [Step.WAITING, Step.FAILED])
 def test_waiting_and_failed_hosts_have_no_deadline(step: Step) -> None:
     at = scene(step).after(1e6)

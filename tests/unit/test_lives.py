@@ -172,3 +172,23 @@ def test_if_both_go_on_it_is_disputed_again() -> None:
         nodes.hear(said("b", 2 * MILLION + number), NOW + seconds(1000 + 30 * number))
         nodes.hear(said("a", 400 + number), NOW + seconds(1010 + 30 * number))
     assert nodes.get("vm1").disputed
+
+
+def test_a_controllers_clock_that_is_set_makes_no_clone(ear: Ear) -> None:
+    """Found by the simulator: a restart, after which the controller's clock went back by an hour."""
+    ear.runs("a", 0, 3600, first=1)
+    ear.lives.jumped(-seconds(3600))
+    ear.runs("b", 5, 35, first=MILLION)
+    ear.hear("a", 36, 200)
+    ear.lives.jumped(seconds(7200))
+    ear.hear("a", 7240, 201)
+    assert not ear.why
+
+
+def test_a_clone_is_noticed_across_a_change_of_the_clock(ear: Ear) -> None:
+    ear.runs("a", 0, 60, first=1)
+    ear.hear("b", 61, MILLION)
+    ear.lives.jumped(seconds(86_400))
+    ear.runs("a", 86_465, 86_465 + SPAN + 60, first=10)
+    ear.hear("b", 86_465 + SPAN + 61, MILLION + 1)
+    assert ear.why

@@ -2,9 +2,11 @@
 
 from typing import Any
 
+from crds.status import ProvenEdition, RolloutStatus
+from reconcilers.order import noted
 from reconcilers.target import TargetSpec
 from tests.support.site import Site
-from tests.support.worlds import pool, seconds, target
+from tests.support.worlds import NOW, pool, seconds, target
 
 
 def api(version: str, **more: Any) -> TargetSpec:
@@ -151,3 +153,14 @@ def test_rollouts_of_one_revision_stop_once_it_failed_in_too_many_targets() -> N
     there.declare(fixed)
     there.run(100)
     assert versions(there, "job@prod") == {"4"}
+
+
+def test_what_nobody_watched_proves_nothing_when_trouble_ends_it_either() -> None:
+    """Ready when the controller went away for a day, and in trouble when it came back."""
+    spec = web("1", name="web@staging", edition="one")
+    before = RolloutStatus(
+        target=spec.name, editions=[ProvenEdition(edition="one", version="1", ready_since=NOW, longest=5.0)]
+    )
+    back = NOW + seconds(86_400)
+    after = noted(before, spec, ready=False, now=back + seconds(7), watching_since=back)
+    assert [(each.ready_since, each.longest) for each in after.editions] == [(None, 7.0)]
