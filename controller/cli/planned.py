@@ -59,7 +59,7 @@ def _target(target: Resource, named: int | None) -> Iterator[str]:
     if target["message"]:
         yield f"    {target['message']}"
     if target["forgotten"]:
-        yield f"    no longer a host of it: {_names(target['forgotten'], named)}; what runs there is left alone"
+        yield f"    no longer a host of it: {_names(target['forgotten'], named)}"
     if target["effect"] == "unsigned":
         return
     yield from (f"    in the way: {_obstacle(each)}" for each in target["inTheWay"])
