@@ -92,7 +92,7 @@ class Forecast:
     @property
     def happens(self) -> bool:
         """Some host would move, at once or when the obstacles are gone."""
-        return bool(self.batches) and self.effect != "unsigned"
+        return bool(self.batches or self.forgotten) and self.effect != "unsigned"
 
 
 def forecast(spec: TargetSpec, observed: Observed, before: TargetSpec | None, now: datetime) -> Forecast:
