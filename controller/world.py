@@ -349,13 +349,7 @@ class World:
         """Carry out a write of the target's plan; entries get the stamp of the assignment that will carry them."""
         match write:
             case PutStatus(status):
-                before, self.statuses[target] = self.statuses.get(target), status
-                self.dirty |= self._relations.changed(target, before, status)
-                self.fleets.put_status(status)
-                if before is not None and before.restart != status.restart:
-                    self._begin_anew(target)
-                if turning(status) != turning(before or RolloutStatus(target=target)):
-                    self._turn(target)
+                self._put_status(target, status)
             case PutJourney(journey):
                 self.journeys.setdefault(target, {})[journey.host] = journey
                 self._claim(target, journey.host, journey)
@@ -382,6 +376,17 @@ class World:
             case DropExclusion(node):
                 self.exclusions.pop(node, None)
                 self._heed_exclusion(node)
+
+    def _put_status(self, target: str, status: RolloutStatus) -> None:
+        before, self.statuses[target] = self.statuses.get(target), status
+        self.dirty |= self._relations.changed(target, before, status)
+        if target not in self.specs:
+            return  # what nothing declares takes no place of its fleet
+        self.fleets.put_status(status)
+        if before is not None and before.restart != status.restart:
+            self._begin_anew(target)
+        if turning(status) != turning(before or RolloutStatus(target=target)):
+            self._turn(target)
 
     def _heed_exclusion(self, node: str) -> None:
         if any(node in spec.balancer_nodes for spec in self.declared.values()):

@@ -22,7 +22,7 @@ CandidateKey = tuple[bool, tuple[int, str, str]]
 """Hosts that serve nobody first, then by rank, which spreads over zones."""
 
 
-NAMED = (Standing.UNKNOWN, Standing.UNHEALTHY, Standing.EXCLUDED)
+NAMED = (Standing.UNKNOWN, Standing.UNHEALTHY, Standing.EXCLUDED, Standing.DRIFTED, Standing.UNADOPTED)
 """Standings whose hosts people hear of by name."""
 _FIRST_AVAILABLE: CandidateKey = (True, (-1, "", ""))
 
@@ -88,10 +88,11 @@ class TargetIndex:
             standings=Counter(self.standings),
             unavailable=self.unavailable,
             unsettled=set(self.unsettled),
-            candidates=list(self.candidates),
+            candidates=SortedList(self.candidates),
             zones=Counter(self.zones),
             zones_unavailable=Counter(self.zones_unavailable),
-            zone_candidates={zone: list(keys) for zone, keys in self.zone_candidates.items()},
+            zone_candidates={zone: SortedList(keys) for zone, keys in self.zone_candidates.items()},
+            named={standing: SortedList(names) for standing, names in self.named.items()},
         )
 
     def next_hosts(self, count: int, closed: Set[str] = frozenset()) -> list[str]:

@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
+from crds.messages import Stamp
 from crds.status import RolloutStatus, Step, Turn
 from reconcilers.limits import HOSTS, ROLLOUTS, FleetIndex, FleetLimits, limits_of
 from reconcilers.target import TargetSpec
+from reconcilers.writes import PutStatus
 from tests.support.site import Site, converged, ran
 from tests.support.states import state
 from tests.support.worlds import NODES, NOW, pool, target
@@ -211,3 +213,12 @@ def test_a_changed_target_is_looked_at_whole_even_if_another_of_its_fleet_was_pl
     assert site.world.observed("api@prod").changed is None
     assert site.world.observed("job@prod").changed is None
     assert site.world.observed("job@prod").changed == frozenset()
+
+
+def test_what_nothing_declares_any_more_takes_no_place_whatever_is_noted_about_it() -> None:
+    site = fleet({"rollouts": 1})
+    status = site.status("api@prod")
+    site.world.set_specs({"job@prod": spec_of("job@prod", "2", {"rollouts": 1})})
+    site.world.apply("api@prod", PutStatus(status.model_copy(update={"under_way": True})), Stamp(0, 0))
+    site.run(60)
+    assert set(site.versions("job@prod").values()) == {"2"}, site.status("job@prod").conditions
