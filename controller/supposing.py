@@ -20,6 +20,7 @@ from reconcilers.forecast import Forecast, differs, forecast, orphaned
 from reconcilers.index import rebuilt
 from reconcilers.limits import FleetIndex
 from reconcilers.marks import marked
+from reconcilers.modes import resolved
 from reconcilers.order import Other, has_failed
 from reconcilers.rollback import effective, settled
 from reconcilers.sightings import adds_up, plain_server, pool_number
@@ -88,7 +89,7 @@ def suppose(world: "World", declared: TargetSpec, hosts: Iterable[str] | None = 
     """The target as it would stand towards the spec; of its hosts all, or only these: each costs some time."""
     name = declared.name
     status = world.statuses.get(name) or RolloutStatus(target=name)
-    spec = without(effective(declared, settled(status, declared)), world.exclusions.keys())
+    spec = without(effective(resolved(declared, status), settled(status, declared)), world.exclusions.keys())
     sight = _Sight(world, spec)
     return Supposed(
         spec=spec,

@@ -117,11 +117,19 @@ class World:
     def _turn(self, target: str) -> None:
         """Plan for another spec from now on: a release was put into quarantine or let out, or the mode was found."""
         if target in self.declared:
-            self._forget_index(target)
+            self._begin_anew(target)
             self.specs[target] = self._planned(self.declared[target])
             self.dirty.add(target)
 
+    def _begin_anew(self, target: str) -> None:
+        """Every host of the target stands differently now; its rollout and its turn are what they were."""
+        self._forget_index(target)
+        self.fleets.fell_behind(target)
+        self.fleets.put_status(self._status(target))
+
     def _forget_index(self, target: str) -> None:
+        """Have it built anew, and the next plan look at every host: other targets of the fleet may ask for it first."""
+        self._whole.add(target)
         self.indexes.pop(target, None)
         self._touched.pop(target, None)
         self._stale.pop(target, None)
@@ -134,11 +142,11 @@ class World:
         """Take in a report: is it news, which operations have a new result, must a full report be asked for."""
         heard = self.nodes.hear(report, now)
         if heard.disputed:
-            self._touch_node(report.node)
+            self.touch_node(report.node)
         if not heard.news:
             return False, [], False
         if heard.woke:
-            self._touch_node(report.node)
+            self.touch_node(report.node)
         if not report.full:
             return True, [], heard.incomplete
         before = heard.before
@@ -150,7 +158,7 @@ class World:
         for pool in before.pools.keys() - report.pools.keys() if before else ():
             self._touch_all(self._pools.owners.get((report.node, pool)))
         if (before.problem if before else "") != report.problem:
-            self._touch_node(report.node)
+            self.touch_node(report.node)
         if before is None or before.balancer != report.balancer:
             self.dirty |= self._targets_on.get(report.node, set())
         return True, list(self._fold_operations(report)), False
@@ -178,26 +186,6 @@ class World:
         if freed:
             self.dirty |= {name for name, status in self.statuses.items() if waits_in(status, fleet)}
 
-    def dispute(self, name: str, why: str) -> None:
-        """Count a node as silent, whatever is said in its name."""
-        self.nodes.dispute(name, why)
-        self._touch_node(name)
-
-    def settle(self, name: str) -> None:
-        """A person has decided which machine the node is: what it said before is forgotten, its next report counts."""
-        self.nodes.settle(name)
-        self._touch_node(name)
-
-    def revoke(self, name: str) -> None:
-        """Count a node as silent, whatever is said in its name, since a person says so."""
-        self.nodes.revoke(name)
-        self._touch_node(name)
-
-    def restore(self, name: str) -> None:
-        """Take a revocation back: the node's next report counts."""
-        self.nodes.restore(name)
-        self._touch_node(name)
-
     def jumped(self, jump: timedelta, now: datetime) -> None:
         """The time of day has moved on by so much, or back, while nobody watched: what is past keeps its distance."""
         self.watching_since = now
@@ -209,7 +197,7 @@ class World:
         """Notice nodes that have fallen silent."""
         silent = list(self.nodes.expire(now))
         for node in silent:
-            self._touch_node(node.name)
+            self.touch_node(node.name)
         return silent
 
     # --- what changed
@@ -237,15 +225,15 @@ class World:
             self._mark_all(owner[0], self.specs[owner[0]].hosts)
             self.dirty.add(owner[0])
 
-    def _touch_node(self, name: str) -> None:
+    def touch_node(self, name: str) -> None:
+        """Whether a node counts has changed, or how: everything that is asked of it is looked at anew."""
         for target in self._targets_on.get(name, set()):
             self.dirty.add(target)
             self.touch(target, name)
             if name in self.specs[target].runners:
                 self._mark_all(target, self.journeys.get(target, {}).keys() & self.specs[target].hosts.keys())
-        for (node, _), owner in self._pools.owners.items():
-            if node == name:
-                self._touch_all(owner)
+        for owner in self._pools.on(name):
+            self._touch_all(owner)
 
     # --- what a plan looks at
 
@@ -257,8 +245,8 @@ class World:
     def observed(self, target: str) -> Observed:
         """Everything about the target, with its index brought up to date; what is new about hosts counts as seen."""
         spec = self.specs[target]
-        whole = target in self._whole or target not in self.indexes
-        status, fleet = self.statuses.get(target) or RolloutStatus(target=target), self.fleets.of(target)
+        whole = target in self._whole
+        status, fleet = self._status(target), self.fleets.of(target)
         if fleet is not None:
             fleet.put_status(status)
             self._catch_up(fleet.limits.fleet)
@@ -365,7 +353,7 @@ class World:
                 self.dirty |= self._relations.changed(target, before, status)
                 self.fleets.put_status(status)
                 if before is not None and before.restart != status.restart:
-                    self._forget_index(target)  # every host stands differently now
+                    self._begin_anew(target)
                 if turning(status) != turning(before or RolloutStatus(target=target)):
                     self._turn(target)
             case PutJourney(journey):
@@ -398,7 +386,7 @@ class World:
     def _heed_exclusion(self, node: str) -> None:
         if any(node in spec.balancer_nodes for spec in self.declared.values()):
             self.set_specs(self.declared)
-        self._touch_node(node)
+        self.touch_node(node)
 
     def _claim(self, target: str, host: str, journey: Journey | None) -> None:
         if self.claims.put(target, host, journey):

@@ -20,6 +20,7 @@ from reconcilers.conditions import find
 from reconcilers.draft import Draft, Observed
 from reconcilers.index import TargetIndex
 from reconcilers.marks import lift_pause
+from reconcilers.modes import heed_mode, resolved
 from reconcilers.obstacles import Obstacle, obstacles
 from reconcilers.plan import notice_spec
 from reconcilers.room import Room
@@ -81,7 +82,7 @@ class Forecast:
     left_out: tuple[LeftOut, ...] = ()
     """Hosts that are not on the release, and would not be taken: unknown, excluded, unhealthy, failed."""
     forgotten: tuple[str, ...] = ()
-    """Hosts that the target loses: nothing is asked of them any more, and what runs there is left alone."""
+    """Hosts that the target loses."""
     message: str = ""
     """Why nothing would happen, for people."""
     spec: TargetSpec | None = None
@@ -91,7 +92,7 @@ class Forecast:
     @property
     def happens(self) -> bool:
         """Some host would move, at once or when the obstacles are gone."""
-        return bool(self.batches) and self.effect != "unsigned"
+        return bool(self.batches or self.forgotten) and self.effect != "unsigned"
 
 
 def forecast(spec: TargetSpec, observed: Observed, before: TargetSpec | None, now: datetime) -> Forecast:
@@ -101,6 +102,8 @@ def forecast(spec: TargetSpec, observed: Observed, before: TargetSpec | None, no
     """
     draft = Draft(spec, observed, now, observed.status, dict(observed.journeys))
     notice_spec(draft)
+    heed_mode(draft)
+    spec = draft.target = resolved(spec, draft.status)
     lift_pause(draft)
     index = _as_it_begins(draft)
     batches = tuple(_batches(draft, index.copied()))

@@ -155,9 +155,26 @@ class TargetSpec:
 def targets_of(state: DesiredState) -> dict[str, TargetSpec]:
     """Every target that the revision declares: one for each version file."""
     specs = {(fleet, service): service_on(state, service, fleet) for fleet, service in sorted(state.versions)}
-    waves = Waves(specs)
-    made = (_target(state, fleet, service, spec, waves) for (fleet, service), spec in specs.items())
+    waves, fleets = Waves(specs), {name: FleetHosts(fleet) for name, fleet in state.fleets.items()}
+    made = (_target(state, fleets[fleet], service, spec, waves) for (fleet, service), spec in specs.items())
     return {target.name: target for target in made}
+
+
+class FleetHosts:
+    """A fleet's hosts by label, and its limits: worked out once for all of its services."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        self.fleet, self.limits = fleet, limits_of(fleet)
+        self._by_label: dict[tuple[str, str], list[Host]] = {}
+        for host in fleet.spec.hosts:
+            for label in host.labels.items():
+                self._by_label.setdefault(label, []).append(host)
+
+    def selected(self, wanted: Mapping[str, str]) -> list[Host]:
+        """The hosts that have every one of these labels."""
+        found = (self._by_label.get(label, []) for label in wanted.items())
+        fewest = min(found, key=len, default=self.fleet.spec.hosts)
+        return [host for host in fewest if wanted.items() <= host.labels.items()]
 
 
 class Waves:
@@ -178,14 +195,15 @@ class Waves:
         return self._before[fleet, wave]
 
 
-def _target(state: DesiredState, fleet_name: str, service_name: str, spec: ServiceSpec, waves: Waves) -> TargetSpec:
-    fleet, version = state.fleets[fleet_name], state.versions[fleet_name, service_name]
+def _target(state: DesiredState, on: FleetHosts, service_name: str, spec: ServiceSpec, waves: Waves) -> TargetSpec:
+    fleet, fleet_name = on.fleet, on.fleet.metadata.name
+    version = state.versions[fleet_name, service_name]
     return TargetSpec(
         name=f"{service_name}@{fleet_name}",
         revision=state.revision,
         release=release_of(spec, version) if version.state == "present" else None,
         version=version.version or "",
-        hosts=_spread(_selected(fleet, spec)),
+        hosts=_spread(on.selected(spec.hosts)),
         pools=tuple(_pool(state, fleet, ref) for ref in spec.pools),
         runners=tuple(runner.name for runner in fleet.spec.runners),
         probes=tuple(spec.probes),
@@ -195,7 +213,7 @@ def _target(state: DesiredState, fleet_name: str, service_name: str, spec: Servi
         break_glass=version.break_glass.reason if version.break_glass else "",
         statement=state.statements.get((fleet_name, service_name)),
         trust=state.trust.get(fleet_name),
-        limits=limits_of(fleet),
+        limits=on.limits,
         unsigned=state.unsigned.get((fleet_name, service_name), ""),
         edition=edition_of(state.services[service_name].spec, version),
         depends_on=tuple(f"{name}@{fleet_name}" for name in spec.depends_on),
@@ -206,11 +224,6 @@ def _target(state: DesiredState, fleet_name: str, service_name: str, spec: Servi
         mode=spec.mode or "",
         adopt=spec.adopt.process if spec.adopt else None,
     )
-
-
-def _selected(fleet: Fleet, spec: ServiceSpec) -> list[Host]:
-    wanted = spec.hosts.items()
-    return [host for host in fleet.spec.hosts if wanted <= host.labels.items()]
 
 
 def _spread(hosts: list[Host]) -> dict[str, HostSpec]:

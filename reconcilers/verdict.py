@@ -15,7 +15,7 @@ from reconcilers.rollback import remembered
 from reconcilers.room import Room
 from reconcilers.stages import arrived, contract, unverified
 from reconcilers.turns import take_turn
-from reconcilers.words import listed
+from reconcilers.words import NAMED, listed
 
 
 def conclude(draft: Draft) -> None:
@@ -181,5 +181,6 @@ def _waits_for(draft: Draft) -> tuple[str, str]:
 
 
 def _names(draft: Draft, standing: Standing) -> str:
-    hosts = draft.observed.index.hosts.items()
-    return listed([f"{name} ({host.why})" for name, host in sorted(hosts) if host.standing is standing])
+    index = draft.observed.index
+    names = index.named.get(standing, [])
+    return listed([f"{name} ({index.hosts[name].why})" for name in names[:NAMED]], len(names))

@@ -59,7 +59,7 @@ def _target(target: Resource, named: int | None) -> Iterator[str]:
     if target["message"]:
         yield f"    {target['message']}"
     if target["forgotten"]:
-        yield f"    no longer a host of it: {_names(target['forgotten'], named)}; what runs there is left alone"
+        yield f"    taken out of it: {_names(target['forgotten'], named)}"
     if target["effect"] == "unsigned":
         return
     yield from (f"    in the way: {_obstacle(each)}" for each in target["inTheWay"])
@@ -74,7 +74,7 @@ def _target(target: Resource, named: int | None) -> Iterator[str]:
 
 
 def _effect(target: Resource) -> str:
-    if not target["happens"]:
+    if not target["batches"] or not target["happens"]:
         return _WHY.get(target["effect"], "nothing to do")
     count = hosts(sum(len(batch["hosts"]) for batch in target["batches"]))
     batches = len(target["batches"])

@@ -68,7 +68,7 @@ class TargetForecast(WireModel):
     on_failure: str
     in_the_way: list[InTheWay]
     left_out: list[LeftOutHost]
-    forgotten: list[str] = Field(description="hosts that the target loses; what runs there is left alone")
+    forgotten: list[str] = Field(description="hosts that the target loses")
     message: str = Field(description="why nothing would happen, where that needs words")
     digest: str = Field(description="of this target's part of the plan")
 

@@ -44,7 +44,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 def push(work: Path, *words: str) -> tuple[int, str]:
     """The exit code, and what the hook said."""
-    command = ["git", "-C", work, "push", "--quiet", "origin", *(words or ("main",))]
+    command: list[str | Path] = ["git", "-C", work, "push", "--quiet", "origin", *(words or ("main",))]
     done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, timeout=100)
     said = [line.removeprefix("remote: ").rstrip() for line in done.stderr.splitlines() if line.startswith("remote:")]
     return done.returncode, "\n".join(said)

@@ -5,7 +5,7 @@ look at each decision, and properties can try thousands of histories.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime
 
 from controller.store import Loaded
@@ -33,37 +33,10 @@ from reconcilers.fragments import merge
 from reconcilers.plan import plan
 from reconcilers.target import TargetSpec
 from reconcilers.writes import AddEvent, DropEntry, Plan, PutEntry, Write
+from tests.support.behaviour import Behaviour
 from tests.support.worlds import NOW, seconds
 
 TIMEOUT = 90.0
-
-
-@dataclass
-class Behaviour:
-    """How nodes behave; tests change it as they go."""
-
-    silent: set[str] = field(default_factory=set)
-    """Nodes that neither take nor say anything."""
-    busy: set[str] = field(default_factory=set)
-    """Hosts whose sessions do not end."""
-    broken: set[str] = field(default_factory=set)
-    """Versions that are never healthy."""
-    failing: set[str] = field(default_factory=set)
-    """Versions whose gates fail."""
-    outcomes: dict[str, str] = field(default_factory=dict)
-    """How operations of a name end, where not as the version's gates do; ``running``: they do not end."""
-    stuck: set[str] = field(default_factory=set)
-    """Hosts that never finish an installation."""
-    down: set[tuple[str, str]] = field(default_factory=set)
-    """(balancer node, host) that the node's checks find down."""
-    unsafe: set[str] = field(default_factory=set)
-    """Balancer nodes whose balancer would forget everything in a reload."""
-    outsiders: dict[str, int] = field(default_factory=dict)
-    """Hosts on which nobody of ours started a process that can be adopted, and its id."""
-    extra: dict[str, str] = field(default_factory=dict)
-    """Server lines that are no host of ours, by name, with their address."""
-    moved: dict[str, str] = field(default_factory=dict)
-    """Hosts whose server lines have another address."""
 
 
 class Agent:

@@ -202,3 +202,12 @@ def test_a_host_that_is_out_for_two_targets_takes_one_place_until_it_is_back_for
 def test_a_fleets_limits_are_no_part_of_a_target() -> None:
     spec = spec_of("api@prod", "1", {"hosts": 1})
     assert replace(spec, limits=None).fingerprint == spec.fingerprint
+
+
+def test_a_changed_target_is_looked_at_whole_even_if_another_of_its_fleet_was_planned_before() -> None:
+    places = {"hosts": 1}
+    site = fleet(places)
+    release(site, places, *NAMES[:2])
+    assert site.world.observed("api@prod").changed is None
+    assert site.world.observed("job@prod").changed is None
+    assert site.world.observed("job@prod").changed == frozenset()

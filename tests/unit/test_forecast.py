@@ -9,9 +9,11 @@ import pytest
 from controller.supposing import changed, gone, suppose
 from crds.freeze import Freeze
 from crds.messages import Stamp
+from crds.service import Gate, Migrations
 from crds.status import Hold, Mark, Quarantine
 from reconcilers.assuming import assumed_forecasts
 from reconcilers.forecast import Forecast, digest_of
+from reconcilers.limits import FleetLimits
 from reconcilers.target import TargetSpec
 from reconcilers.writes import PutStatus
 from tests.support.site import Site, converged
@@ -157,7 +159,7 @@ def test_a_removed_service_and_a_target_without_hosts(site: Site) -> None:
 
 def test_hosts_that_the_target_loses_and_gains(site: Site) -> None:
     (kept, lost) = target("1", 3), foretold(site, target("1", 3))
-    assert (lost.forgotten, lost.happens) == (("vm4",), False)
+    assert (lost.forgotten, lost.happens) == (("vm4",), True)
 
     site.install(target("1", 5))
     site.hear("vm5")
@@ -244,3 +246,41 @@ def test_without_a_controller_dependencies_are_ready_unless_they_change() -> Non
     assert reasons(said) == []
     said, _ = assumed_forecasts(before, {"api@prod": wanted, "db@prod": target("2", 1, name="db@prod")}, NOW)
     assert reasons(said) == ["DependsOn"]
+
+
+# --- what is done around the hosts
+
+
+def test_gates_and_migrations_before_and_after_the_hosts_and_manual_steps(site: Site) -> None:
+    migration = {"command": ["sql"], "check": ["check"], "lock": "database"}
+    migrations = Migrations.model_validate(
+        {
+            "expand": [{"name": "add-column", **migration}],
+            "contract": [{"name": "drop-column", **migration, "approval": "required"}],
+        }
+    )
+    before = Gate.model_validate({"name": "stock", "when": "before", "exec": {"command": ["stock"]}})
+    said = foretold(site, target("2", 4, batches=[1, 3], pause_after=[1], migrations=migrations, gates=(before,)))
+
+    assert said.before == ("gate stock", "migration add-column")
+    assert said.after == ("migration drop-column, once a person approves",)
+    assert [each.awaits_go for each in said.batches] == [True, False]
+    assert not said.obstacles
+    assert foretold(site, target("1", 4, migrations=migrations)).before == ()
+
+
+def test_a_host_that_was_excluded_by_command_is_left_out(site: Site) -> None:
+    site.world.exclusions["vm2"] = Mark(by="jo", since=NOW, reason="disk")
+    site.world.exclusions["vm5"] = Mark(by="jo", since=NOW, reason="new disk")
+    (known, new) = foretold(site, target("2", 5)).left_out
+
+    assert (known.host, known.standing) == ("vm2", "excluded")
+    assert (new.host, new.standing, "new disk" in new.why) == ("vm5", "excluded", True)
+
+
+def test_what_the_fleet_allows_counts_with_the_limits_that_the_commit_brings(site: Site) -> None:
+    limits = FleetLimits("prod", {"rollouts": 0}, {"hosts": 4})
+
+    assert reasons(foretold(site, target("2", 4, limits=limits))) == ["RolloutsLimited"]
+    one_of_two = replace(limits, places={"hosts": 1})
+    assert foretold(site, target("2", 4, batches=[2], max_unavailable=2, limits=one_of_two)).batches[0].at_once == 1
