@@ -97,15 +97,14 @@ def _rolled_back(draft: Draft, complete: bool) -> None:
 
 
 def _why(bad: Quarantine) -> str:
-    by = "" if bad.by == "drumbeat" else f" by {bad.by}"
-    return f"version {bad.version or 'none'} was taken back{by}: {bad.message}"
+    return f"version {bad.version or 'none'} was taken back: {bad.message}"
 
 
 def _stalled(draft: Draft, complete: bool) -> tuple[str, str] | None:
     """Why nothing will move until somebody changes something."""
     bad = draft.status.quarantine
     if complete and draft.target.in_place_of and bad is not None:
-        ends = "Release another version, or retry this one"
+        ends = f"It goes on with the next release, or 'drumbeat rollout retry {draft.target.name}'"
         return "RolledBack", f"{_why(bad)}; version {draft.target.version} runs in its place. {ends}"
     if not draft.target.hosts:
         return "NoHosts", "the service's selector matches no host of the fleet; change spec.hosts or a host's labels"
