@@ -12,7 +12,7 @@ FUZZ_EXAMPLES ?= 20000
 export PATH := $(PATH):/usr/sbin:/sbin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test fuzz lint bench bench-fleet soak schemas reference clean
+.PHONY: help setup demo test fuzz lint bench bench-planning bench-fleet soak schemas reference clean
 
 help: ## say what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -39,9 +39,14 @@ lint: ## check style, types and the direction of imports
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-bench: ## measure the figures in the README
+bench: ## measure the figures in the README, and the cost of decisions in larger fleets
 	@$(SETUP) haproxy
 	@$(BIN)/python -m benchmarks $(ARGS)
+	@$(BIN)/python -m benchmarks.planning
+
+bench-planning: ## measure what decisions cost; ARGS=--full: 100,000 hosts and 300 services
+	@$(SETUP)
+	@$(BIN)/python -m benchmarks.planning $(ARGS)
 
 bench-fleet: ## measure a controller under a thousand simulated nodes
 	@$(SETUP) rabbitmq-server

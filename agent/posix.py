@@ -6,6 +6,7 @@ Calls that only POSIX or Linux has are in modules of this name, so that everythi
 import contextlib
 import os
 import pwd
+import re
 import select
 import signal
 import subprocess
@@ -66,9 +67,33 @@ class PosixProcesses:
         found = [identity for identity in map(self._identity, leaders) if self._is_there(identity)]
         return sorted(found, key=lambda identity: int(identity.started))
 
+    def matching(self, pattern: str, without: str) -> list[ProcessIdentity]:
+        wanted, own = re.compile(pattern), os.getpid()
+        pids = [int(entry.name) for entry in self._proc.iterdir() if entry.name.isdigit()]
+        matches = {pid for pid in pids if pid != own and wanted.search(self._command_line(pid))}
+        tops = [pid for pid in matches if int(self._stat(pid, _PARENT) or 0) not in matches]
+        found = [self._identity(pid) for pid in tops]
+        return sorted(
+            (each for each in found if self._is_there(each) and without not in self.environment(each)),
+            key=lambda identity: int(identity.started),
+        )
+
+    def may_signal(self, identity: ProcessIdentity) -> bool:
+        try:
+            os.kill(identity.pid, 0)
+        except OSError:
+            return False
+        return self._is_there(identity)
+
     def stop(self, identity: ProcessIdentity, force: bool) -> None:
-        if self.alive(identity):
-            self._signal_group(identity.pid, signal.SIGKILL if force else signal.SIGTERM)
+        if not self.alive(identity):
+            return
+        number = signal.SIGKILL if force else signal.SIGTERM
+        if self._stat(identity.pid, _GROUP) == str(identity.pid):
+            self._signal_group(identity.pid, number)
+        else:  # its group is somebody else's, who may have started other things with it
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(identity.pid, number)
 
     def sweep(self, identity: ProcessIdentity, name: str, value: str) -> None:
         if identity.boot != self.boot or not _group_exists(identity.pid):
@@ -175,6 +200,14 @@ class PosixProcesses:
             return None
         return line.rpartition(b")")[2].split()[position].decode()
 
+    def _command_line(self, pid: int) -> str:
+        """Its words with spaces between; empty for what has none, such as the kernel's own."""
+        try:
+            raw = (self._proc / str(pid) / "cmdline").read_bytes()
+        except OSError:
+            return ""
+        return raw.rstrip(b"\0").replace(b"\0", b" ").decode(errors="replace")
+
     def _has(self, pid: int, name: str, value: str) -> bool:
         try:
             return f"{name}={value}".encode() in (self._proc / str(pid) / "environ").read_bytes().split(b"\0")
@@ -195,8 +228,8 @@ class PosixProcesses:
             os.killpg(pid, number)
 
 
-_STATE, _GROUP, _SESSION, _STARTED = 0, 2, 3, 19
-"""Positions in /proc/PID/stat behind the command's name (proc_pid_stat(5): fields 3, 5, 6 and 22)."""
+_STATE, _PARENT, _GROUP, _SESSION, _STARTED = 0, 1, 2, 3, 19
+"""Positions in /proc/PID/stat behind the command's name (proc_pid_stat(5): fields 3, 4, 5, 6 and 22)."""
 
 
 class _DeathWatch:

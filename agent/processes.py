@@ -43,8 +43,20 @@ class Processes(Protocol):
     def find(self, name: str, value: str) -> list[ProcessIdentity]:
         """The sessions' leaders whose environment at their start had ``name=value``, oldest first."""
 
+    def matching(self, pattern: str, without: str) -> list[ProcessIdentity]:
+        """Processes with that regular expression in their command line, but for those whose parent has it too.
+
+        Nor this very process, and none that had the variable ``without`` in its environment when it started.
+        """
+
+    def may_signal(self, identity: ProcessIdentity) -> bool:
+        """Whether this account could stop it."""
+
     def stop(self, identity: ProcessIdentity, force: bool) -> None:
-        """Ask it and its group to end; ``force`` leaves them no choice. Nothing happens if it is gone."""
+        """Ask it and the group that it leads, if any, to end; ``force`` leaves them no choice.
+
+        Nothing happens if it is gone.
+        """
 
     def sweep(self, identity: ProcessIdentity, name: str, value: str) -> None:
         """End by force what is left of its group and had ``name=value`` in its environment."""

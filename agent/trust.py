@@ -29,7 +29,7 @@ from bus.trust import (
 from crds.messages import OperationSpec, ServiceAssignment
 from crds.probe import Probe
 from crds.release import Release
-from crds.trust import SignedCommand, TrustDocument, probe_commands, prometheus_command
+from crds.trust import SignedCommand, TrustDocument, adopt_commands, probe_commands, prometheus_command
 
 _KEPT = 256
 """Verdicts that are remembered; a node has a few services, a runner some operations."""
@@ -103,7 +103,7 @@ class NodeTrust:
 
     def install(self, target: str, release: Release, said: ServiceAssignment) -> str:
         """May the release that ``said`` asks for be brought here and started?"""
-        commands = probe_commands(said.probes)
+        commands = probe_commands(said.probes) + adopt_commands(said.adopt)
 
         def check(document: TrustDocument) -> None:
             signed = release_statement(said.statement, document, target, release)

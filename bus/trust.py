@@ -201,6 +201,8 @@ def _signers(envelope: str, payload_type: str, keys: Sequence[PublicKey], what: 
 
 
 def _in_words(command: SignedCommand) -> str:
+    if command.kind == "adopt":
+        return f"to adopt the process {command.words[0][:200]!r}"
     if command.kind == "prometheus":
         return f"the gate's question {command.words[1][:200]!r} to {command.words[0][:100]}"
     kind = f"{command.kind} migration" if command.check else command.kind

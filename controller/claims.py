@@ -11,24 +11,28 @@ def is_claim(journey: Journey) -> bool:
 
 
 class Claims:
-    """The journeys say who claims a host; this is the same, by host."""
+    """The journeys say who claims a host; this is the same, by host. Of several, whoever came first has it."""
 
     def __init__(self, journeys: Mapping[str, Mapping[str, Journey]]) -> None:
-        self._by_host = {
-            host: target for target, hosts in journeys.items() for host, journey in hosts.items() if is_claim(journey)
-        }
+        self._by_host: dict[str, list[str]] = {}
+        for target, hosts in sorted(journeys.items()):
+            for host, journey in hosts.items():
+                self.put(target, host, journey)
 
     def of_another(self, target: str, host: str) -> str | None:
         """The other target that has the host."""
-        claim = self._by_host.get(host)
-        return claim if claim != target else None
+        first = next(iter(self._by_host.get(host, ())), target)
+        return first if first != target else None
 
     def put(self, target: str, host: str, journey: Journey | None) -> bool:
         """The host's journey is this one now, or has ended; says whether that left the host to others."""
-        if journey is not None and is_claim(journey):
-            self._by_host[host] = target
-            return False
-        if self._by_host.get(host) != target:
-            return False
-        del self._by_host[host]
-        return True
+        targets = self._by_host.setdefault(host, [])
+        had = targets[:1] == [target]
+        claims = journey is not None and is_claim(journey)
+        if claims and target not in targets:
+            targets.append(target)
+        elif not claims and target in targets:
+            targets.remove(target)
+        if not targets:
+            del self._by_host[host]
+        return had and not claims

@@ -184,5 +184,5 @@ class Deciding:
             self._log.exception("plan.failed", target=target, error=str(error), again_in=round(delay, 2))
             return
         self.queue.succeeded(target)
-        times = [decided.wake_at, now + _RESYNC if self.world.journeys.get(target) else None]
+        times = [decided.wake_at, now + _RESYNC if self.world.is_moving(target) else None]
         self.queue.wake(target, min((time for time in times if time is not None), default=None))

@@ -38,9 +38,11 @@ class Disputes:
     def _load(self, node: str) -> None:
         entry = self._entry(node)
         if entry is not None and entry.disputed:
-            self._world.dispute(node, entry.disputed)
+            self._world.nodes.dispute(node, entry.disputed)
+            self._world.touch_node(node)
         if entry is not None and entry.revoked:
-            self._world.revoke(node)
+            self._world.nodes.revoke(node)
+            self._world.touch_node(node)
 
     def heed(self, node: str, now: datetime) -> list[tuple[str, str]]:
         """Have the world follow what people have decided about the node since; what that was, as verbs of events and
@@ -52,15 +54,18 @@ class Disputes:
             self._save(node, now)
         elif known.disputed and not entry.disputed:
             self._log.info("node.trusted", node=node)
-            self._world.settle(node)
+            self._world.nodes.settle(node)
+            self._world.touch_node(node)
             decided.append(("NodeTrusted", "a person has decided which machine it is"))
         if entry.revoked and not known.revoked:
             self._log.warning("node.revoked", node=node)
-            self._world.revoke(node)
+            self._world.nodes.revoke(node)
+            self._world.touch_node(node)
             decided.append(("NodeRevoked", "a person has revoked its key"))
         elif known.revoked and not entry.revoked:
             self._log.info("node.restored", node=node)
-            self._world.restore(node)
+            self._world.nodes.restore(node)
+            self._world.touch_node(node)
             decided.append(("NodeRestored", "a person has taken the revocation of its key back"))
         return decided
 
@@ -80,8 +85,9 @@ class Disputes:
                 self._ring.trust(node)
             except (BadKey, OSError) as error:
                 self._log.error("node.trust_not_saved", node=node, error=str(error))
-        self._world.settle(node)
-        self._world.restore(node)
+        self._world.nodes.settle(node)
+        self._world.nodes.restore(node)
+        self._world.touch_node(node)
 
     def _entry(self, node: str) -> NodeEntry | None:
         """None as well for a damaged file: it says nothing, so that nobody has decided anything with it."""

@@ -9,7 +9,9 @@ from controller.metrics import Metrics
 from controller.saving import Saving
 from controller.world import World
 from crds.messages import Report, Stamp
-from reconcilers.writes import PutEntry
+from reconcilers.fragments import SERVICE, Entry
+from reconcilers.values import service_of
+from reconcilers.writes import DropEntry, PutEntry
 
 HIGHEST = Stamp(2**48, 2**48)
 """No controller was started, and no node asked, so often: who names such numbers must not drive ours to their end."""
@@ -136,7 +138,20 @@ class Hearing:
         for node in sorted(self.restamp | forgotten):
             self._saving.stamp(node)
         for node in sorted(forgotten):
-            for target, fragment in self._world.entries.get(node, {}).items():
-                asked = [PutEntry(node, key, entry.value) for key, entry in sorted(fragment.items())]
+            for target, fragment in list(self._world.entries.get(node, {}).items()):
+                asked = [self._once_more(node, target, key, entry) for key, entry in sorted(fragment.items())]
                 self._saving.save(target, asked, now)
         self.restamp, self._forgotten = set(), self._forgotten - forgotten
+
+    def _once_more(self, node: str, target: str, key: str, entry: Entry) -> PutEntry | DropEntry:
+        """The same, unless the host has moved on to another release: the forgotten assignment has brought it there.
+
+        Every host of the target would go back at once, while it serves, if the old entry counted. Without one, what
+        runs there is left alone; a journey takes it to the release that is declared.
+        """
+        if key != SERVICE:
+            return PutEntry(node, key, entry.value)
+        report, asked = self._world.nodes.get(node).report, service_of(entry.value).release
+        runs = report.services.get(target) if report else None
+        same = runs is not None and runs.digest == (asked.digest if asked else None)
+        return PutEntry(node, key, entry.value) if same else DropEntry(node, key)

@@ -68,6 +68,10 @@ class Node:
         """Nothing that it said last may be believed: it is silent, or its agent says that it does nothing."""
         return self.silent or bool(self.problem)
 
+    def silent_since(self, watching_since: datetime) -> datetime | None:
+        """When it was heard last, of what this controller has watched; None while what it says counts."""
+        return max(self.seen or watching_since, watching_since) if self.mute else None
+
 
 @dataclass(frozen=True)
 class Heard:

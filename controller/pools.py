@@ -1,6 +1,7 @@
 """Pools: whose each one is on every balancer node, and whether what the node does not name is as expected."""
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 
 from controller.nodes import Nodes
 from crds.messages import ServerReport
@@ -18,18 +19,32 @@ class Pools:
     def __init__(self, nodes: Nodes) -> None:
         self._nodes = nodes
         self.owners: dict[Place, tuple[str, PoolSpec]] = {}
+        self._on: dict[str, list[tuple[str, PoolSpec]]] = {}
         self._hosts: dict[str, TargetSpec] = {}
         self._numbers: dict[tuple[str, str], int] = {}
         self._adds_up: dict[Place, bool] = {}
 
     def set_specs(self, specs: Mapping[str, TargetSpec]) -> None:
         """Other pools, or other hosts in them."""
-        self._hosts, self.owners = dict(specs), {}
+        before, self._hosts = self._hosts, dict(specs)
+        self.owners, self._on = {}, defaultdict(list)
         for target, spec in specs.items():
+            same = target in before and before[target].fingerprint == spec.fingerprint
             for pool in spec.pools:
-                self._numbers[target, pool.online] = pool_number(spec, pool)
-                self.owners |= {(node.name, name): (target, pool) for node in pool.nodes for name in pool.names}
+                if not same:
+                    self._numbers[target, pool.online] = pool_number(spec, pool)
+                for node in pool.nodes:
+                    self._on[node.name].append((target, pool))
+                    self.owners |= {(node.name, name): (target, pool) for name in pool.names}
         self._adds_up = {place: self._sums(place) for place in self.owners}
+
+    def on(self, node: str) -> Sequence[tuple[str, PoolSpec]]:
+        """The pools on a balancer node, each with the target that it is of."""
+        return self._on.get(node, ())
+
+    def places_of(self, target: str) -> set[Place]:
+        """Where the target's pools are."""
+        return {place for place, (owner, _) in self.owners.items() if owner == target}
 
     def changed(self, place: Place) -> bool:
         """After a report: whether the place adds up now and did not before, or the other way round."""

@@ -6,10 +6,13 @@ those alone.
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 
+from controller.asked import Asked
 from controller.claims import Claims
 from controller.fleets import Fleets
+from controller.leavers import leaver_facts
 from controller.nodes import Node, Nodes
 from controller.operations import Operations, waits_in
 from controller.pools import Pools
@@ -24,6 +27,7 @@ from reconcilers.facts import HostFacts
 from reconcilers.fragments import Entry, host_of
 from reconcilers.index import TargetIndex, rebuilt
 from reconcilers.marks import marked
+from reconcilers.modes import resolved, turning
 from reconcilers.order import Other
 from reconcilers.rollback import effective
 from reconcilers.sightings import changed_servers
@@ -57,14 +61,13 @@ class World:
         self.statuses = dict(loaded.statuses)
         self.journeys = {target: dict(journeys) for target, journeys in loaded.journeys.items()}
         self.operations = Operations()
-        self.entries: dict[str, dict[str, dict[str, Entry]]] = defaultdict(lambda: defaultdict(dict))
+        self._asked = Asked(loaded.entries)
+        self.entries = self._asked.by_node
         """By node, target and key."""
         self.serials = dict(loaded.serials)
         self.nodes = Nodes(node_timeout)
         self.dirty: set[str] = set()
         self.indexes: dict[str, TargetIndex] = {}
-        self._asked: dict[str, dict[str, dict[tuple[str, str], Entry]]] = defaultdict(lambda: defaultdict(dict))
-        """By target and host: the same entries, for the facts; those of no host under an empty name."""
         self._relations = Relations(self.statuses)
         self.claims = Claims(self.journeys)
         self.fleets = Fleets()
@@ -80,10 +83,6 @@ class World:
     def _load(self, loaded: Loaded) -> None:
         for operation in loaded.operations.values():
             self.operations.put(operation)
-        for node, fragments in loaded.entries.items():
-            for target, fragment in fragments.items():
-                for key, entry in fragment.items():
-                    self._put_entry(target, node, key, entry)
         for report in loaded.reports.values():
             self.nodes.load(report)
 
@@ -103,24 +102,34 @@ class World:
         self._targets_on = defaultdict(set)
         self._pools.set_specs(specs)
         self._relations.set_specs(specs)
+        self._asked.set_specs(specs.values())
         for target, spec in specs.items():
-            for name in (*spec.hosts, *spec.balancer_nodes, *spec.runners):
+            for name in (*spec.hosts, *self._asked.leavers[target], *spec.balancer_nodes, *spec.runners):
                 self._targets_on[name].add(target)
 
     def _status(self, target: str) -> RolloutStatus:
         return self.statuses.get(target) or RolloutStatus(target=target)
 
     def _planned(self, declared: TargetSpec) -> TargetSpec:
-        return without(effective(declared, self._status(declared.name)), self.exclusions.keys())
+        status = self._status(declared.name)
+        return without(effective(resolved(declared, status), status), self.exclusions.keys())
 
     def _turn(self, target: str) -> None:
-        """Plan for another release from now on: one was put into quarantine, or let out of it."""
+        """Plan for another spec from now on: a release was put into quarantine or let out, or the mode was found."""
         if target in self.declared:
-            self._forget_index(target)
+            self._begin_anew(target)
             self.specs[target] = self._planned(self.declared[target])
             self.dirty.add(target)
 
+    def _begin_anew(self, target: str) -> None:
+        """Every host of the target stands differently now; its rollout and its turn are what they were."""
+        self._forget_index(target)
+        self.fleets.fell_behind(target)
+        self.fleets.put_status(self._status(target))
+
     def _forget_index(self, target: str) -> None:
+        """Have it built anew, and the next plan look at every host: other targets of the fleet may ask for it first."""
+        self._whole.add(target)
         self.indexes.pop(target, None)
         self._touched.pop(target, None)
         self._stale.pop(target, None)
@@ -133,11 +142,11 @@ class World:
         """Take in a report: is it news, which operations have a new result, must a full report be asked for."""
         heard = self.nodes.hear(report, now)
         if heard.disputed:
-            self._touch_node(report.node)
+            self.touch_node(report.node)
         if not heard.news:
             return False, [], False
         if heard.woke:
-            self._touch_node(report.node)
+            self.touch_node(report.node)
         if not report.full:
             return True, [], heard.incomplete
         before = heard.before
@@ -149,7 +158,7 @@ class World:
         for pool in before.pools.keys() - report.pools.keys() if before else ():
             self._touch_all(self._pools.owners.get((report.node, pool)))
         if (before.problem if before else "") != report.problem:
-            self._touch_node(report.node)
+            self.touch_node(report.node)
         if before is None or before.balancer != report.balancer:
             self.dirty |= self._targets_on.get(report.node, set())
         return True, list(self._fold_operations(report)), False
@@ -160,6 +169,8 @@ class World:
             return
         if self._pools.changed((node, pool)) or before is None:
             self._touch_all(owner)
+        if self._asked.leavers.get(owner[0]) and (before is None or before.read != after.read):
+            self.dirty.add(owner[0])  # that a host has no server there any more is no change of any server
         for server in changed_servers(before, after):
             self.touch(owner[0], server)
 
@@ -175,26 +186,6 @@ class World:
         if freed:
             self.dirty |= {name for name, status in self.statuses.items() if waits_in(status, fleet)}
 
-    def dispute(self, name: str, why: str) -> None:
-        """Count a node as silent, whatever is said in its name."""
-        self.nodes.dispute(name, why)
-        self._touch_node(name)
-
-    def settle(self, name: str) -> None:
-        """A person has decided which machine the node is: what it said before is forgotten, its next report counts."""
-        self.nodes.settle(name)
-        self._touch_node(name)
-
-    def revoke(self, name: str) -> None:
-        """Count a node as silent, whatever is said in its name, since a person says so."""
-        self.nodes.revoke(name)
-        self._touch_node(name)
-
-    def restore(self, name: str) -> None:
-        """Take a revocation back: the node's next report counts."""
-        self.nodes.restore(name)
-        self._touch_node(name)
-
     def jumped(self, jump: timedelta, now: datetime) -> None:
         """The time of day has moved on by so much, or back, while nobody watched: what is past keeps its distance."""
         self.watching_since = now
@@ -206,14 +197,14 @@ class World:
         """Notice nodes that have fallen silent."""
         silent = list(self.nodes.expire(now))
         for node in silent:
-            self._touch_node(node.name)
+            self.touch_node(node.name)
         return silent
 
     # --- what changed
 
     def touch(self, target: str, host: str) -> None:
         """Something about the host changed that this target should look at; empty: something about no host."""
-        if self._mark(target, host) or not host:
+        if self._mark(target, host) or not host or host in self._asked.leavers.get(target, ()):
             self.dirty.add(target)
 
     def _mark(self, target: str, host: str) -> bool:
@@ -234,15 +225,15 @@ class World:
             self._mark_all(owner[0], self.specs[owner[0]].hosts)
             self.dirty.add(owner[0])
 
-    def _touch_node(self, name: str) -> None:
+    def touch_node(self, name: str) -> None:
+        """Whether a node counts has changed, or how: everything that is asked of it is looked at anew."""
         for target in self._targets_on.get(name, set()):
             self.dirty.add(target)
             self.touch(target, name)
             if name in self.specs[target].runners:
                 self._mark_all(target, self.journeys.get(target, {}).keys() & self.specs[target].hosts.keys())
-        for (node, _), owner in self._pools.owners.items():
-            if node == name:
-                self._touch_all(owner)
+        for owner in self._pools.on(name):
+            self._touch_all(owner)
 
     # --- what a plan looks at
 
@@ -254,8 +245,8 @@ class World:
     def observed(self, target: str) -> Observed:
         """Everything about the target, with its index brought up to date; what is new about hosts counts as seen."""
         spec = self.specs[target]
-        whole = target in self._whole or target not in self.indexes
-        status, fleet = self.statuses.get(target) or RolloutStatus(target=target), self.fleets.of(target)
+        whole = target in self._whole
+        status, fleet = self._status(target), self.fleets.of(target)
         if fleet is not None:
             fleet.put_status(status)
             self._catch_up(fleet.limits.fleet)
@@ -270,8 +261,10 @@ class World:
             journeys=self.journeys.get(target, {}),
             operations=self.operations.of(target),
             locks=self.operations.locks(target),
-            stray=self._stray(target) if whole else (),
-            pool_entries={key: entry.value for key, entry in self._asked[target][""].items()},
+            stray=self._asked.stray(spec, self._pools.places_of(target)) if whole else (),
+            leavers=frozenset(self._asked.leavers[target]),
+            leaver=lambda host: self._leaver(target, host),
+            pool_entries={key: entry.value for key, entry in self._asked.about(target, "").items()},
             silent_balancers=[words for node in spec.balancer_nodes if (words := self.nodes.obstacle(node))],
             runners=[runner for runner in spec.runners if not self.nodes.get(runner).mute],
             watching_since=self.watching_since,
@@ -322,47 +315,41 @@ class World:
         return HostFacts(
             host=host,
             silent=node.mute,
+            silent_since=node.silent_since(self.watching_since),
             distrust=node.distrust,
             service=node.report.services.get(target) if node.report else None,
             servers=servers,
             unclear=unclear,
-            entries=self._asked[target][name],
+            entries=self._asked.about(target, name),
             journey=self.journeys.get(target, {}).get(name),
             claimed_by=self.claims.of_another(target, name),
-            restart=self.statuses[target].restart if target in self.statuses else 0,
+            restart=self._status(target).restart,
             excluded=f"excluded {marked(self.exclusions[name])}" if name in self.exclusions else "",
+            proven=self._status(target).succeeded_digest == spec.digest,
         )
 
-    def _stray(self, target: str) -> list[tuple[str, str]]:
-        spec = self.specs[target]
-        gone = [key for host, asked in self._asked[target].items() if host and host not in spec.hosts for key in asked]
-        places = {(node, f"pool/{pool}") for (node, pool), (owner, _) in self._pools.owners.items() if owner == target}
-        pools = [key for key in self._asked[target][""] if key[1].startswith("pool/") and key not in places]
-        return sorted(gone + pools)
+    def _leaver(self, target: str, name: str) -> HostFacts:
+        facts = leaver_facts(self.specs[target], name, self._asked.about(target, name), self.nodes, self.watching_since)
+        excluded = f"excluded {marked(self.exclusions[name])}" if name in self.exclusions else ""
+        return replace(facts, claimed_by=self.claims.of_another(target, name), excluded=excluded)
 
     # --- what was decided
+
+    def is_moving(self, target: str) -> bool:
+        """Hosts of the target are on a journey, or on their way out of it."""
+        return bool(self.journeys.get(target)) or bool(self._status(target).leaving)
 
     def in_flight(self) -> set[str]:
         """Nodes that are asked something about a host under way."""
         moving = {host for hosts in self.journeys.values() for host in hosts}
-        return {
-            node
-            for node, fragments in self.entries.items()
-            if node in moving
-            or any(key.startswith(("server/", "operation/")) for keys in fragments.values() for key in keys)
-        }
+        moving |= {host for status in self.statuses.values() for host in status.leaving}
+        return self._asked.nodes_in_flight(moving)
 
     def apply(self, target: str, write: Write, stamp: Stamp) -> None:
         """Carry out a write of the target's plan; entries get the stamp of the assignment that will carry them."""
         match write:
             case PutStatus(status):
-                before, self.statuses[target] = self.statuses.get(target), status
-                self.dirty |= self._relations.changed(target, before, status)
-                self.fleets.put_status(status)
-                if before is not None and before.restart != status.restart:
-                    self._forget_index(target)  # every host stands differently now
-                if status.quarantine != (before.quarantine if before else None):
-                    self._turn(target)
+                self._put_status(target, status)
             case PutJourney(journey):
                 self.journeys.setdefault(target, {})[journey.host] = journey
                 self._claim(target, journey.host, journey)
@@ -373,11 +360,10 @@ class World:
                 self._mark(target, host)
                 self.dirty.add(target)
             case PutEntry(node, key, value):
-                self._put_entry(target, node, key, Entry(value, stamp))
+                self._asked.put(target, node, key, Entry(value, stamp))
                 self._mark(target, host_of(node, key))
             case DropEntry(node, key):
-                self.entries[node][target].pop(key, None)
-                self._asked[target][host_of(node, key)].pop((node, key), None)
+                self._asked.drop(target, node, key)
                 self._mark(target, host_of(node, key))
             case PutOperation(operation):
                 self.operations.put(operation)
@@ -391,14 +377,21 @@ class World:
                 self.exclusions.pop(node, None)
                 self._heed_exclusion(node)
 
+    def _put_status(self, target: str, status: RolloutStatus) -> None:
+        before, self.statuses[target] = self.statuses.get(target), status
+        self.dirty |= self._relations.changed(target, before, status)
+        if target not in self.specs:
+            return  # what nothing declares takes no place of its fleet
+        self.fleets.put_status(status)
+        if before is not None and before.restart != status.restart:
+            self._begin_anew(target)
+        if turning(status) != turning(before or RolloutStatus(target=target)):
+            self._turn(target)
+
     def _heed_exclusion(self, node: str) -> None:
         if any(node in spec.balancer_nodes for spec in self.declared.values()):
             self.set_specs(self.declared)
-        self._touch_node(node)
-
-    def _put_entry(self, target: str, node: str, key: str, entry: Entry) -> None:
-        self.entries[node][target][key] = entry
-        self._asked[target][host_of(node, key)][node, key] = entry
+        self.touch_node(node)
 
     def _claim(self, target: str, host: str, journey: Journey | None) -> None:
         if self.claims.put(target, host, journey):

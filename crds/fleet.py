@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from crds.base import API_VERSION, Amount, FileModel, HostName, Labels, Metadata, Name
+from crds.base import API_VERSION, Amount, FileModel, HostName, Labels, Limit, Metadata, Name
 
 Address = Annotated[
     str, Field(pattern=r"^[0-9A-Za-z.:_-]{1,253}$", description="IP address or DNS name that the balancers use")
@@ -49,6 +49,11 @@ class FleetSpec(FileModel):
     hosts: list[Host]
     balancers: list[BalancerNode] = Field(default_factory=list)
     runners: list[Runner] = Field(default_factory=list)
+    max_removed: Limit = Field(
+        default="50%",
+        description="of its services, and of a service's hosts: what one commit may remove without saying so in its "
+        "message; one may always be removed",
+    )
     halt_after: Annotated[int, Field(ge=1)] | None = Field(
         default=None,
         description="once rollouts of one revision have failed on so many targets, those on this fleet stop",

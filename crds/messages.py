@@ -34,6 +34,11 @@ class ServiceAssignment(WireModel):
     next: Release | None = Field(default=None, description="fetch this already; do not install it")
     probes: list[Probe] = Field(default_factory=list)
     address: str = Field(default="127.0.0.1", description="the host's address in its fleet; probes ask it")
+    adopt: str | None = Field(
+        default=None,
+        description="regular expression: nothing is installed or started; the one process with it in its command "
+        "line is kept as the release",
+    )
     statement: str | None = Field(default=None, description="who signed the release: an envelope around a Statement")
     next_statement: str | None = Field(default=None, description="the same for next")
     trust: str | None = Field(default=None, description="the fleet's trust document in its envelope")
@@ -149,6 +154,7 @@ class ServiceReport(WireModel):
     digest: str | None = Field(default=None, description="digest of the release whose process runs")
     version: str | None = None
     identity: ProcessIdentity | None = None
+    adopted: bool = Field(default=False, description="the process was not started by an agent, but taken over")
     healthy: bool | None = Field(default=None, description="all probes; None before the first answer")
     fetched: str | None = Field(default=None, description="digest of the release named as next, once it is on disk")
     restarts: int = 0

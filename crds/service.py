@@ -1,13 +1,15 @@
 """Service: what runs, how it is known to be healthy, and how it is rolled out."""
 
+import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from crds.base import API_VERSION, Amount, FileModel, Labels, Limit, Metadata, Name, PoolName, Port, Seconds
 from crds.probe import Command, Probe, UrlPath
 
 Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+Mode = Literal["observe", "adopt", "manage"]
 Environment = dict[Variable, str]
 Secrets = Annotated[
     dict[Variable, Name], Field(description="environment variable: name of a secret in the node's agent.yaml")
@@ -159,6 +161,26 @@ class Gate(FileModel):
         return self
 
 
+class Adopt(FileModel):
+    """How the process of a service that runs already is known, so that it can be taken over as it is."""
+
+    process: Annotated[str, Field(min_length=3, max_length=500)] = Field(
+        description="regular expression; exactly one process of the host may have it in its command line, "
+        "not counting those that it started itself"
+    )
+
+    @field_validator("process")
+    @classmethod
+    def _can_be_used(cls, value: str) -> str:
+        try:
+            found = re.compile(value)
+        except re.error as error:
+            raise ValueError(f"{value!r} is no regular expression: {error}") from error
+        if found.search(""):
+            raise ValueError(f"{value!r} matches every process; write part of the command line")
+        return value
+
+
 class Migration(FileModel):
     """A change outside the hosts, such as of a database's schema, made once for a release by a command on a runner.
 
@@ -262,6 +284,16 @@ class Rollout(FileModel):
         default="hold", description="what becomes of it at progressDeadline and rolloutDeadline"
     )
     rollback: Rollback = Rollback()
+    lost_after: Seconds | None = Field(
+        default=None,
+        description="a host whose agent was silent for so long keeps no rollout from succeeding; none is left out "
+        "if this is",
+    )
+    drift: Literal["repair", "report"] = Field(
+        default="repair",
+        description="what becomes of a host that no longer runs the release that it was brought to: it makes its "
+        "journey again, or is only listed",
+    )
     downtime: Literal["refused", "allowed"] = Field(
         default="refused", description="allowed: a single host may be taken out although nobody replaces it"
     )
@@ -282,6 +314,13 @@ class After(FileModel):
 class ServiceSpec(FileModel):
     """What runs on which hosts."""
 
+    mode: Mode | None = Field(
+        default=None,
+        description="observe: report and touch nothing; adopt: take over what runs, without a restart; manage: roll "
+        "releases out. If left out: observe while the service was never managed here and hosts that nobody of ours "
+        "put there serve in its pool, manage otherwise",
+    )
+    adopt: Adopt | None = Field(default=None, description="with mode adopt: how the running process is known")
     hosts: Labels = Field(description="label selector: every label given must match")
     artifact: Artifact
     probes: list[Probe] = Field(default_factory=list)
@@ -303,6 +342,12 @@ class ServiceSpec(FileModel):
     fleets: dict[Name, dict[str, Any]] = Field(
         default_factory=dict, description="what differs on one fleet, field by field"
     )
+
+    @model_validator(mode="after")
+    def _knows_what_to_adopt(self) -> Self:
+        if self.mode == "adopt" and self.adopt is None:
+            raise ValueError("mode: adopt needs to know the process; write adopt: {process: REGULAR EXPRESSION}")
+        return self
 
     @model_validator(mode="after")
     def _names_once(self) -> Self:

@@ -218,6 +218,15 @@ class RolloutStatus(WireModel):
     stopwatch: Stopwatch | None = None
     under_way: bool = Field(default=False, description="counts among the rollouts that its fleet allows at once")
     turn: Turn | None = None
+    managed: bool = Field(default=False, description="hosts are, or were, moved here: without a mode it stays so")
+    unclaimed: str = Field(default="", description="in words, who serves in its pool that nobody of ours put there")
+    vouched: str = Field(default="", description="digest of the release as which running processes are adopted")
+    drifted: dict[str, str] = Field(
+        default_factory=dict, description="hosts whose drift is being repaired: in words, what they were found to run"
+    )
+    leaving: dict[str, Journey] = Field(
+        default_factory=dict, description="hosts that are none of the target's any more, on their way out"
+    )
     counts: Counts = Counts()
     conditions: list[Condition] = Field(default_factory=list)
 

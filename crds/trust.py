@@ -17,7 +17,7 @@ from crds.release import canonical_json
 RELEASE_TYPE = "application/vnd.drumbeat.release.v1+json"
 TRUST_TYPE = "application/vnd.drumbeat.trust.v1+json"
 
-CommandKind = Literal["probe", "gate", "prometheus", "expand", "contract"]
+CommandKind = Literal["probe", "gate", "prometheus", "expand", "contract", "adopt"]
 PublicKeyText = Annotated[
     str,
     Field(
@@ -34,7 +34,9 @@ class Statement(WireModel):
     fleets: list[str] | Literal["all"]
     version: str = Field(description="for people, and for what gates are told; the digest covers it too")
     release: str = Field(description="the release's digest")
-    commands: list[str] = Field(description="digests of every command of a probe, gate or migration, see SignedCommand")
+    commands: list[str] = Field(
+        description="digests of every command of a probe, gate or migration, and of what may be adopted: SignedCommand"
+    )
     sequence: Count = Field(description="grows per service: seconds since 1970 when it was signed")
 
 
@@ -83,6 +85,11 @@ def prometheus_command(asked: PrometheusQuery, secrets: dict[str, str]) -> Signe
     bounds = ["" if bound is None else repr(bound) for bound in (asked.min, asked.max)]
     words = [asked.url, asked.query, *bounds, asked.samples, repr(asked.fewest), asked.user]
     return SignedCommand("prometheus", words, secrets)
+
+
+def adopt_commands(adopt: str | None) -> list[SignedCommand]:
+    """Which process may be taken for the release's: it is no command, but whoever could change it could pick any."""
+    return [SignedCommand("adopt", [adopt])] if adopt is not None else []
 
 
 def probe_commands(probes: list[Probe]) -> list[SignedCommand]:

@@ -1,7 +1,8 @@
 """Standing aside: a host that waits in MAINT for people to decide is left to other targets meanwhile.
 
-A claim keeps two targets from moving one host at once. Once a rollout is held, its hosts that are out of the pools
-(MAINT was read back) yield: they go on as long as nobody else wants them, and another service's hotfix may take them.
+A claim keeps two targets from moving one host at once. Once a rollout is held or paused, its hosts that are out of the
+pools (MAINT was read back) yield: they go on as long as nobody else wants them, and another service's hotfix may take
+them.
 While another target has the host, its journey stands still, whatever happens to its own rollout; it goes on from the
 same step once the other one has arrived or failed there.
 """
@@ -12,7 +13,7 @@ from reconcilers.draft import Draft
 
 def stand_aside(draft: Draft) -> None:
     """Note which journeys yield now. Only a journey that does not yield is a claim."""
-    held = draft.status.hold is not None
+    held = draft.status.hold is not None or draft.status.pause is not None
     for host, journey in list(draft.journeys.items()):
         if journey.step in (Step.WAITING, Step.FAILED) or not (held or journey.yields or draft.concerns(host)):
             continue

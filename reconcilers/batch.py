@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from crds.base import format_duration
 from crds.status import Journey, Step
-from reconcilers.classify import classify
+from reconcilers.classify import classify, drift_of
 from reconcilers.draft import Draft
 from reconcilers.facts import HostFacts, online_places
 from reconcilers.index import is_candidate
@@ -19,33 +19,44 @@ from reconcilers.watched import watched_from
 def start_batch(draft: Draft) -> None:
     """Choose the hosts of the next batch, once nobody of the last one is under way and nothing holds the rollout."""
     candidates = draft.observed.index.candidates
-    # A journey that has ended in this very pass waits for the next one: the index does not know of it yet.
-    ended = draft.observed.journeys.keys() - draft.journeys.keys()
-    under_way = ended or is_under_way(draft.observed.journeys) or is_under_way(draft.journeys)
+    under_way = _has_ended(draft) or is_under_way(draft.observed.journeys) or is_under_way(draft.journeys)
     if under_way or not candidates or needs_downtime(draft) or obstacle(draft, serving=candidates[0][0]):
         return
     if draft.status.finished is not None:
         draft.event("RolloutStarted", draft.target.name, "Drift", "hosts are new, out, or run something else")
         draft.status = draft.status.model_copy(update={"batch": 0, "started": draft.now, "finished": None})
-    number = draft.status.batch + 1
-    size = batch_size(draft.target.rollout.batches, number, len(draft.target.hosts))
-    hosts = _next_hosts(draft, size)
+    number, hosts = next_batch(draft)
+    if obstacle(draft) is not None:
+        # Only mending is possible now: hosts that serve are left for later.
+        hosts = [host for host in hosts if not draft.observed.index.hosts[host].available]
     draft.status = draft.status.model_copy(update={"batch": number, "under_way": True})
     draft.event("BatchStarted", draft.target.name, "Batch", f"batch {number}: {', '.join(hosts)}")
     for host in hosts:
+        _note_drift(draft, host)
         draft.put(host, _chosen(draft, draft.facts(host), number))
 
 
-def _next_hosts(draft: Draft, size: int) -> list[str]:
-    """A zone that is short of hosts already gives none that serve, as long as another one has any to give.
+def _note_drift(draft: Draft, host: str) -> None:
+    """Put on record what the host runs that nobody brought it to, before its journey mends that."""
+    if drift := drift_of(draft.target, draft.facts(host)):
+        draft.status = draft.status.model_copy(update={"drifted": {**draft.status.drifted, host: drift}})
+        draft.event("HostDrifted", f"{draft.target.name}/{host}", "Repaired", drift)
 
-    Where only mending is possible now, hosts that serve are left for later.
+
+def _has_ended(draft: Draft) -> bool:
+    """A journey has ended in this very pass; what follows waits for the next one: the index does not know of it yet."""
+    return bool(draft.observed.journeys.keys() - draft.journeys.keys())
+
+
+def next_batch(draft: Draft) -> tuple[int, list[str]]:
+    """Number and hosts, in order, of the batch that comes next once nobody is under way and nothing is in the way.
+
+    A zone that is short of hosts already gives none that serve, as long as another one has any to give.
     """
     index = draft.observed.index
-    hosts = index.next_hosts(size, _closed(draft)) or index.next_hosts(size)
-    if obstacle(draft) is None:
-        return hosts
-    return [host for host in hosts if not index.hosts[host].available]
+    number = 1 if draft.status.finished is not None else draft.status.batch + 1
+    size = batch_size(draft.target.rollout.batches, number, len(draft.target.hosts))
+    return number, index.next_hosts(size, _closed(draft)) or index.next_hosts(size)
 
 
 def _closed(draft: Draft) -> set[str]:
@@ -93,10 +104,13 @@ def let_go(draft: Draft) -> None:
     if draft.observed.silent_balancers:
         return
     index = draft.observed.index
-    mendable = any(not serves for serves, _ in index.candidates[:1]) and obstacle(draft, serving=False) is None
+    known = not _has_ended(draft)
+    mendable = (
+        known and any(not serves for serves, _ in index.candidates[:1]) and obstacle(draft, serving=False) is None
+    )
     mend_first = mendable and (index.unavailable >= allowed(draft.target).hosts or obstacle(draft) is not None)
     waiting = _waiting(draft)
-    blocked = _others_could_go(draft, waiting)
+    blocked = known and _others_could_go(draft, waiting)
     for host in [host for host in waiting if mend_first or blocked or draft.concerns(host)]:
         now = classify(draft.target, replace(draft.facts(host), journey=None))
         if not is_candidate(now) or (now.available and (mend_first or blocked)):

@@ -20,6 +20,10 @@ class Standing(StrEnum):
     """Runs the release, but nobody has put it online."""
     UNHEALTHY = "unhealthy"
     """Runs the release and is not healthy, or a balancer sees it down; the agent and time mend that, not a journey."""
+    UNADOPTED = "unadopted"
+    """In mode adopt: no process was taken over here, or it has ended. Left alone."""
+    DRIFTED = "drifted"
+    """Was brought to the release and runs it no more, and its service says that this is only to be reported."""
     IN_FLIGHT = "inFlight"
     FAILED = "failed"
     UNKNOWN = "unknown"
@@ -102,8 +106,11 @@ def _standing_by_release(target: TargetSpec, facts: HostFacts) -> tuple[Standing
     if target.release is None:
         gone = service is None or service.state == "absent"
         return (Standing.CURRENT, "") if gone else (Standing.OUTDATED, "")
+    if target.mode == "adopt" and _is_left_alone(facts):
+        return Standing.UNADOPTED, (service.message if service else "") or "its agent was not asked to adopt anything"
     if service is None or service.digest != target.digest or service.restart < facts.restart:
-        return Standing.OUTDATED, ""
+        drift = drift_of(target, facts)
+        return (Standing.DRIFTED if drift and target.rollout.drift == "report" else Standing.OUTDATED), drift
     if serves(target, facts):
         # Health that nobody knows yet serves customers no worse than before, but it is not success.
         return (Standing.CURRENT, "") if service.healthy else (Standing.UNHEALTHY, "its probes have not answered yet")
@@ -111,3 +118,24 @@ def _standing_by_release(target: TargetSpec, facts: HostFacts) -> tuple[Standing
     if service.healthy and any(server.admin != "ready" for server in servers):
         return Standing.OUT, ""
     return Standing.UNHEALTHY, service.message or "a balancer node does not see it up"
+
+
+def drift_of(target: TargetSpec, facts: HostFacts) -> str:
+    """In words, what the host runs in place of the release that it was brought to; empty if it was not, or runs it.
+
+    What it is asked to run is a release that reached it on a journey, so whatever else runs came about without us.
+    """
+    assigned, service = facts.assigned_service(), facts.believed_service()
+    if assigned is None or assigned.release is None or assigned.release.digest != target.digest or service is None:
+        return ""
+    if not facts.proven or service.state in ("installing", "expired") or service.digest == target.digest:
+        return ""
+    runs = f"version {service.version or 'unknown'}" if service.digest else f"nothing ({service.state})"
+    return f"runs {runs}: {service.message}" if service.message else f"runs {runs}"
+
+
+def _is_left_alone(facts: HostFacts) -> bool:
+    """Nothing runs there by its agent's word, and nothing was ever installed there by us."""
+    assigned, service = facts.assigned_service(), facts.service
+    runs = service is not None and service.digest is not None
+    return not runs and (assigned is None or assigned.adopt is not None)

@@ -13,6 +13,10 @@ from reconcilers.target import TargetSpec
 from reconcilers.writes import AddEvent, Write
 
 
+def _nobody(host: str) -> HostFacts:
+    raise KeyError(f"{host} does not leave")
+
+
 @dataclass(frozen=True)
 class Observed:
     """Everything that planning one target looks at."""
@@ -31,6 +35,10 @@ class Observed:
     """Balancer nodes of the target that do not report, or whose balancer must not be disrupted, each in words."""
     runners: Sequence[str] = ()
     """Runners of the fleet that report."""
+    leavers: Set[str] = frozenset()
+    """Hosts that are none of the target's any more, and of which something is still asked."""
+    leaver: Callable[[str], HostFacts] = field(default=_nobody)
+    """Facts of one of them."""
     locks: Mapping[str, Operation] = field(default_factory=dict)
     """Migrations of the fleet that were requested and have not ended, by their lock."""
     others: Others = lambda _: None
@@ -56,6 +64,10 @@ class Draft:
     writes: list[Write] = field(default_factory=list)
     moved: set[str] = field(default_factory=set)
     """Hosts whose journey this plan has changed, begun or ended."""
+    forgotten: set[str] = field(default_factory=set)
+    """Hosts that have left in this plan."""
+    undecided: str = ""
+    """In words, why it is not known yet whether the target is to be managed."""
     lacking: set[str] = field(default_factory=set)
     """Limits of the fleet at which hosts of the batch wait."""
     started: bool = False

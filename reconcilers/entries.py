@@ -29,7 +29,7 @@ def entries_for(target: TargetSpec, facts: HostFacts, fetch: bool = False) -> di
     asked = _service_entry(target, facts, fetch)
     for node, pool in online_places(target):
         key = (node, server_key(pool.online, facts.host.name))
-        state = _online_state(facts, node, pool)
+        state = _online_state(target, facts, node, pool)
         if state == "as it is":
             asked |= _kept(facts, node, pool)
         elif state is not None:
@@ -51,14 +51,25 @@ def _kept(facts: HostFacts, node: str, pool: PoolSpec) -> dict[tuple[str, str], 
     return {key: facts.entries[key].value for key in keys if key in facts.entries}
 
 
-def _online_state(facts: HostFacts, node: str, pool: PoolSpec) -> ServerState | Literal["as it is"] | None:
+def _online_state(
+    target: TargetSpec, facts: HostFacts, node: str, pool: PoolSpec
+) -> ServerState | Literal["as it is"] | None:
     """What one node is asked about the host; None: the server is not named, hence left alone."""
     journey = facts.journey
     if journey is not None and journey.step is not Step.WAITING:
         return _journey_state(journey)
+    return _resting_state(target, facts, node, pool)
+
+
+def _resting_state(
+    target: TargetSpec, facts: HostFacts, node: str, pool: PoolSpec
+) -> ServerState | Literal["as it is"] | None:
+    """The same for a host on no journey."""
     entry = facts.entries.get((node, server_key(pool.online, facts.host.name)))
     if entry and server_of(entry.value).state == "maint":
         return "as it is"  # it was taken out and not tested since: only another journey lets it in
+    if not target.is_observed and _must_not_come_back(target, facts):
+        return "maint"
     if (node, pool.online) in facts.unclear:
         return "watch"
     server = facts.servers.get((node, pool.online))
@@ -66,6 +77,21 @@ def _online_state(facts: HostFacts, node: str, pool: PoolSpec) -> ServerState | 
         return "as it is"
     plain = server.admin == "ready" and server.up and server.address == _address(facts, pool)
     return "watch" if entry and not plain else None
+
+
+def _must_not_come_back(target: TargetSpec, facts: HostFacts) -> bool:
+    """A silent host that missed the release which all others run, and that every balancer node sees down.
+
+    If it came back by itself, its agent would start the old release and the balancers would let it in before anybody
+    could converge it. Down as it is, nobody is disrupted. One that is up is left alone: silence is not evidence.
+    """
+    service = facts.service
+    if not (
+        facts.silent and facts.proven and target.release and service and service.digest not in (None, target.digest)
+    ):
+        return False
+    servers = [facts.servers.get((node, pool.online)) for node, pool in online_places(target)]
+    return all(each is not None and each.admin == "ready" and not each.up and not each.routed for each in servers)
 
 
 def _journey_state(journey: Journey) -> ServerState:
@@ -80,12 +106,14 @@ def _service_entry(target: TargetSpec, facts: HostFacts, fetch: bool) -> dict[tu
     Probes may ask for what an older release does not have. Asked too soon, they would find every host unhealthy at
     once, and what is unavailable already is no longer kept from being taken out.
     """
+    key = (facts.host.name, SERVICE)
+    if target.is_observed and facts.journey is None:
+        return {key: facts.entries[key].value} if key in facts.entries else {}
     release, known = _release(target, facts)
     if not known:
         return {}
     newer = release is not None and release.digest != target.digest
     following = target.release if fetch and newer and not target.unsigned else None
-    key = (facts.host.name, SERVICE)
     before = facts.entries[key].value if key in facts.entries else None
     assigned = facts.assigned_service()
     older = newer or (release is not None and bool(target.unsigned))
@@ -95,12 +123,25 @@ def _service_entry(target: TargetSpec, facts: HostFacts, fetch: bool) -> dict[tu
         next=following,
         probes=assigned.probes if assigned and older else list(target.probes),
         address=facts.host.address,
+        adopt=_adopted(target, release, assigned, facts),
         statement=_statement(target, release, assigned if older else None),
         next_statement=target.statement if following else None,
         trust=target.trust,
         restart=_restart(facts, assigned),
     )
     return {key: service_value(before, asked)}
+
+
+def _adopted(
+    target: TargetSpec, release: Release | None, assigned: ServiceAssignment | None, facts: HostFacts
+) -> str | None:
+    """How the host's agent knows the process that it keeps as the release; None once the release is installed."""
+    if facts.journey is not None and facts.journey.step in _ON_THE_RELEASE:
+        return None
+    if assigned is None:
+        return target.adopt
+    same = release is not None and release.digest == target.digest
+    return target.adopt if assigned.adopt is not None and target.adopt is not None and same else assigned.adopt
 
 
 def _restart(facts: HostFacts, assigned: ServiceAssignment | None) -> int:
@@ -124,6 +165,8 @@ def _release(target: TargetSpec, facts: HostFacts) -> tuple[Release | None, bool
     if journey and moved and journey.step in _ON_THE_RELEASE and not target.unsigned:
         return target.release, True
     assigned = facts.assigned_service()
+    if assigned is None and target.adopt is not None and not (facts.silent or facts.excluded or target.unsigned):
+        return target.release, target.release is not None
     if assigned is None:
         runs_it = facts.service is not None and facts.service.digest == target.digest
         untouched = facts.silent or facts.excluded

@@ -6,6 +6,7 @@ on: a reading counts for what we asked only if it was read under an assignment t
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from crds.messages import ServerReport, ServiceAssignment, ServiceReport
 from crds.status import Journey
@@ -31,6 +32,12 @@ class HostFacts:
     journey: Journey | None = None
     claimed_by: str | None = None
     """Another target that has the host on a journey."""
+    lineless: frozenset[tuple[str, str]] = frozenset()
+    """(balancer node, pool) that was asked about the host by name and has no such server."""
+    proven: bool = False
+    """Every host of the target ran its release already, so that this one is late, not early."""
+    silent_since: datetime | None = None
+    """Of a silent host: when it was heard last, or since when this controller listens."""
     restart: int = 0
     """The number under which a process of the target must have been started at least."""
     excluded: str = ""
@@ -41,6 +48,12 @@ class HostFacts:
     def silence(self) -> str:
         """In words, why nothing of what its agent said counts, where that is so."""
         return self.distrust or "its agent does not report"
+
+    def lost(self, after: float | None, now: datetime) -> bool:
+        """Silent for that many seconds; never, if ``after`` is None."""
+        if after is None or not self.silent or self.silent_since is None:
+            return False
+        return (now - self.silent_since).total_seconds() >= after
 
     def believed_service(self) -> ServiceReport | None:
         """The host's newest word, if it was said under what is asked of it now."""

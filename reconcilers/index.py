@@ -4,21 +4,30 @@ The cost of a change is that of the changed host: counts, candidates and unsettl
 Property: an index kept through any history equals one built from the same facts at once.
 """
 
-from bisect import bisect_left, insort
 from collections import Counter
 from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
+from typing import TypeVar
+
+from sortedcontainers import SortedList
 
 from crds.status import Counts
 from reconcilers.classify import Classification, Standing
 from reconcilers.sizes import zone_share
 from reconcilers.target import HostSpec
 
+_Group = TypeVar("_Group")
+_Member = TypeVar("_Member")
 CandidateKey = tuple[bool, tuple[int, str, str]]
 """Hosts that serve nobody first, then by rank, which spreads over zones."""
 
 
+NAMED = (Standing.UNKNOWN, Standing.UNHEALTHY, Standing.EXCLUDED, Standing.DRIFTED, Standing.UNADOPTED)
+"""Standings whose hosts people hear of by name."""
 _FIRST_AVAILABLE: CandidateKey = (True, (-1, "", ""))
+
+
+_OUTDATED = (Standing.OUTDATED, Standing.OUT, Standing.UNHEALTHY, Standing.UNADOPTED, Standing.DRIFTED)
 
 
 @dataclass
@@ -29,12 +38,14 @@ class TargetIndex:
     standings: Counter[Standing] = field(default_factory=Counter)
     unavailable: int = 0
     unsettled: set[str] = field(default_factory=set)
-    candidates: list[CandidateKey] = field(default_factory=list)
+    candidates: SortedList[CandidateKey] = field(default_factory=SortedList)
     zones: Counter[str] = field(default_factory=Counter)
     """Hosts by zone."""
     zones_unavailable: Counter[str] = field(default_factory=Counter)
-    zone_candidates: dict[str, list[CandidateKey]] = field(default_factory=dict)
+    zone_candidates: dict[str, SortedList[CandidateKey]] = field(default_factory=dict)
     """The candidates of each zone that has any, in order."""
+    named: dict[Standing, SortedList[str]] = field(default_factory=dict)
+    """Hosts of a standing in NAMED, in order."""
 
     def put(self, host: HostSpec, now: Classification) -> None:
         """Replace what is known of the host."""
@@ -46,9 +57,11 @@ class TargetIndex:
         self.zones_unavailable[host.zone] += not now.available
         if not now.settled:
             self.unsettled.add(host.name)
+        if now.standing in NAMED:
+            self.named.setdefault(now.standing, SortedList()).add(host.name)
         if is_candidate(now):
-            insort(self.candidates, (now.available, host.rank))
-            insort(self.zone_candidates.setdefault(host.zone, []), (now.available, host.rank))
+            self.candidates.add((now.available, host.rank))
+            self.zone_candidates.setdefault(host.zone, SortedList()).add((now.available, host.rank))
 
     def drop(self, host: HostSpec) -> None:
         """Forget the host."""
@@ -62,13 +75,25 @@ class TargetIndex:
         self.zones[host.zone] -= 1
         self.zones_unavailable[host.zone] -= not before.available
         self.unsettled.discard(host.name)
+        if before.standing in NAMED:
+            _take(self.named, before.standing, host.name)
         if is_candidate(before):
-            key = (before.available, host.rank)
-            del self.candidates[bisect_left(self.candidates, key)]
-            of_zone = self.zone_candidates[host.zone]
-            del of_zone[bisect_left(of_zone, key)]
-            if not of_zone:
-                del self.zone_candidates[host.zone]
+            self.candidates.remove((before.available, host.rank))
+            _take(self.zone_candidates, host.zone, (before.available, host.rank))
+
+    def copied(self) -> "TargetIndex":
+        """The same, to be changed by itself."""
+        return TargetIndex(
+            hosts=dict(self.hosts),
+            standings=Counter(self.standings),
+            unavailable=self.unavailable,
+            unsettled=set(self.unsettled),
+            candidates=SortedList(self.candidates),
+            zones=Counter(self.zones),
+            zones_unavailable=Counter(self.zones_unavailable),
+            zone_candidates={zone: SortedList(keys) for zone, keys in self.zone_candidates.items()},
+            named={standing: SortedList(names) for standing, names in self.named.items()},
+        )
 
     def next_hosts(self, count: int, closed: Set[str] = frozenset()) -> list[str]:
         """The hosts whose turn comes next, in order, at most ``count``; no zone loses more than its share of these.
@@ -78,7 +103,7 @@ class TargetIndex:
         chosen = list[CandidateKey]()
         for zone, keys in self.zone_candidates.items():
             lost = 0 if zone in closed else zone_share(count, self.zones[zone], len(self.hosts))
-            mended = bisect_left(keys, _FIRST_AVAILABLE)
+            mended = keys.bisect_left(_FIRST_AVAILABLE)
             chosen += keys[: min(count, mended + lost)]
         return [rank[2] for _, rank in sorted(chosen)[:count]]
 
@@ -88,13 +113,20 @@ class TargetIndex:
         return Counts(
             total=len(self.hosts),
             current=of[Standing.CURRENT],
-            outdated=of[Standing.OUTDATED] + of[Standing.OUT] + of[Standing.UNHEALTHY],
+            outdated=sum(of[standing] for standing in _OUTDATED),
             in_flight=of[Standing.IN_FLIGHT],
             failed=of[Standing.FAILED],
             unknown=of[Standing.UNKNOWN],
             excluded=of[Standing.EXCLUDED],
             unavailable=self.unavailable,
         )
+
+
+def _take(groups: dict[_Group, SortedList[_Member]], group: _Group, member: _Member) -> None:
+    """Remove the member, and the group if nobody is left in it."""
+    groups[group].remove(member)
+    if not groups[group]:
+        del groups[group]
 
 
 def is_candidate(now: Classification) -> bool:

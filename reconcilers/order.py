@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _NAMED = 5
 _KEPT = 10
 """Editions that a target's status remembers."""
-_HOW = {"fleets", "rollout", "depends_on", "wave", "after"}
+_HOW = {"fleets", "mode", "adopt", "rollout", "depends_on", "wave", "after"}
 """Fields of a Service that say how and when, not what."""
 
 

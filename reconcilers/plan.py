@@ -17,7 +17,10 @@ from reconcilers.failure import judge
 from reconcilers.fragments import operation_key, pool_key
 from reconcilers.gates import next_operation
 from reconcilers.journey import Situation, advance, elapsed_of, wakes_at
+from reconcilers.leaving import leaving_wakes_at, see_off
+from reconcilers.lost import leave_lost_behind, lost_at
 from reconcilers.marks import break_glass, lift_pause
+from reconcilers.modes import heed_mode
 from reconcilers.obstacles import obstacles
 from reconcilers.rollback import settled
 from reconcilers.sizes import batch_size
@@ -47,7 +50,8 @@ def plan(target: TargetSpec, observed: Observed, now: datetime) -> Plan:
     here acts; a plan that was not committed never was.
     """
     draft = Draft(target, observed, now, observed.status, dict(observed.journeys))
-    _notice_spec(draft)
+    notice_spec(draft)
+    heed_mode(draft)
     lift_pause(draft)
     break_glass(draft)
     stand_aside(draft)
@@ -55,6 +59,7 @@ def plan(target: TargetSpec, observed: Observed, now: datetime) -> Plan:
     prepare(draft, free=not needs_downtime(draft) and all(each.reason in PREPARING for each in obstacles(draft)))
     _keep_time(draft)
     _advance(draft, [host for host in draft.journeys if draft.concerns(host)])
+    leave_lost_behind(draft)
     _advance(draft, vouch(draft, free=not target.unsigned))
     set_apart(draft)
     verify(draft, free=not any(obstacles(draft)))
@@ -72,14 +77,15 @@ def plan(target: TargetSpec, observed: Observed, now: datetime) -> Plan:
     return Plan(draft.writes + _changes(draft), _wake_at(draft))
 
 
-def _notice_spec(draft: Draft) -> None:
+def notice_spec(draft: Draft) -> None:
     """A changed spec is a new generation; a changed release is a new rollout, and hosts under way turn to it."""
     target, status = draft.target, draft.status
     if status.fingerprint != target.fingerprint:
         status = status.model_copy(update={"fingerprint": target.fingerprint, "generation": status.generation + 1})
     if status.digest != target.digest:
         reason = "RollBack" if target.in_place_of else "NewRelease"
-        draft.event("RolloutStarted", target.name, reason, f"version {target.version or 'none'}")
+        if not target.is_observed:
+            draft.event("RolloutStarted", target.name, reason, f"version {target.version or 'none'}")
         fresh = {"batch": 0, "go": 0, "started": draft.now, "finished": None, "hold": None, "stopwatch": None}
         revision = status.rollout_revision if target.in_place_of else target.revision
         status = begun_anew(status, target.digest).model_copy(update={"rollout_revision": revision, **fresh})
@@ -153,6 +159,7 @@ def _ask(draft: Draft) -> None:
     for host in sorted(_to_ask_about(draft, soon)):
         _ask_about(draft, draft.facts(host), _may_fetch(draft, host, soon))
     _request_operations(draft)
+    see_off(draft)
 
 
 def _may_fetch(draft: Draft, host: str, soon: set[str]) -> bool:
@@ -169,7 +176,7 @@ def _soon(draft: Draft) -> set[str]:
     Before that they would take the network from hosts on which customers' requests wait to end.
     """
     leaving = any(journey.step in (Step.DRAINING, Step.LEAVING) for journey in draft.journeys.values())
-    if not draft.status.batch or draft.status.hold or leaving:
+    if not draft.status.batch or draft.status.hold or leaving or draft.target.is_observed:
         return set()
     size = batch_size(draft.target.rollout.batches, draft.status.batch + 1, len(draft.target.hosts))
     following = draft.observed.index.next_hosts(size + len(draft.journeys))
@@ -262,4 +269,5 @@ def _wake_at(draft: Draft) -> datetime | None:
     ]
     times += [each.until for each in obstacles(draft)]
     times.append(deadline_at(draft))
+    times += [*leaving_wakes_at(draft), *lost_at(draft)]
     return min((time for time in times if time is not None), default=None)

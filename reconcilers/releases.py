@@ -4,7 +4,7 @@ from typing import Literal
 
 from crds.release import Release
 from crds.service import Contract, Gate, Migration, ServiceSpec
-from crds.trust import SignedCommand, Statement, probe_commands, prometheus_command
+from crds.trust import SignedCommand, Statement, adopt_commands, probe_commands, prometheus_command
 from crds.versionfile import VersionFile
 from reconcilers.questions import prometheus_secrets, question
 
@@ -49,7 +49,9 @@ def statement_of(
 def commands_of(spec: ServiceSpec) -> list[SignedCommand]:
     """Every command around the release, with what it is for and what it is handed."""
     migrations = [*spec.migrations.expand, *spec.migrations.contract]
-    return probe_commands(spec.probes) + gate_commands(spec.gates) + [migration_command(each) for each in migrations]
+    adopt = adopt_commands(spec.adopt.process if spec.adopt else None)
+    around = [*(migration_command(each) for each in migrations), *adopt]
+    return probe_commands(spec.probes) + gate_commands(spec.gates) + around
 
 
 def gate_commands(gates: list[Gate]) -> list[SignedCommand]:

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from crds.status import Approval, RolloutStatus, TaskRecord
 from reconcilers.draft import Draft
+from reconcilers.lost import lost_hosts
 from reconcilers.tasks import ENDED, Job, drive, gate_jobs, migration_jobs, put_record, record_of
 
 PREPARING = ("Migrating", "GateBefore")
@@ -69,6 +70,13 @@ def _enlisted(draft: Draft, jobs: list[Job]) -> list[Job]:
     return [job for job in jobs if record_of(draft, job) is not None]
 
 
+def foreseen(draft: Draft) -> tuple[list[Job], list[Job]]:
+    """What is still to be done before the first host is taken out, and once the last one has arrived, in order."""
+    records = ((job, record_of(draft, job)) for job in _before_hosts(draft))
+    before = [job for job, record in records if record is None or record.state != "passed"]
+    return before, _after_hosts(draft) + _enlisted(draft, migration_jobs(draft.target, "contract"))
+
+
 def verify(draft: Draft, free: bool) -> None:
     """Take gates after the last batch as far as they go, once all hosts have arrived."""
     if arrived(draft):
@@ -76,9 +84,11 @@ def verify(draft: Draft, free: bool) -> None:
 
 
 def arrived(draft: Draft) -> bool:
-    """Every host but the excluded ones runs the release, healthy and online."""
+    """Every host but the excluded and the lost ones runs the release, healthy and online."""
     counts = draft.observed.index.counts()
-    return not draft.journeys and counts.total > 0 and counts.current + counts.excluded == counts.total
+    if draft.journeys or not counts.total:
+        return False
+    return counts.current + counts.excluded + len(lost_hosts(draft)) == counts.total
 
 
 def unverified(draft: Draft) -> tuple[str, str] | None:

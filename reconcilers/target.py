@@ -4,9 +4,9 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 from crds.base import Amount
 from crds.desired import DesiredState
@@ -14,7 +14,7 @@ from crds.fleet import Fleet, Host
 from crds.freeze import Freeze
 from crds.probe import Probe
 from crds.release import Release, canonical_json
-from crds.service import Gate, Migrations, PoolRef, Rollout, ServiceSpec
+from crds.service import Gate, Migrations, Mode, PoolRef, Rollout, ServiceSpec
 from reconcilers.freezes import freezes_of
 from reconcilers.limits import FleetLimits, limits_of
 from reconcilers.order import edition_of
@@ -100,6 +100,23 @@ class TargetSpec:
     """Why this deployment may pass a freeze; empty: it may not."""
     freezes: tuple[Freeze, ...] = ()
     """Those that hold for it, whether in force now or not."""
+    mode: Mode | Literal[""] = "manage"
+    """Empty: git says nothing about it, and it is not known yet that nobody else manages the service here."""
+    adopt: str | None = None
+    """Regular expression by which the running process is known."""
+
+    @property
+    def is_observed(self) -> bool:
+        """Nothing of it is touched."""
+        return self.mode in ("", "observe")
+
+    def in_mode(self, mode: Mode) -> "TargetSpec":
+        """The same target in that mode."""
+        return replace(self, mode=mode)
+
+    def without_adoption(self) -> "TargetSpec":
+        """The same target, with no further process to be taken over."""
+        return replace(self, adopt=None) if self.adopt is not None else self
 
     @cached_property
     def digest(self) -> str:
@@ -123,6 +140,8 @@ class TargetSpec:
             "gates": [gate.model_dump(mode="json") for gate in self.gates],
             "rollout": self.rollout.model_dump(mode="json"),
         }
+        if self.mode in ("observe", "adopt"):  # what follows from no mode is no change of the spec
+            said["mode"] = [self.mode, self.adopt if self.mode == "adopt" else None]
         if self.migrations != Migrations():
             said["migrations"] = self.migrations.model_dump(mode="json")
         signed = [self.statement, self.trust, self.unsigned]
@@ -136,9 +155,26 @@ class TargetSpec:
 def targets_of(state: DesiredState) -> dict[str, TargetSpec]:
     """Every target that the revision declares: one for each version file."""
     specs = {(fleet, service): service_on(state, service, fleet) for fleet, service in sorted(state.versions)}
-    waves = Waves(specs)
-    made = (_target(state, fleet, service, spec, waves) for (fleet, service), spec in specs.items())
+    waves, fleets = Waves(specs), {name: FleetHosts(fleet) for name, fleet in state.fleets.items()}
+    made = (_target(state, fleets[fleet], service, spec, waves) for (fleet, service), spec in specs.items())
     return {target.name: target for target in made}
+
+
+class FleetHosts:
+    """A fleet's hosts by label, and its limits: worked out once for all of its services."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        self.fleet, self.limits = fleet, limits_of(fleet)
+        self._by_label: dict[tuple[str, str], list[Host]] = {}
+        for host in fleet.spec.hosts:
+            for label in host.labels.items():
+                self._by_label.setdefault(label, []).append(host)
+
+    def selected(self, wanted: Mapping[str, str]) -> list[Host]:
+        """The hosts that have every one of these labels."""
+        found = (self._by_label.get(label, []) for label in wanted.items())
+        fewest = min(found, key=len, default=self.fleet.spec.hosts)
+        return [host for host in fewest if wanted.items() <= host.labels.items()]
 
 
 class Waves:
@@ -159,14 +195,15 @@ class Waves:
         return self._before[fleet, wave]
 
 
-def _target(state: DesiredState, fleet_name: str, service_name: str, spec: ServiceSpec, waves: Waves) -> TargetSpec:
-    fleet, version = state.fleets[fleet_name], state.versions[fleet_name, service_name]
+def _target(state: DesiredState, on: FleetHosts, service_name: str, spec: ServiceSpec, waves: Waves) -> TargetSpec:
+    fleet, fleet_name = on.fleet, on.fleet.metadata.name
+    version = state.versions[fleet_name, service_name]
     return TargetSpec(
         name=f"{service_name}@{fleet_name}",
         revision=state.revision,
         release=release_of(spec, version) if version.state == "present" else None,
         version=version.version or "",
-        hosts=_spread(_selected(fleet, spec)),
+        hosts=_spread(on.selected(spec.hosts)),
         pools=tuple(_pool(state, fleet, ref) for ref in spec.pools),
         runners=tuple(runner.name for runner in fleet.spec.runners),
         probes=tuple(spec.probes),
@@ -176,7 +213,7 @@ def _target(state: DesiredState, fleet_name: str, service_name: str, spec: Servi
         break_glass=version.break_glass.reason if version.break_glass else "",
         statement=state.statements.get((fleet_name, service_name)),
         trust=state.trust.get(fleet_name),
-        limits=limits_of(fleet),
+        limits=on.limits,
         unsigned=state.unsigned.get((fleet_name, service_name), ""),
         edition=edition_of(state.services[service_name].spec, version),
         depends_on=tuple(f"{name}@{fleet_name}" for name in spec.depends_on),
@@ -184,12 +221,9 @@ def _target(state: DesiredState, fleet_name: str, service_name: str, spec: Servi
         after=(f"{service_name}@{spec.after.fleet}", spec.after.soak) if spec.after else None,
         halt_after=fleet.spec.halt_after,
         freezes=freezes_of(state, fleet_name, service_name),
+        mode=spec.mode or "",
+        adopt=spec.adopt.process if spec.adopt else None,
     )
-
-
-def _selected(fleet: Fleet, spec: ServiceSpec) -> list[Host]:
-    wanted = spec.hosts.items()
-    return [host for host in fleet.spec.hosts if wanted <= host.labels.items()]
 
 
 def _spread(hosts: list[Host]) -> dict[str, HostSpec]:

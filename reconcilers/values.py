@@ -46,4 +46,5 @@ def service_value(before: str | None, asked: ServiceAssignment) -> str:
 def _said(asked: ServiceAssignment) -> tuple[object, ...]:
     """All that is asked; a release is compared by its digest, which names all that it is and is worked out once."""
     digests = [release.digest if release else "" for release in (asked.release, asked.next)]
-    return (*digests, asked.probes, asked.address, asked.statement, asked.next_statement, asked.trust, asked.restart)
+    signed = (asked.statement, asked.next_statement, asked.trust)
+    return (*digests, asked.probes, asked.address, asked.adopt, *signed, asked.restart)

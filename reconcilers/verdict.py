@@ -7,15 +7,15 @@ from reconcilers.batch import needs_downtime
 from reconcilers.classify import Standing
 from reconcilers.conditions import find, set_condition
 from reconcilers.draft import Draft
+from reconcilers.leaving import leaving_words
+from reconcilers.lost import lost_hosts
 from reconcilers.obstacles import obstacle, obstacles
 from reconcilers.order import noted
 from reconcilers.rollback import remembered
 from reconcilers.room import Room
 from reconcilers.stages import arrived, contract, unverified
 from reconcilers.turns import take_turn
-
-_NAMED = 5
-"""Hosts that a message names before it says "and N more"."""
+from reconcilers.words import NAMED, listed
 
 
 def conclude(draft: Draft) -> None:
@@ -30,12 +30,13 @@ def conclude(draft: Draft) -> None:
     follows = contract(draft, in_the_way.message if in_the_way else "") if complete else None
     stalled = follows[:2] if follows and follows[2] else _stalled(draft, complete)
     _condition(draft, "Stalled", stalled)
-    waits = follows[:2] if follows else verifying if verifying else None if complete else _reconciling(draft)
+    waits = follows[:2] if follows else verifying if verifying else _leaving(draft) if complete else _reconciling(draft)
     _condition(draft, "Reconciling", None if stalled else waits)
     _ready(draft, complete)
     ready = complete and not draft.target.in_place_of
     draft.status = noted(draft.status, draft.target, ready, draft.now, draft.observed.watching_since)
     _rolled_back(draft, complete)
+    _drifted(draft)
 
 
 def _finish(draft: Draft) -> None:
@@ -58,11 +59,30 @@ def _ready(draft: Draft, complete: bool) -> None:
     message = f"{counts.current} of {counts.total} hosts run {version}, healthy and online"
     if counts.excluded:
         message += f"; excluded: {_names(draft, Standing.EXCLUDED)}"
+    if complete and (lost := lost_hosts(draft)):
+        message += f"; lost: {listed([f'{host} ({draft.facts(host).silence()})' for host in lost])}"
     if draft.target.in_place_of:
         message += f", in place of {draft.target.in_place_of}"
     ready = complete and not draft.target.in_place_of
     reason = "Converged" if ready else "RolledBack" if complete else "NotConverged"
     draft.status = set_condition(draft.status, "Ready", "True" if ready else "False", reason, message, draft.now)
+
+
+def _drifted(draft: Draft) -> None:
+    """Who runs something else than what it was brought to, and what; gone once nobody does."""
+    index = draft.observed.index
+    if index.standings[Standing.DRIFTED]:
+        message = _names(draft, Standing.DRIFTED)
+        draft.status = set_condition(draft.status, "Drifted", "True", "Reported", message, draft.now)
+        return
+    repaired = {host: what for host, what in draft.status.drifted.items() if host in draft.journeys}
+    if repaired != draft.status.drifted:
+        draft.status = draft.status.model_copy(update={"drifted": repaired})
+    if repaired:
+        message = listed([f"{host} ({what})" for host, what in sorted(repaired.items())])
+        draft.status = set_condition(draft.status, "Drifted", "True", "Repaired", message, draft.now)
+    elif find(draft.status.conditions, "Drifted"):
+        _condition(draft, "Drifted", None)
 
 
 def _rolled_back(draft: Draft, complete: bool) -> None:
@@ -77,15 +97,14 @@ def _rolled_back(draft: Draft, complete: bool) -> None:
 
 
 def _why(bad: Quarantine) -> str:
-    by = "" if bad.by == "drumbeat" else f" by {bad.by}"
-    return f"version {bad.version or 'none'} was taken back{by}: {bad.message}"
+    return f"version {bad.version or 'none'} was taken back: {bad.message}"
 
 
 def _stalled(draft: Draft, complete: bool) -> tuple[str, str] | None:
     """Why nothing will move until somebody changes something."""
     bad = draft.status.quarantine
     if complete and draft.target.in_place_of and bad is not None:
-        ends = "Release another version, or retry this one"
+        ends = f"It goes on with the next release, or 'drumbeat rollout retry {draft.target.name}'"
         return "RolledBack", f"{_why(bad)}; version {draft.target.version} runs in its place. {ends}"
     if not draft.target.hosts:
         return "NoHosts", "the service's selector matches no host of the fleet; change spec.hosts or a host's labels"
@@ -94,8 +113,21 @@ def _stalled(draft: Draft, complete: bool) -> tuple[str, str] | None:
             return each.reason, each.message
     if not draft.journeys and needs_downtime(draft):
         return "NeedsDowntime", "the only host serves customers; write rollout.downtime: allowed, or add a host"
+    return _left_over(draft)
+
+
+def _left_over(draft: Draft) -> tuple[str, str] | None:
+    """Hosts for which nothing is tried any more, once nobody else is on the way."""
     if words := _stopped_by_failed_hosts(draft):
         return "HostsFailed", words
+    index = draft.observed.index
+    if draft.journeys or index.candidates or index.standings[Standing.UNKNOWN]:
+        return None
+    if index.standings[Standing.DRIFTED]:
+        left = _names(draft, Standing.DRIFTED)
+        return "Drifted", f"rollout.drift is report, so that these are left as they are: {left}"
+    if index.standings[Standing.UNADOPTED]:
+        return "NotAdopted", f"left alone, as nothing was taken over there: {_names(draft, Standing.UNADOPTED)}"
     return None
 
 
@@ -109,7 +141,7 @@ def _stopped_by_failed_hosts(draft: Draft) -> str:
     waiting = [host for host, journey in draft.journeys.items() if journey.step is Step.WAITING]
     if not failed or len(failed) + len(waiting) < len(draft.journeys) or index.standings[Standing.UNKNOWN]:
         return ""
-    named = _listed([f"{host} ({draft.journeys[host].reason})" for host in failed])
+    named = listed([f"{host} ({draft.journeys[host].reason})" for host in failed])
     if not waiting:
         return "" if index.candidates else f"all others have arrived: {named}"
     room, others = Room(draft), index.unavailable - len(failed)
@@ -125,13 +157,19 @@ def _reconciling(draft: Draft) -> tuple[str, str]:
     return reason, f"rolling back from {back} to {draft.target.version}: {message}" if back else message
 
 
+def _leaving(draft: Draft) -> tuple[str, str] | None:
+    """All who stay have arrived, and others have not left yet."""
+    words = leaving_words(draft)
+    return ("HostsLeaving", words) if words else None
+
+
 def _waits_for(draft: Draft) -> tuple[str, str]:
     if in_the_way := obstacle(draft):
         return in_the_way.reason, in_the_way.message
     batch = [journey for journey in draft.journeys.values() if journey.step is not Step.FAILED]
     moving = [f"{journey.host} {journey.step}" for journey in batch if journey.step is not Step.WAITING]
     if moving:
-        return "BatchUnderWay", f"batch {draft.status.batch}: {_listed(moving)}"
+        return "BatchUnderWay", f"batch {draft.status.batch}: {listed(moving)}"
     if batch:
         return "Waiting", f"{batch[0].host}: {batch[0].reason}"
     if draft.observed.index.candidates:
@@ -143,10 +181,6 @@ def _waits_for(draft: Draft) -> tuple[str, str]:
 
 
 def _names(draft: Draft, standing: Standing) -> str:
-    hosts = draft.observed.index.hosts.items()
-    return _listed([f"{name} ({host.why})" for name, host in sorted(hosts) if host.standing is standing])
-
-
-def _listed(words: list[str]) -> str:
-    rest = len(words) - _NAMED
-    return ", ".join(words[:_NAMED]) + (f" and {rest} more" if rest > 0 else "")
+    index = draft.observed.index
+    names = index.named.get(standing, [])
+    return listed([f"{name} ({index.hosts[name].why})" for name in names[:NAMED]], len(names))

@@ -45,6 +45,8 @@ class Running:
     version: str | None = None
     identity: ProcessIdentity | None = None
     """None: no process."""
+    adopted: bool = False
+    """It was not started by an agent, but taken over."""
     crashing: bool = False
     """It ended by itself again and again; the next start waits for a back-off."""
     restarts: int = 0
@@ -65,6 +67,13 @@ class Supervisor(Protocol):
         ``values`` fill ``{host}``, ``{address}`` and ``{version}`` in the command and environment; ``secrets`` are more
         of the environment, and None as long as they are not known: then whatever runs is kept and nothing is started.
         Does not wait for health. While the old process is still stopping, it is what is returned.
+        """
+
+    def adopt(self, target: str, release: Release, pattern: str) -> Running:
+        """Take over the one process with ``pattern`` in its command line, as it is, and keep it as that release.
+
+        If a process of the target is kept already, it is returned. Raises Retry, in words, unless exactly one matches
+        that is nobody's yet, not counting those that it started itself.
         """
 
     def given(self, target: str) -> dict[str, str]:

@@ -10,7 +10,8 @@ from agent.drivers.contracts import ServiceDriver, Supervisor
 from agent.expiry import expired
 from agent.probes import Asked
 from agent.role import Observed, Steps, Wake
-from agent.roles.service import HostedService, Means
+from agent.roles.means import Means
+from agent.roles.service import HostedService
 from agent.secrets import Secrets
 from agent.trust import NodeTrust
 from agent.work import Jobs

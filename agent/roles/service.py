@@ -6,45 +6,24 @@ from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
-from random import Random
 from typing import TypeVar
 
 from agent.backoff import Backoff
-from agent.drivers.contracts import Retry, Running, ServiceDriver, Supervisor, Terminal
+from agent.drivers.contracts import Retry, Running, Supervisor, Terminal
 from agent.environment import service_environment
 from agent.health import Health, ProbeState
 from agent.probes import Asked
 from agent.roles.effort import Effort
 from agent.roles.given import Given
+from agent.roles.means import Means, driver_named
 from agent.roles.telling import Sight, tell
-from agent.secrets import Secrets
-from agent.trust import NodeTrust
-from agent.work import Jobs
-from bus.clock import Clock
 from crds.messages import ProcessIdentity, ServiceAssignment, ServiceReport, Stamp
-from crds.probe import Probe
 from crds.release import Release
 
-D = TypeVar("D")
+_LOOK_AGAIN = 2.0
+"""Seconds between looks for a process to adopt."""
+
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Means:
-    """What all services of a host share."""
-
-    node: str
-    services: dict[str, ServiceDriver]
-    supervisors: dict[str, Supervisor]
-    ask: Callable[[Probe, Asked], str]
-    environment: dict[str, str]
-    secrets: Secrets
-    clock: Clock
-    random: Random
-    installing: Jobs[object]
-    probing: Jobs[object]
-    keep: Callable[[str, ServiceAssignment | None], None]
-    trust: NodeTrust
 
 
 @dataclass(frozen=True)
@@ -131,6 +110,8 @@ class HostedService:
         current = self._kept.release if self._kept else None
         state = ""
         self._tidy.aim(self._wants(wanted) or "")
+        if wanted and release and wanted.adopt is not None:
+            return self._take_over(wanted, release, wanted.adopt, allowed)
         refusal = self._refusal(wanted, release) if wanted and release else ""
         late = wanted is not None and not refusal and self._starts_anew(wanted) and not allowed
         if wanted and late:
@@ -164,6 +145,35 @@ class HostedService:
         """A higher number is kept only once the process is gone: none that is left was started under a lower one."""
         release = wanted.release
         return release is not None and self._keeps(release) and wanted.restart > self._number
+
+    def _take_over(self, wanted: ServiceAssignment, release: Release, pattern: str, allowed: bool) -> Sight:
+        """Keep the process that runs already as the release: nothing is installed, started or restarted.
+
+        Nor is it started again if it ends: what would start was never tested here. Whoever started it may do so, and
+        then it is found again.
+        """
+        running = self._look(release)
+        # Which process is looked for is signed as well, also where the release itself is kept already.
+        trust, runs = self._means.trust, running.identity is not None
+        refusal = self._refusal(wanted, release) if runs else trust.install(self._target, release, wanted)
+        if running.identity is None and allowed and not refusal:
+            running = self._adopted(release, pattern, running)
+        if running.identity is not None and running.digest == release.digest and not refusal:
+            self._keep(wanted, release)
+            supervisor = driver_named(self._means.supervisors, release.supervisor, "supervisor")
+            self._given.follow(release, running, lambda: supervisor.given(self._target))
+        state = "" if running.identity else "failed" if refusal else "stopped"
+        self._prefetch(wanted, allowed)
+        notes = [refusal, self._fetch.failure, self._means.trust.trouble]
+        return Sight(running, state, self._fetched(wanted), notes, self._wants(wanted))
+
+    def _adopted(self, release: Release, pattern: str, before: Running) -> Running:
+        try:
+            supervisor = driver_named(self._means.supervisors, release.supervisor, "supervisor")
+            return supervisor.adopt(self._target, release, pattern)
+        except (Retry, Terminal) as error:
+            ended = f"the adopted process {before.message}; " if before.message else ""
+            return Running(message=f"{ended}{error}", again_in=_LOOK_AGAIN)
 
     def _refusal(self, wanted: ServiceAssignment, release: Release) -> str:
         """Why the wanted release must not run here. What is kept already keeps running, whoever is trusted now."""
@@ -206,7 +216,7 @@ class HostedService:
             self._kept = kept
 
     def _do_install(self, release: Release) -> None:
-        _driver(self._means.services, release.driver, "service").install(self._target, release)
+        driver_named(self._means.services, release.driver, "service").install(self._target, release)
 
     def _work(self, kind: str, effort: Effort, job: Callable[[T], None], argument: T) -> None:
         """Have an effort's next try made elsewhere; jobs of one kind on one target never overlap."""
@@ -220,13 +230,13 @@ class HostedService:
         """Have this release run if it can; say what runs."""
         now = self._means.clock.monotonic()
         folder = self._installed(release) if release else None
-        if release is None or folder is None:
+        if release is None or folder is None or (self._kept and self._kept.adopt is not None):
             return self._look(release)
         self._start.aim(release.digest)
         if self._start.final or now < self._start.again_at:
             return self._look(release)
         try:
-            supervisor = _driver(self._means.supervisors, release.supervisor, "supervisor")
+            supervisor = driver_named(self._means.supervisors, release.supervisor, "supervisor")
             secrets = self._given.for_start(release)
             running = supervisor.ensure(self._target, release, folder, self._values(release), secrets)
             self._mind_secrets(release, running, supervisor)
@@ -293,7 +303,7 @@ class HostedService:
             self._work("fetch", self._fetch, self._do_fetch, following)
 
     def _do_fetch(self, release: Release) -> None:
-        _driver(self._means.services, release.driver, "service").fetch(self._target, release)
+        driver_named(self._means.services, release.driver, "service").fetch(self._target, release)
 
     def _fetching(self, release: Release) -> bool:
         return self._fetched_now == release.digest and self._means.installing.busy(f"fetch {self._target}")
@@ -343,7 +353,7 @@ class HostedService:
                 self._means.probing.start(key, self._do_ask, state, asked, stamp)
 
     def _whom(self, kept: ServiceAssignment, release: Release) -> Asked | None:
-        folder = self._installed(release)
+        folder = Path("/") if kept.adopt is not None else self._installed(release)
         if folder is None:
             return None
         values = self._values(release)
@@ -369,13 +379,3 @@ def _attempt(effort: Effort, digest: str, job: Callable[[T], None], argument: T)
         words = f"the driver failed in a way it should not: {type(error).__name__}: {error}"
         return _Ended(effort, digest, Retry(words))
     return _Ended(effort, digest)
-
-
-def _driver(drivers: dict[str, D], name: str, kind: str) -> D:
-    driver = drivers.get(name)
-    if driver is None:
-        known = ", ".join(sorted(drivers)) or "none"
-        raise Terminal(
-            f"this agent has no {kind} driver {name!r}; it has: {known}. Update the agent or mend the service"
-        )
-    return driver

@@ -34,6 +34,7 @@ def tell(sight: Sight, health: Health, stamp: Stamp) -> ServiceReport:
             "digest": running.digest if running.identity else None,
             "version": running.version if running.identity else None,
             "identity": running.identity,
+            "adopted": running.adopted,
             "healthy": health.healthy() if running.identity and health.begun else None,
             "fetched": sight.fetched,
             "restarts": running.restarts,

@@ -7,6 +7,8 @@ import requests
 
 DEFAULT_SERVER = "http://127.0.0.1:7420"
 _TIMEOUT = 15.0
+_LARGE = 300.0
+"""Seconds for a question with all files of a commit."""
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 Resource = dict[str, Any]
@@ -61,14 +63,18 @@ class Client:
         path = f"/api/v1/{quote(about, safe='/@')}/{verb}"
         return self._ask("POST", path, json={key: text for key, text in said.items() if text})
 
+    def forecast(self, commit: Resource) -> Resource:
+        """What would happen if a commit were put in force: a SupposedCommit, which may be large."""
+        return self._ask("POST", "/api/v1/forecasts", _LARGE, json=commit)
+
     def _get(self, path: str, **params: str | int | None) -> Resource:
         return self._ask("GET", path, params=params)
 
-    def _ask(self, method: str, path: str, **said: Any) -> Resource:
+    def _ask(self, method: str, path: str, timeout: float = _TIMEOUT, **said: Any) -> Resource:
         try:
-            response = self._session.request(method, self.server + path, timeout=_TIMEOUT, **said)
+            response = self._session.request(method, self.server + path, timeout=timeout, **said)
         except requests.exceptions.Timeout as error:
-            raise Unreachable(f"the controller at {self.server} did not answer within {_TIMEOUT:g}s") from error
+            raise Unreachable(f"the controller at {self.server} did not answer within {timeout:g}s") from error
         except requests.exceptions.ConnectionError as error:
             raise Unreachable(
                 f"no controller answers at {self.server}; start it with 'drumbeat controller', or name another one "

@@ -184,6 +184,7 @@ def _fields(target: Resource, more: dict[str, str]) -> list[str]:
             "Revision": short(spec["revision"]),
             "Generation": f"{target['metadata']['generation']} (observed {status['observedGeneration']})",
             "Rollout": batch + started + finished,
+            "Mode": spec["mode"] if spec["mode"] != "manage" else "",
             "Quarantine": _quarantine(status["quarantine"], target),
             "Last good": status["goodVersion"],
             **more,

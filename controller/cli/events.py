@@ -11,13 +11,13 @@ from controller.cli.get import INTERVAL, as_json, as_yaml
 from controller.cli.options import SERVER, Form, Output, Server, Watch, explained
 from controller.cli.tables import Table, show, talk
 
-TITLES = ("TIME", "VERB", "OBJECT", "REASON", "MESSAGE")
+TITLES = ("TIME", "BY", "VERB", "OBJECT", "REASON", "MESSAGE")
 
 
 def event_row(event: Resource) -> list[object]:
     """An event in the columns of ``TITLES``; times in UTC, to the second."""
     at = event["at"][:19].replace("T", " ")
-    return [at, event["verb"], event["object"], event["reason"], event["message"]]
+    return [at, event["actor"], event["verb"], event["object"], event["reason"], event["message"]]
 
 
 def events(

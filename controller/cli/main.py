@@ -11,6 +11,7 @@ COMMANDS = {
     "lint": Row("controller.cli.lint:lint", "Check a state directory or a commit, and say every mistake at once."),
     "schema": Row("controller.cli.schema:schema", "Print or write the JSON Schemas of the state files, for editors."),
     "diff": Row("controller.cli.diff:diff", "Say what one commit changes against another, or against the hosts."),
+    "plan": Row("controller.cli.plan:plan", "Say what would happen if a commit were put in force, batch by batch."),
     "bump": Row("controller.cli.bump:bump", "Write a version file: deploy a version of a service on a fleet."),
     "release": Row("controller.cli.release:release", "Sign releases, and say whose signatures nodes believe."),
     "get": Row("controller.cli.get:get", "Show targets, nodes, rollouts or pools."),

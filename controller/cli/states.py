@@ -11,7 +11,7 @@ from controller.cli.options import FAILED
 from controller.cli.tables import show, talk
 from controller.source.decoding import MAX_BYTES
 from controller.source.entries import FileEntry, is_read
-from controller.source.git import Git, GitError
+from controller.source.git import Git, GitError, pushed_objects
 from controller.source.problems import Problem, errors
 from controller.source.reader import ReadResult, read_state
 from controller.source.tree import read_tree, resolve
@@ -60,12 +60,25 @@ def read_revision(repository: Path, revision: str, folder: str | None) -> ReadRe
 
     Raises GitError.
     """
-    git = Git(repository)
+    found, files = files_of(repository, revision, folder)
+    return read_state(files, found)
+
+
+def files_of(repository: Path, revision: str, folder: str | None) -> tuple[str, dict[str, FileEntry]]:
+    """A commit's full id and the files of the state directory in it. Raises GitError."""
+    git = git_of(repository)
     found = resolve(git, revision)
-    # ls-tree keeps to the folder that it is run in, which must not be added to a path once more.
-    top = Git(Path(git.text("rev-parse", "--absolute-git-dir")))
-    where = git.text("rev-parse", "--show-prefix").rstrip("/") if folder is None else folder
-    return read_state(read_tree(top, found, where or "."), found)
+    where = Git(repository).text("rev-parse", "--show-prefix").rstrip("/") if folder is None else folder
+    return found, read_tree(git, found, where or ".")
+
+
+def git_of(repository: Path) -> Git:
+    """Git at the top of the repository; in its hooks it finds what is being pushed, too. Raises GitError.
+
+    ls-tree keeps to the folder that it is run in, which must not be added to a path once more.
+    """
+    directory = Path(Git(repository).text("rev-parse", "--absolute-git-dir"))
+    return Git(directory, objects=pushed_objects(directory))
 
 
 def state_of(result: ReadResult, where: str) -> DesiredState:

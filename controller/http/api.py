@@ -13,6 +13,7 @@ from bus.clock import Clock, SystemClock
 from controller import views
 from controller.http.asking import DEADLINE, Asker
 from controller.http.commands import commands
+from controller.http.forecasts import forecasts
 from controller.http.problems import PROBLEMS, answer_problems
 from controller.mailbox import Mailbox
 from controller.metrics import Metrics
@@ -65,6 +66,7 @@ def create_app(
     app.include_router(_nodes_and_pools(asker, time), prefix="/api/v1", responses=PROBLEMS)
     app.include_router(_state_and_events(asker, time), prefix="/api/v1", responses=PROBLEMS)
     app.include_router(commands(asker), prefix="/api/v1")
+    app.include_router(forecasts(asker, time), prefix="/api/v1")
     app.include_router(_health(asker, metrics))
     return Starlette(routes=[*routes, Mount("/", app)])
 

@@ -9,13 +9,10 @@ from crds.fleet import Fleet
 from reconcilers.sizes import at_least
 
 
-def budget_problems(collection: Collection) -> Iterator[Problem]:
-    """Errors of all targets that are to be present, and warnings of fleets."""
+def limit_problems(collection: Collection) -> Iterator[Problem]:
+    """Warnings of fleets."""
     for fleet in collection.fleets.values():
         yield from _zones(fleet)
-    for each in collection.deployed():
-        if each.version.state == "present":
-            yield from _never_moves(each)
 
 
 def _zones(fleet: Loaded) -> Iterator[Problem]:
@@ -27,7 +24,8 @@ def _zones(fleet: Loaded) -> Iterator[Problem]:
         yield fleet.document.problem(("spec", "limits", "perZone"), message, "write their zone", severity="warning")
 
 
-def _never_moves(each: Deployed) -> Iterator[Problem]:
+def never_moves(each: Deployed) -> Iterator[Problem]:
+    """An error where a service that is to be present asks for every one of its hosts."""
     amount, total = each.spec.rollout.min_available, len(each.hosts)
     # A single host that must not be missing is told apart: it needs leave for downtime first.
     possible = total > 1 or (total == 1 and each.spec.rollout.downtime == "allowed")

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from controller.source.budgets import never_moves
 from controller.source.collection import Collection, Deployed
 from controller.source.fields import near
 from controller.source.placeholders import unknown_placeholders
@@ -23,6 +24,7 @@ def deployment_problems(collection: Collection) -> Iterator[Problem]:
         if each.version.state == "present":
             yield from _runners(each)
             yield from _hosts(each)
+            yield from never_moves(each)
     yield from _pools_twice(deployed)
 
 

@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryFile
 from threading import Event, Timer
+from types import MappingProxyType
 from typing import IO
 
 LOCAL_DEADLINE = 30.0
@@ -61,9 +62,15 @@ class GitError(Exception):
 class Git:
     """Runs git on one repository. Its hooks and those of the user's configuration do not run."""
 
-    def __init__(self, repository: Path | None, environment: Mapping[str, str] = os.environ) -> None:
+    def __init__(
+        self,
+        repository: Path | None,
+        environment: Mapping[str, str] = os.environ,
+        objects: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        """``objects``: of ``pushed_objects``, where what a push brings is to be read as well."""
         self._where = [] if repository is None else ["-C", str(repository)]
-        self._environment = _quiet(environment)
+        self._environment = _quiet(environment) | dict(objects)
 
     def text(self, *words: str, deadline: float = LOCAL_DEADLINE) -> str:
         """What the command prints, without the last line break. Raises GitError."""
@@ -147,6 +154,18 @@ def _kill(process: "subprocess.Popen[bytes]") -> None:
             os.killpg(process.pid, signal.SIGKILL)
     else:
         process.kill()
+
+
+def pushed_objects(directory: Path, environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Variables with which git finds what a push brings, while a hook of that very repository decides about it.
+
+    Until then git keeps the objects in a quarantine below the repository's own (git-receive-pack, "Quarantine
+    Environment"). For any other repository the answer is empty.
+    """
+    quarantine, own = environment.get("GIT_QUARANTINE_PATH"), directory / "objects"
+    if not quarantine or not Path(quarantine).resolve().is_relative_to(own.resolve()):
+        return {}
+    return {"GIT_OBJECT_DIRECTORY": quarantine, "GIT_ALTERNATE_OBJECT_DIRECTORIES": str(own)}
 
 
 def without_secrets(text: str) -> str:

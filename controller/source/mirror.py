@@ -96,6 +96,19 @@ class Mirror:
             raise SourceError(self._explained(error)) from error
         return [path.decode("utf-8", "surrogateescape") for path in output.split(b"\0")[:-1]]
 
+    def trailers(self, since: str, revision: str, key: str) -> set[str]:
+        """What the messages of all commits after ``since`` name in trailers of that key, split at commas.
+
+        Raises SourceError.
+        """
+        wanted = f"--format=%(trailers:key={key},valueonly,separator=%x2C)"
+        span = [f"{since}..{revision}"] if self._knows(since) else ["--max-count=1", revision]
+        try:
+            said = self._git.text("log", wanted, *span)
+        except GitError as error:
+            raise SourceError(self._explained(error)) from error
+        return {name.strip() for line in said.splitlines() for name in line.split(",") if name.strip()}
+
     def _remote_revision(self) -> str:
         asked = ["ls-remote", "--refs", "--", self._url, self._ref]
         said = Git(None).text(*asked, deadline=REMOTE_DEADLINE)

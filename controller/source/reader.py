@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from controller.source.budgets import budget_problems
+from controller.source.budgets import limit_problems
 from controller.source.collection import Collection
 from controller.source.deployments import deployment_problems
 from controller.source.entries import FileEntry
@@ -50,7 +50,7 @@ def read_state(files: Mapping[str, FileEntry], revision: str) -> ReadResult:
     problems += name_problems(collection)
     problems += deployment_problems(collection)
     problems += order_problems(collection)
-    problems += budget_problems(collection)
+    problems += limit_problems(collection)
     signed = signatures(files, collection)
     problems += signed.problems
     state = None if errors(problems) else signed.attached(collection.state(revision))

@@ -14,7 +14,9 @@ from controller.source.commit_rule import CommitRule, NotAdmitted
 from controller.source.mirror import Fetched, Mirror, SourceError
 from controller.source.problems import Problem, errors
 from controller.source.reader import read_state
+from controller.source.removals import TRAILER, unacknowledged
 from controller.watching import Hints, hints
+from crds.desired import DesiredState
 
 HandOver = Callable[[RevisionRead | SourceFailed], None]
 
@@ -45,6 +47,7 @@ class SourceWatcher:
         self._in_force, self._rule = in_force, rule
         self._good: str | None = None
         """The newest revision that was handed over and can be in force."""
+        self._good_state: DesiredState | None = None
         self._read: RevisionRead | None = None
         self._failures = 0
         self._hints: Hints | None = None
@@ -89,7 +92,7 @@ class SourceWatcher:
         if read.state is None:
             self._resume()
         else:
-            self._good = read.revision
+            self._good, self._good_state = read.revision, read.state
         self._read = read
         self._hand_over(read)
 
@@ -125,7 +128,7 @@ class SourceWatcher:
             self._log.warning("source.not_resumed", revision=before, error=str(error))
             return
         if read.state is not None:
-            self._good = before
+            self._good, self._good_state = before, read.state
             self._hand_over(replace(read, resumed=True))
 
     def _retry_in(self) -> float:
@@ -140,7 +143,32 @@ class SourceWatcher:
             return RevisionRead(
                 fetched.revision, None, [str(refusal)], targets_warned={}, admitted=False, forced=fetched.forced
             )
-        return replace(self._read_revision(fetched), signer=signer)
+        return self._unless_it_removes(replace(self._read_revision(fetched), signer=signer))
+
+    def _unless_it_removes(self, read: RevisionRead) -> RevisionRead:
+        """Refuse what would take too much away without saying so in the commit."""
+        before = self._state_in_force() if read.state is not None else None
+        if before is None or read.state is None or before.revision == read.revision:
+            return read
+        acknowledged = self._mirror.trailers(before.revision, read.revision, TRAILER)
+        problems = unacknowledged(before, read.state, acknowledged)
+        if not problems:
+            return read
+        said = [f"commit {read.revision[:12]} is refused: {problem}" for problem in problems]
+        return replace(read, state=None, problems=said, targets_warned={})
+
+    def _state_in_force(self) -> DesiredState | None:
+        """What was in force until now; None where nothing was, or it is to be had nowhere any more.
+
+        Raises SourceError as long as nobody knows.
+        """
+        revision = None if self._good_state else self._in_force()
+        if revision is not None:
+            try:
+                self._good_state = read_state(self._mirror.read(revision), revision).state
+            except SourceError as error:
+                self._log.warning("source.not_compared", revision=revision, error=str(error))
+        return self._good_state
 
     def _read_revision(self, fetched: Fetched) -> RevisionRead:
         result = read_state(self._mirror.read(fetched.revision), fetched.revision)

@@ -65,6 +65,7 @@ class TargetResourceSpec(WireModel):
     migrations: list[str] = Field(description="expand, then contract")
     runners: list[str]
     freezes: list[str] = Field(description="names of the freezes that hold for it, in force now or not")
+    mode: str = Field(default="", description="observe, adopt or manage: what holds, whether git says so or not")
 
 
 class Running(WireModel):

@@ -65,12 +65,12 @@ def _resource(deciding: "Deciding", name: str, now: datetime) -> TargetResource:
     declared, status = world.declared.get(name), world.statuses.get(name) or RolloutStatus(target=name)
     return TargetResource(
         metadata=target_meta(status, declared.version if declared else status.version, now),
-        spec=_spec(declared, status),
+        spec=_spec(declared, status, world.specs.get(name)),
         status=_status(deciding, world.specs.get(name), status, now),
     )
 
 
-def _spec(spec: TargetSpec | None, status: RolloutStatus) -> TargetResourceSpec:
+def _spec(spec: TargetSpec | None, status: RolloutStatus, planned: TargetSpec | None) -> TargetResourceSpec:
     return TargetResourceSpec(
         declared=spec is not None,
         revision=spec.revision if spec else status.revision,
@@ -82,6 +82,7 @@ def _spec(spec: TargetSpec | None, status: RolloutStatus) -> TargetResourceSpec:
         migrations=_migrations(spec.migrations) if spec else [],
         runners=list(spec.runners) if spec else [],
         freezes=[freeze.metadata.name for freeze in spec.freezes] if spec else [],
+        mode=(planned.mode or "observe") if planned else "",
     )
 
 

@@ -1,5 +1,6 @@
 """The benchmarks run: with a handful of nodes, whatever the figures are."""
 
+from cProfile import Profile
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ from benchmarks.fleet_load.__main__ import as_json
 from benchmarks.fleet_load.nodes import Journey
 from benchmarks.fleet_load.phases import Extent, decisions, measure
 from benchmarks.fleet_load.stage import Bus
+from benchmarks.planning.drive import Drive
+from benchmarks.planning.estate import EVERYWHERE, PART, Size
 from controller.demo.rabbitmq import is_installed
 
 HANDFUL = Extent(nodes=4, reports=40, idle=0.2, interval=1.0, settle=0.0)
@@ -46,3 +49,25 @@ def test_what_caused_an_assignment_is_the_last_report_before_it() -> None:
     third = [Journey(fetched=2.5, assigned=2.75, answered=3.0)]
     found = decisions([*third, *second, *first], batch=2)
     assert found == pytest.approx([0.05, 0.1, 0.25])
+
+
+def test_a_rollout_in_a_planned_fleet_finishes() -> None:
+    drive = Drive(Size(hosts=60, part_step=3, batch=5, part_batch=4))
+    assert drive.commit(PART) > 0
+    while drive.step():
+        pass
+    assert drive.converged(PART) and drive.converged(EVERYWHERE)
+
+
+def test_decisions_do_no_more_for_a_larger_fleet() -> None:
+    """Counted in calls of functions, which no other load on the machine changes; the benchmark has the seconds."""
+    calls = [_calls(Drive(Size(hosts, 10, batch=5, part_batch=1)), events=150) for hosts in (100, 1000)]
+    assert calls[1] < 1.05 * calls[0]
+
+
+def _calls(drive: Drive, events: int) -> int:
+    drive.commit(EVERYWHERE)
+    with Profile() as profile:
+        for _ in range(events):
+            drive.step()
+    return sum(entry.callcount for entry in profile.getstats())

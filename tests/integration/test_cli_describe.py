@@ -50,7 +50,7 @@ def test_converged(served: Served) -> None:
     assert rows(said["Hosts"])["vm2"][:4] == ["vm2", "b", "current", "1"]
     assert "lb1/on ready, lb2/on ready" in said["Hosts"][2]
     assert said["Runs"][0].startswith("4 hosts: 1 (digest ")
-    assert said["Recent events"][-1].split()[2:4] == ["RolloutSucceeded", "api@prod"]
+    assert said["Recent events"][-1].split()[2:5] == ["drumbeat", "RolloutSucceeded", "api@prod"]
 
 
 def test_a_batch_under_way(served: Served) -> None:

@@ -278,8 +278,8 @@ def test_rollout_status_on_a_terminal_shows_the_hosts_those_under_way_first(fres
 
 def test_events_are_a_table_and_json(converged: Served) -> None:
     table = run(converged, "events", "--for", "api@prod/vm1").stdout.splitlines()
-    assert table[0].split() == ["TIME", "VERB", "OBJECT", "REASON", "MESSAGE"]
-    assert table[-1].split()[2:] == ["HostConverged", "api@prod/vm1", "Arrived", "runs", "1"]
+    assert table[0].split() == ["TIME", "BY", "VERB", "OBJECT", "REASON", "MESSAGE"]
+    assert table[-1].split()[3:] == ["HostConverged", "api@prod/vm1", "Arrived", "runs", "1"]
     found = json.loads(run(converged, "events", "-o", "json", "--limit", "1").stdout)
     assert [item["verb"] for item in found["items"]] == ["RolloutSucceeded"]
 

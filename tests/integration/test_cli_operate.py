@@ -47,6 +47,8 @@ def test_who_did_it_and_why_is_on_record(fresh: Served, tmp_path: Path) -> None:
     (event,) = [each for each in events if each["verb"] == "RolloutPaused"]
     assert (event["actor"], event["reason"], event["cause"]) == ("ann", "Operator", "rev1")
     assert event["message"].startswith("release party (until ")
+    shown = [line.split()[2:5] for line in run(fresh, "events", "--for", "api@prod").stdout.splitlines()]
+    assert ["ann", "RolloutPaused", "api@prod"] in shown
     fresh.controller.__exit__()
     store = Store.open(tmp_path / "drumbeat.db")
     pause = store.load().statuses["api@prod"].pause

@@ -158,7 +158,7 @@ def test_no_old_commit_is_played_again_while_the_store_is_slow_after_a_restart(f
     following.watcher.step()
     with deciding(following.folder) as before:
         before.mailbox.put(following.next())
-        assert before.ask(lambda asked: asked.revision.id) == new
+        assert before.ask(lambda asked: asked.revisions.in_force.id) == new
     git(following.origin, "update-ref", "refs/heads/main", old)
     after = deciding(following.folder)
     again = following.watching(partial(revision_in_force, after.mailbox, 0.05))

@@ -121,6 +121,7 @@ class Histories(RuleBasedStateMachine):
         max_unknown=st.sampled_from([None, 0, 1]),
         progress_deadline=st.sampled_from([None, "20s"]),
         rollout_deadline=st.sampled_from([None, "2m"]),
+        lost_after=st.sampled_from([None, "2m"]),
         rollback=st.sampled_from([{}, {"batches": ["100%"], "max_unavailable": "50%"}]),
         migrations=st.sampled_from([Migrations(), MIGRATIONS]),
         gates=st.sampled_from([GATES[1:2], GATES]),

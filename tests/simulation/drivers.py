@@ -3,6 +3,7 @@
 The conformance suites hold them to the same contracts as the real ones.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field, replace
@@ -128,6 +129,7 @@ class _Process:
     asked: float | None = None
     ends: float | None = None
     given: dict[str, str] = field(default_factory=dict)
+    adopted: bool = False
 
 
 @dataclass
@@ -149,6 +151,8 @@ class SimSupervisor:
         self.boot = "boot-1"
         self.starts: list[tuple[str, str]] = []
         """Every start that ever was: target and digest."""
+        self.outsiders: list[str] = []
+        """Command lines of processes that nobody of ours started."""
         self._slots: dict[str, _Slot] = {}
         self._pids = 100
 
@@ -167,6 +171,20 @@ class SimSupervisor:
         self._start(target, slot, release)
         assert slot.process is not None
         slot.process.given = dict(secrets or {})
+        return self._say(slot)
+
+    def adopt(self, target: str, release: Release, pattern: str) -> Running:
+        slot = self._look(target)
+        if slot.process is not None:
+            return self._say(slot)
+        found = [command for command in self.outsiders if re.search(pattern, command)]
+        if len(found) != 1:
+            raise Retry(f"{len(found)} processes have {pattern!r} in their command line")
+        self.outsiders.remove(found[0])
+        self._start(target, slot, release)
+        self.starts.pop()
+        assert slot.process is not None
+        slot.process.adopted = True
         return self._say(slot)
 
     def given(self, target: str) -> dict[str, str]:
@@ -240,6 +258,7 @@ class SimSupervisor:
             digest=slot.digest,
             version=process.release.version if process else None,
             identity=process.identity if process else None,
+            adopted=process is not None and process.adopted,
             crashing=crashing,
             restarts=slot.restarts,
             message="planted: it ends by itself" if crashing else "",

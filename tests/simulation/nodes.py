@@ -100,6 +100,9 @@ class WatchedSupervisor:
         else:
             self.supervisor.faults.lasts[release.digest] = lasts
 
+    def adopt(self, target: str, release: Release, pattern: str) -> Running:
+        return self.supervisor.adopt(target, release, pattern)
+
     def given(self, target: str) -> dict[str, str]:
         return self.supervisor.given(target)
 

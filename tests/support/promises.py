@@ -280,7 +280,42 @@ def _deploys(spec: TargetSpec, observed: Observed, write: PutEntry) -> bool:
     return asked is not None and asked.digest == spec.digest and asked.digest not in known
 
 
+def stops_leavers_only_when_they_are_out(spec: TargetSpec, observed: Observed, plan: Plan) -> None:
+    """Promise 3, for hosts that leave: the service is removed only where every node that has a line confirmed MAINT."""
+    for write in plan.writes:
+        if not isinstance(write, PutEntry) or write.key != SERVICE or write.node not in observed.leavers:
+            continue
+        facts = observed.leaver(write.node)
+        before = facts.assigned_service()
+        if release := ServiceAssignment.model_validate_json(write.value).release:
+            assert before is not None
+            assert before.release == release
+            continue
+        for node, pool, _ in places(spec):
+            entry, server = facts.entries.get((node, server_key(pool, write.node))), facts.servers.get((node, pool))
+            if server is None:
+                assert (node, pool) in facts.lineless
+                continue
+            assert entry is not None
+            assert asked(facts, node, pool) == "maint"
+            assert server.read >= entry.stamp
+            assert (server.admin, server.idle, server.old_workers) == ("maint", True, 0)
+
+
+def touches_nothing_that_is_observed(spec: TargetSpec, observed: Observed, plan: Plan) -> None:
+    """Mode observe: nobody begins, nothing else is asked of a host, and no server changes, but for those under way."""
+    if not spec.is_observed:
+        return
+    assert not list(begun(observed, plan))
+    under_way = observed.journeys.keys() | observed.status.leaving.keys()
+    changed = {facts.host.name for facts, _, _, state in newly_asked(spec, observed, plan) if state != "watch"}
+    changed |= {write.node for write in plan.writes if isinstance(write, PutEntry) and write.key == SERVICE}
+    assert changed <= under_way, changed
+
+
 PROMISES = (
+    stops_leavers_only_when_they_are_out,
+    touches_nothing_that_is_observed,
     migrates_in_order,
     begins_no_quarantined_release,
     keeps_the_budget,

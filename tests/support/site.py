@@ -5,7 +5,7 @@ look at each decision, and properties can try thousands of histories.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime
 
 from controller.store import Loaded
@@ -26,41 +26,17 @@ from crds.messages import (
     Stamp,
     plain_digest,
 )
+from crds.release import Release
 from crds.status import Journey, RolloutStatus, Step
 from reconcilers.draft import Observed
 from reconcilers.fragments import merge
 from reconcilers.plan import plan
 from reconcilers.target import TargetSpec
 from reconcilers.writes import AddEvent, DropEntry, Plan, PutEntry, Write
+from tests.support.behaviour import Behaviour
 from tests.support.worlds import NOW, seconds
 
 TIMEOUT = 90.0
-
-
-@dataclass
-class Behaviour:
-    """How nodes behave; tests change it as they go."""
-
-    silent: set[str] = field(default_factory=set)
-    """Nodes that neither take nor say anything."""
-    busy: set[str] = field(default_factory=set)
-    """Hosts whose sessions do not end."""
-    broken: set[str] = field(default_factory=set)
-    """Versions that are never healthy."""
-    failing: set[str] = field(default_factory=set)
-    """Versions whose gates fail."""
-    outcomes: dict[str, str] = field(default_factory=dict)
-    """How operations of a name end, where not as the version's gates do; ``running``: they do not end."""
-    stuck: set[str] = field(default_factory=set)
-    """Hosts that never finish an installation."""
-    down: set[tuple[str, str]] = field(default_factory=set)
-    """(balancer node, host) that the node's checks find down."""
-    unsafe: set[str] = field(default_factory=set)
-    """Balancer nodes whose balancer would forget everything in a reload."""
-    extra: dict[str, str] = field(default_factory=dict)
-    """Server lines that are no host of ours, by name, with their address."""
-    moved: dict[str, str] = field(default_factory=dict)
-    """Hosts whose server lines have another address."""
 
 
 class Agent:
@@ -93,6 +69,8 @@ class Agent:
         for target, asked in assignment.services.items():
             if asked.release is None:
                 self.runs.pop(target, None)
+            elif asked.adopt is not None:
+                self._adopt(target, asked.release)
             elif self.name not in self._behaviour.stuck and (
                 self._digest(target) != asked.release.digest or asked.restart > self.restarts.get(target, 0)
             ):
@@ -100,6 +78,11 @@ class Agent:
                 self.restarts[target] = asked.restart
                 self._versions[asked.release.digest] = asked.release.version
                 self.runs[target] = (asked.release.digest, self._pid)
+
+    def _adopt(self, target: str, release: Release) -> None:
+        if target not in self.runs and self.name in self._behaviour.outsiders:
+            self._versions[release.digest] = release.version
+            self.runs[target] = (release.digest, self._behaviour.outsiders[self.name])
 
     def _set_servers(self, assignment: Assignment) -> None:
         for pool, said in assignment.pools.items():

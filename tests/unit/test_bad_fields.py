@@ -26,7 +26,7 @@ CASES = [
         spoiled(S, "soak: 30s", "wibble: 1"),
         "services/api.yaml:12:32: error: spec.rollout.wibble: there is no such field (the fields here are "
         "batches, maxUnavailable, minAvailable, pauseAfter, soak, deadline, progressDeadline, rolloutDeadline, drain, "
-        "maxFailed, maxUnknown, onFailure, onDeadline, rollback, downtime, profiles)",
+        "maxFailed, maxUnknown, onFailure, onDeadline, rollback, lostAfter, drift, downtime, profiles)",
     ),
     Case(
         "a missing field",

@@ -4,11 +4,13 @@ from typing import Any
 
 import pytest
 
+from controller.claims import Claims
 from crds.status import Step
 from reconcilers.target import TargetSpec
+from tests.support.commands import command
 from tests.support.promises import PROMISES
 from tests.support.site import Site, converged
-from tests.support.worlds import NODES, pool, target
+from tests.support.worlds import NODES, journey, pool, target
 
 API, WEB = "api@prod", "web@prod"
 
@@ -48,6 +50,35 @@ def test_a_hold_lets_go_of_hosts_that_are_out_so_that_a_hotfix_of_another_servic
     assert site.versions(WEB)["vm1"] == "2", "a failed host was left to others before"
     site.run(1)
     assert site.journeys()["vm2"].reason == f"{WEB} has it on a journey"
+
+
+def test_a_pause_lets_go_of_hosts_that_are_out_and_resuming_waits_for_the_hotfix_to_leave() -> None:
+    site = converged(api("1"), web("1"), checks=PROMISES)
+    site.behaviour.stuck |= {"vm1", "vm2"}
+    site.declare(api("2"))
+    site.until(lambda at: at.steps() == {"vm1": Step.DEPLOYING, "vm2": Step.DEPLOYING})
+    command(site, "pause")
+    site.declare(web("2"))
+    site.until(lambda at: at.steps(WEB).get("vm1") is Step.DEPLOYING)
+    command(site, "resume")
+    site.run(10)
+    assert site.world.claims.of_another(API, "vm1") == WEB
+    assert (site.steps()["vm1"], site.journeys()["vm1"].yields) == (Step.DEPLOYING, True)
+    assert site.world.claims.of_another(WEB, "vm2") == API, "it was not taken meanwhile"
+    site.behaviour.stuck.clear()
+    site.run(80)
+    assert all(site.condition("Ready", name)[0] == "True" for name in (API, WEB))
+
+
+def test_whoever_came_first_has_a_host_that_two_claim_and_the_next_one_follows() -> None:
+    on_the_way = journey(api("2"), Step.DEPLOYING)
+    claims = Claims({})
+    assert not claims.put(WEB, "vm1", on_the_way)
+    assert not claims.put(API, "vm1", on_the_way)
+    assert (claims.of_another(API, "vm1"), claims.of_another(WEB, "vm1")) == (WEB, None)
+    assert claims.put(WEB, "vm1", None)
+    assert (claims.of_another(API, "vm1"), claims.of_another(WEB, "vm1")) == (None, API)
+    assert not claims.put(WEB, "vm1", None)
 
 
 def test_a_host_that_is_held_and_that_nobody_else_wants_goes_on_and_arrives() -> None:

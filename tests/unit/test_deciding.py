@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from concurrent.futures import Future
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -15,7 +16,8 @@ from controller.deciding import Deciding
 from controller.mailbox import Ask, ReportArrived, RevisionRead, SourceFailed
 from controller.metrics import Metrics
 from controller.store import Fenced, Store
-from crds.messages import Assignment, Stamp
+from crds.messages import Assignment, ServiceReport, Stamp
+from reconcilers.target import targets_of
 from tests.support.pretend import Pretence, PretendBus
 from tests.support.states import state
 from tests.support.worlds import report
@@ -51,6 +53,21 @@ class Decided:
             node_timeout=90,
             ring=KeyRing(folder / "keys"),
         )
+
+
+def asked_of_vm1(decided: Decided) -> str | None:
+    """The version of api@prod that its newest assignment asks it to run."""
+    newest = [Assignment.model_validate_json(said) for said in decided.bus.envelopes if b'"node":"vm1"' in said][-1]
+    asked = newest.services.get("api@prod")
+    return asked.release.version if asked and asked.release else None
+
+
+def managed(version: str) -> RevisionRead:
+    """A revision that declares api@prod in that version, and that it is ours."""
+    desired = state(version)
+    service = desired.services["api"]
+    ours = service.model_copy(update={"spec": service.spec.model_copy(update={"mode": "manage"})})
+    return RevisionRead(f"r{version}", replace(desired, services={"api": ours}), [], {})
 
 
 @pytest.fixture
@@ -157,6 +174,24 @@ def test_a_lost_store_starts_above_what_any_agent_has_taken(decided: Decided) ->
         for entry in fragment.values()
     )
     assert decided.deciding.term == 8
+
+
+def test_an_old_copy_of_the_store_takes_no_host_back_to_what_it_ran_then(decided: Decided) -> None:
+    """Every host would be restarted at once, while customers are served."""
+
+    def runs(version: str, seq: int, taken: Stamp) -> ReportArrived:
+        release = targets_of(state(version))["api@prod"].release
+        says = ServiceReport(read=taken, state="running", version=version, digest=release.digest if release else None)
+        return ReportArrived(report("vm1", seq, taken=taken, services={"api@prod": says}), Received("vm1", b""))
+
+    decided.deciding.step([managed("1"), runs("1", 1, Stamp(0, 0))])
+    assert asked_of_vm1(decided) == "1"
+    decided.deciding.step([runs("2", 2, Stamp(7, 40))])
+    decided.deciding.step([])
+    assert decided.deciding.term == 8
+    assert asked_of_vm1(decided) is None
+    decided.deciding.step([managed("2")])
+    assert asked_of_vm1(decided) == "2"
 
 
 def test_each_commit_is_timed(decided: Decided) -> None:

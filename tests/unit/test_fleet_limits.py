@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
+from crds.messages import Stamp
 from crds.status import RolloutStatus, Step, Turn
 from reconcilers.limits import HOSTS, ROLLOUTS, FleetIndex, FleetLimits, limits_of
 from reconcilers.target import TargetSpec
+from reconcilers.writes import PutStatus
 from tests.support.site import Site, converged, ran
 from tests.support.states import state
 from tests.support.worlds import NODES, NOW, pool, target
@@ -202,3 +204,21 @@ def test_a_host_that_is_out_for_two_targets_takes_one_place_until_it_is_back_for
 def test_a_fleets_limits_are_no_part_of_a_target() -> None:
     spec = spec_of("api@prod", "1", {"hosts": 1})
     assert replace(spec, limits=None).fingerprint == spec.fingerprint
+
+
+def test_a_changed_target_is_looked_at_whole_even_if_another_of_its_fleet_was_planned_before() -> None:
+    places = {"hosts": 1}
+    site = fleet(places)
+    release(site, places, *NAMES[:2])
+    assert site.world.observed("api@prod").changed is None
+    assert site.world.observed("job@prod").changed is None
+    assert site.world.observed("job@prod").changed == frozenset()
+
+
+def test_what_nothing_declares_any_more_takes_no_place_whatever_is_noted_about_it() -> None:
+    site = fleet({"rollouts": 1})
+    status = site.status("api@prod")
+    site.world.set_specs({"job@prod": spec_of("job@prod", "2", {"rollouts": 1})})
+    site.world.apply("api@prod", PutStatus(status.model_copy(update={"under_way": True})), Stamp(0, 0))
+    site.run(60)
+    assert set(site.versions("job@prod").values()) == {"2"}, site.status("job@prod").conditions

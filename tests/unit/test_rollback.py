@@ -104,7 +104,8 @@ def test_a_failed_release_is_taken_back_and_stays_in_quarantine() -> None:
     ready, stalled, back = (site.condition(kind) for kind in ("Ready", "Stalled", "RolledBack"))
     assert ready == ("False", "RolledBack", "4 of 4 hosts run 1, healthy and online, in place of 2")
     assert stalled[2].startswith("version 2 was taken back: vm1: gate smoke failed: ")
-    assert stalled[2].endswith("; version 1 runs in its place. Release another version, or retry this one")
+    ends = "It goes on with the next release, or 'drumbeat rollout retry api@prod'"
+    assert stalled[2].endswith(f"; version 1 runs in its place. {ends}")
     assert back[:2] == ("True", "GateFailed")
     assert [event.reason for event in ran(site, "ReleaseQuarantined")] == ["GateFailed"]
     assert [event.message for event in ran(site, "RolledBack")] == ["version 1"]
@@ -285,7 +286,7 @@ def test_undo_goes_back_from_a_release_that_runs_everywhere() -> None:
     decide_status(site, undone(site.status(), "jo", "prices look wrong", site.now))
     site.run(40)
     assert set(site.versions().values()) == {"1"}
-    assert site.condition("Stalled")[2].startswith("version 2 was taken back by jo: prices look wrong; version 1 runs")
+    assert site.condition("Stalled")[2].startswith("version 2 was taken back: prices look wrong; version 1 runs")
     with pytest.raises(ValueError, match="version 2 is in quarantine already; version 1 runs"):
         undone(site.status(), "jo", "again", site.now)
 

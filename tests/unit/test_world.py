@@ -214,11 +214,22 @@ def test_entries_of_hosts_and_pools_that_are_gone_are_strays() -> None:
     kept, gone = server_key(ONLINE, "vm1"), server_key(ONLINE, "vm4")
     for key in (kept, gone, f"pool/{ONLINE}", "pool/old"):
         made.apply("api@prod", PutEntry("lb1", key, server_value("watch", "10.0.0.1:8080", False)), ASKED)
+    made.set_specs({"api@prod": target("2", count=3)})
+    assert made.observed("api@prod").stray == [("lb1", "pool/old"), ("lb1", gone)]
+
+
+def test_a_host_that_was_given_the_service_leaves_and_is_no_stray_before() -> None:
+    made = world()
+    watched = server_value("watch", "10.0.0.4:8080", False)
+    made.apply("api@prod", PutEntry("lb1", server_key(ONLINE, "vm4"), watched), ASKED)
     made.apply("api@prod", PutEntry("vm4", SERVICE, '{"release":null}'), ASKED)
     made.set_specs({"api@prod": target("2", count=3)})
-    assert made.observed("api@prod").stray == [("lb1", "pool/old"), ("lb1", gone), ("vm4", SERVICE)]
+    observed = made.observed("api@prod")
+    assert (observed.stray, observed.leavers) == ([], {"vm4"})
+    made.look_at_all("api@prod")
     made.apply("api@prod", DropEntry("vm4", SERVICE), ASKED)
-    assert ("vm4", SERVICE) not in made.observed("api@prod").stray
+    observed = made.observed("api@prod")
+    assert (observed.stray, observed.leavers) == ([("lb1", server_key(ONLINE, "vm4"))], set())
 
 
 def test_a_new_value_gets_the_stamp_of_the_assignment_that_carries_it() -> None:

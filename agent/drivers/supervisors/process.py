@@ -13,7 +13,7 @@ from random import Random
 from pydantic import Field
 
 from agent.backoff import Backoff
-from agent.drivers.contracts import Running
+from agent.drivers.contracts import Retry, Running
 from agent.drivers.supervisors.logs import ServiceLog, last_lines
 from agent.drivers.supervisors.record import Record, Records
 from agent.environment import fill, service_environment
@@ -95,6 +95,26 @@ class Driver:
             return self._say(record)
         return self._start(target, release, self._prepare(release, folder, values, secrets or {}), record)
 
+    def adopt(self, target: str, release: Release, pattern: str) -> Running:
+        record = self._refresh(target)
+        if record and record.token:
+            return self._say(record)
+        taken = self._records.of_others(target)
+        identity = self._only(pattern, [each for each in self._processes.matching(pattern, TOKEN) if each not in taken])
+        record = Record(
+            target=target,
+            digest=release.digest,
+            version=release.version,
+            token=f"{self._random.getrandbits(128):032x}",
+            identity=identity,
+            adopted=True,
+            stop_timeout=release.stop_timeout,
+        )
+        self._records.write(record)
+        self._lives[target] = _Life(since=self._clock.monotonic())
+        self._follow(identity, self._lives[target])
+        return self._say(record)
+
     def given(self, target: str) -> dict[str, str]:
         record = self._refresh(target)
         return self._processes.environment(record.identity) if record and record.identity else {}
@@ -112,6 +132,16 @@ class Driver:
     def running(self, target: str) -> Running:
         record = self._refresh(target)
         return self._say(record) if record else Running()
+
+    def _only(self, pattern: str, found: list[ProcessIdentity]) -> ProcessIdentity:
+        if not found:
+            raise Retry(f"nothing to adopt: no process has {pattern!r} in its command line, or it is adopted already")
+        if len(found) > 1:
+            pids = ", ".join(str(each.pid) for each in found)
+            raise Retry(f"not clear what to adopt: processes {pids} have {pattern!r} in their command line")
+        if not self._processes.may_signal(found[0]):
+            raise Retry(f"process {found[0].pid} is not adopted: the agent's account may not stop it")
+        return found[0]
 
     def _keep(self, record: Record, release: Release) -> Running:
         """A process runs, or may: leave it if it is the right one, else end it first."""
@@ -236,6 +266,7 @@ class Driver:
             digest=record.digest,
             version=record.version,
             identity=record.identity,
+            adopted=record.adopted and record.identity is not None,
             crashing=crashing,
             restarts=record.restarts,
             message=message,

@@ -21,6 +21,8 @@ class Record(WireModel):
     token: str
     """In the process's environment: finds the process if the agent died before it could write the identity."""
     identity: ProcessIdentity | None = None
+    adopted: bool = False
+    """Not started by an agent, but taken over: the token is in nobody's environment."""
     stop_timeout: float = 10.0
     quick_ends: int = 0
     restarts: int = 0
@@ -56,6 +58,12 @@ class Records:
         except OSError as error:
             raise Retry(f"cannot write {path}: {error.strerror}; free some space or mend the disk") from error
         self._known[record.target] = record
+
+    def of_others(self, target: str) -> list[ProcessIdentity]:
+        """Processes that are other targets' already. Raises Terminal and Retry."""
+        others = {path.stem for path in self._folder.glob("*.json")} - {target}
+        found = [record for record in map(self.read, sorted(others)) if record is not None]
+        return [record.identity for record in found if record.identity is not None]
 
     def forget(self, target: str) -> None:
         """The service has no process and is to have none. Raises Retry."""

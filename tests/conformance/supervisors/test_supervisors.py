@@ -3,7 +3,9 @@
 import contextlib
 import os
 import pkgutil
+import re
 import signal
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,7 +14,7 @@ from random import Random
 import pytest
 
 import agent.drivers.supervisors
-from agent.drivers.contracts import Running, Supervisor
+from agent.drivers.contracts import Retry, Running, Supervisor
 from agent.drivers.find import NoSuchDriver, find_driver
 from agent.drivers.supervisors import process
 from agent.posix import PosixProcesses
@@ -32,6 +34,7 @@ class ProcessShop:
         self._state = tmp_path / "state"
         self.folder = tmp_path
         self.processes = PosixProcesses()
+        self._outsiders: list[subprocess.Popen[bytes]] = []
         self.supervisor: Supervisor = self.again()
 
     def again(self) -> Supervisor:
@@ -60,7 +63,18 @@ class ProcessShop:
     def wait(self, step: Callable[[], bool]) -> None:
         eventually(step)
 
+    def outsider(self) -> str:
+        """Somebody else starts a process; says how to know it."""
+        mark = f"1{os.getpid()}.{len(self._outsiders)}"
+        self._outsiders.append(subprocess.Popen(["sleep", mark]))
+        pattern = rf"^sleep {re.escape(mark)}$"
+        eventually(lambda: self.processes.matching(pattern, "NOBODY"))  # its command line comes a moment after it
+        return pattern
+
     def close(self) -> None:
+        for outsider in self._outsiders:
+            outsider.kill()
+            outsider.wait()
         supervisor = self.again()
         for _ in range(2):
             with contextlib.suppress(AssertionError):
@@ -99,6 +113,10 @@ class SimShop:
                 return
             self._clock.advance(0.01)
         raise AssertionError("never came")
+
+    def outsider(self) -> str:
+        self.supervisor.outsiders.append(f"sleep {len(self.supervisor.outsiders)}")
+        return f"^{self.supervisor.outsiders[-1]}$"
 
     def close(self) -> None: ...
 
@@ -200,3 +218,45 @@ def test_finds_its_process_again_after_a_restart_of_the_agent(shop: Shop) -> Non
     shop.supervisor = shop.again()
     assert shop.supervisor.running(TARGET).identity == first.identity
     assert ensure(shop, release).identity == first.identity
+
+
+def test_adopts_what_somebody_else_started_and_lets_it_run(shop: Shop) -> None:
+    release = shop.release("1")
+    pattern = shop.outsider()
+    adopted = shop.supervisor.adopt(TARGET, release, pattern)
+    assert adopted.identity
+    assert (adopted.digest, adopted.version, adopted.adopted) == (release.digest, "1", True)
+    assert shop.supervisor.adopt(TARGET, release, pattern).identity == adopted.identity
+    assert ensure(shop, release).identity == adopted.identity
+    shop.supervisor = shop.again()
+    assert shop.supervisor.running(TARGET).identity == adopted.identity
+    assert shop.supervisor.running(TARGET).adopted
+
+
+def test_what_was_adopted_makes_way_for_another_release(shop: Shop) -> None:
+    adopted = shop.supervisor.adopt(TARGET, shop.release("1"), shop.outsider())
+    new = shop.release("2")
+    shop.wait(lambda: ensure(shop, new).digest == new.digest)
+    running = shop.supervisor.running(TARGET)
+    assert running.identity not in (None, adopted.identity)
+    assert not running.adopted
+
+
+def test_what_was_adopted_is_stopped(shop: Shop) -> None:
+    shop.supervisor.adopt(TARGET, shop.release("1"), shop.outsider())
+    shop.wait(lambda: shop.supervisor.stop(TARGET, 5.0).identity is None)
+
+
+@pytest.mark.parametrize("count", [0, 2])
+def test_adopts_exactly_one_process_or_says_why_not(shop: Shop, count: int) -> None:
+    patterns = [shop.outsider() for _ in range(count)]
+    with pytest.raises(Retry, match=r"sleep"):
+        shop.supervisor.adopt(TARGET, shop.release("1"), "|".join(patterns) or r"^sleep nowhere$")
+    assert shop.supervisor.running(TARGET).identity is None
+
+
+def test_a_process_is_adopted_for_one_target_only(shop: Shop) -> None:
+    pattern = shop.outsider()
+    shop.supervisor.adopt(TARGET, shop.release("1"), pattern)
+    with pytest.raises(Retry):
+        shop.supervisor.adopt("web@prod", shop.release("1"), pattern)

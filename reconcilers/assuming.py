@@ -1,0 +1,76 @@
+"""Assuming: forecasts from desired states alone, where no controller can say how hosts really stand.
+
+It is assumed that every host runs what was declared before, healthy, online and reporting, and that all of it has been
+so for as long as anybody may ask.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from math import inf
+
+from crds.status import Condition, ProvenEdition, RolloutStatus
+from reconcilers.classify import Classification, Standing
+from reconcilers.draft import Observed
+from reconcilers.facts import HostFacts
+from reconcilers.forecast import Forecast, differs, forecast, orphaned
+from reconcilers.index import rebuilt
+from reconcilers.order import Other
+from reconcilers.target import TargetSpec
+
+Specs = Mapping[str, TargetSpec]
+
+
+def assumed_forecasts(before: Specs, after: Specs, now: datetime) -> list[Forecast]:
+    """What would happen to each target that differs, by name."""
+    statuses = {name: _status(spec, now) for name, spec in before.items()}
+
+    def other(name: str) -> Other | None:
+        spec = after.get(name)
+        return Other(spec, statuses.get(name) or RolloutStatus(target=name)) if spec else None
+
+    changed = [spec for name, spec in after.items() if differs(before.get(name), spec)]
+    found = [
+        forecast(spec, _observed(spec, before.get(spec.name), statuses, other, now), before.get(spec.name), now)
+        for spec in changed
+    ]
+    found += [orphaned(before[name]) for name in before.keys() - after.keys()]
+    return sorted(found, key=lambda each: each.target)
+
+
+def _status(spec: TargetSpec, now: datetime) -> RolloutStatus:
+    ready = Condition(type="Ready", status="True", reason="Converged", last_transition_time=now, observed_generation=1)
+    return RolloutStatus(
+        target=spec.name,
+        digest=spec.digest,
+        succeeded_digest=spec.digest,
+        finished=now,
+        conditions=[ready],
+        editions=[ProvenEdition(edition=spec.edition, version=spec.version, longest=inf)],
+    )
+
+
+def _observed(
+    spec: TargetSpec,
+    before: TargetSpec | None,
+    statuses: Mapping[str, RolloutStatus],
+    other: Callable[[str], Other | None],
+    now: datetime,
+) -> Observed:
+    return Observed(
+        status=statuses.get(spec.name) or RolloutStatus(target=spec.name),
+        index=rebuilt(spec.hosts, {host: _stands(spec, before, host) for host in spec.hosts}),
+        facts=lambda host: HostFacts(spec.hosts[host], silent=False),
+        journeys={},
+        operations={},
+        runners=spec.runners,
+        others=other,
+        watching_since=now,
+    )
+
+
+def _stands(spec: TargetSpec, before: TargetSpec | None, host: str) -> Classification:
+    """Hosts that are new to the target run nothing yet, and serve nobody."""
+    runs = before.digest if before and before.release and host in before.hosts else "absent"
+    current = runs == spec.digest
+    standing = Standing.CURRENT if current else Standing.OUTDATED
+    return Classification(standing, available=runs != "absent", settled=current)
