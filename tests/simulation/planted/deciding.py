@@ -259,8 +259,8 @@ def clones_noticed_after_a_day(patch: pytest.MonkeyPatch) -> None:
 
 
 BUGS = [
-    Bug(1, budget_off_by_one),
-    Bug(1, whatever_is_missing_already_is_not_counted),
+    Bug(1, whatever_is_missing_already_is_not_counted, ALL.only({"late", "busy", "process_ends", "silence"})),
+    Bug(1, budget_off_by_one, ALL.only({"late", "busy", "process_ends"})),
     Bug(1, silent_hosts_count_as_available, CUT_OFF),
     Bug(1, what_silent_nodes_said_last_counts_on, CUT_OFF),
     Bug(2, claims_forgotten),
@@ -276,7 +276,7 @@ BUGS = [
     Bug(7, operations_without_a_verdict_left_behind),
     Bug(8, success_between_two_batches),
     Bug(8, unknown_hosts_are_no_obstacle_to_success, CUT_OFF),
-    Bug(9, silent_hosts_are_taken_out),
+    Bug(9, silent_hosts_are_taken_out, ALL.only({"silence", "late"}), also=(17,)),
     Bug(9, the_time_of_a_lost_balancer_counts, LONG_CUT_OFF, 6000.0),
     Bug(11, time_runs_from_the_start_of_a_step, ABSENT),
     Bug(11, deadlines_run_from_the_start_of_the_journey, ABSENT),
