@@ -37,6 +37,9 @@ def _whose(draft: Draft, status: RolloutStatus) -> RolloutStatus:
     if heard:
         words = f"{listed(heard)} serve in its pool, put there by nobody of ours"
         return status.model_copy(update={"unclaimed": words})
+    if unasked := draft.observed.unasked:
+        draft.undecided = f"whose service it is will be known once these say who serves: {listed(unasked)}"
+        return status
     draft.undecided = f"whose service {listed(foreign)} run, which serve in its pool, is not known" if foreign else ""
     known = any(draft.observed.index.standings[standing] for standing in _KNOWN)
     return status.model_copy(update={"managed": True}) if known and not foreign else status

@@ -183,6 +183,45 @@ def test_only_targets_that_differ_are_looked_at(site: Site) -> None:
         assert changed(site.world, {"api@prod": replace(same, **change)}) == ["api@prod"]
 
 
+# --- modes
+
+
+def test_what_is_managed_already_is_not_undecided_when_git_says_no_mode(site: Site) -> None:
+    said = foretold(site, replace(target("2", 4, batches=[1]), mode=""))
+
+    assert (said.effect, reasons(said), len(said.batches)) == ("moves", [], 4)
+
+
+def somebody_elses(spec: TargetSpec) -> Site:
+    """A site on which every host serves, put there by somebody else."""
+    site = Site(spec)
+    for node in NODES:
+        site.agents[node].admin[ONLINE] = dict.fromkeys(spec.hosts, "ready")
+    return site
+
+
+def test_a_service_that_somebody_else_runs_will_be_unclaimed_if_git_says_no_mode() -> None:
+    site = somebody_elses(replace(target("1", 4), mode="observe")).run(10)
+
+    said = foretold(site, replace(target("1", 4), mode=""))
+    assert reasons(said) == ["Unclaimed"]
+    assert "vm1, vm2, vm3, vm4 serve in its pool, put there by nobody of ours" in said.obstacles[0].message
+
+
+def test_a_new_service_without_a_mode_is_undecided_until_balancer_nodes_were_asked_who_serves() -> None:
+    db = target("1", 4, name="db@prod", pools=())
+    site, api = Site(db), target("1", 4)
+    site.install(api)
+    site.run(20)
+
+    said = foretold(site, replace(api, mode=""))
+    assert reasons(said) == ["Undecided"]
+    assert said.obstacles[0].message == (
+        f"whose service it is will be known once these say who serves: {NODES[0]}/{ONLINE}, {NODES[1]}/{ONLINE}"
+    )
+    assert reasons(foretold(site, api)) == []
+
+
 # --- the digest
 
 
