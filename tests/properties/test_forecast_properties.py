@@ -64,7 +64,7 @@ def without_lines(site: Site, gone: Set[str]) -> None:
     zones=st.sampled_from(["a", "ab", "aab", "abc"]),
     pools=st.sampled_from([(pool(),), ()]),
     version=st.sampled_from(["1", "2", "2", "2", None]),
-    mode=st.sampled_from(["manage", ""]),
+    mode=st.sampled_from(["manage", "manage", "", "adopt", "observe"]),
     rollout=rollouts,
     trouble=st.one_of(st.just(NO_TROUBLE), troubles),
 )
