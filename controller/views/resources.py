@@ -65,6 +65,8 @@ class TargetResourceSpec(WireModel):
     migrations: list[str] = Field(description="expand, then contract")
     runners: list[str]
     freezes: list[str] = Field(description="names of the freezes that hold for it, in force now or not")
+    profile: str = Field(default="", description="the service's rollout profile that the version file chose")
+    break_glass: str = Field(default="", description="why this deployment may pass a freeze; empty: it may not")
     mode: str = Field(default="", description="observe, adopt or manage: what holds, whether git says so or not")
 
 

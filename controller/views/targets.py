@@ -82,6 +82,8 @@ def _spec(spec: TargetSpec | None, status: RolloutStatus, planned: TargetSpec | 
         migrations=_migrations(spec.migrations) if spec else [],
         runners=list(spec.runners) if spec else [],
         freezes=[freeze.metadata.name for freeze in spec.freezes] if spec else [],
+        profile=spec.profile if spec else "",
+        break_glass=spec.break_glass if spec else "",
         mode=(planned.mode or "observe") if planned else "",
     )
 
