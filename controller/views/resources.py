@@ -119,6 +119,7 @@ class TargetResourceStatus(WireModel):
     version: str
     digest: str
     succeeded_digest: str
+    restarting: bool = Field(description="hosts run the release already, and get new processes, as a person asked")
     batch: int
     started: datetime | None
     finished: datetime | None
@@ -194,6 +195,7 @@ class RolloutResourceStatus(WireModel):
     """How far it is."""
 
     headline: str
+    restarting: bool = Field(description="hosts run the release already, and get new processes, as a person asked")
     batch: int
     started: datetime | None
     finished: datetime | None

@@ -19,7 +19,7 @@ from controller.views.resources import (
 from controller.views.selector import Matches
 from crds.service import Migrations
 from crds.status import Mark, RolloutStatus
-from reconcilers.conditions import headline
+from reconcilers.conditions import headline, is_restarting
 from reconcilers.target import PoolSpec, TargetSpec
 
 if TYPE_CHECKING:
@@ -113,6 +113,7 @@ def _status(
         version=status.version,
         digest=status.digest,
         succeeded_digest=status.succeeded_digest,
+        restarting=is_restarting(status),
         batch=status.batch,
         started=status.started,
         finished=status.finished,
