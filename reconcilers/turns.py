@@ -7,6 +7,7 @@ from reconcilers.batch import needs_downtime
 from reconcilers.draft import Draft
 from reconcilers.limits import ROLLOUTS
 from reconcilers.obstacles import ROLLOUTS_LIMITED, obstacles
+from reconcilers.stages import PREPARING
 
 
 def take_turn(draft: Draft) -> None:
@@ -29,7 +30,9 @@ def _under_way(draft: Draft) -> bool:
 def _turn(draft: Draft) -> Turn | None:
     """It keeps its turn until it has taken out a host, or wants none any more."""
     limits = set(draft.lacking)
-    if [each.reason for each in obstacles(draft)] == [ROLLOUTS_LIMITED] and not needs_downtime(draft):
+    in_the_way = {each.reason for each in obstacles(draft)}
+    # What is prepared once for the rollout waits for the same place, and keeps nobody from his turn.
+    if ROLLOUTS_LIMITED in in_the_way and in_the_way <= {ROLLOUTS_LIMITED, *PREPARING} and not needs_downtime(draft):
         limits.add(ROLLOUTS)
     if not limits:
         return None

@@ -140,7 +140,7 @@ class Histories(RuleBasedStateMachine):
     @rule(name=names)
     def somebody_goes_back(self, name: str) -> None:
         status = self.site.world.statuses.get(name)
-        if status is not None:
+        if status is not None and name in self.site.world.declared:
             with suppress(ValueError):
                 self.site.world.apply(name, PutStatus(undone(status, "jo", "slow", self.site.now)), Stamp(0, 0))
 

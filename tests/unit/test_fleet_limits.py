@@ -1,5 +1,6 @@
 """What a fleet allows all of its services together: who waits, for whom, in which order, and who is woken."""
 
+import json
 from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 
 from crds.messages import Stamp
+from crds.service import Migrations
 from crds.status import RolloutStatus, Step, Turn
 from reconcilers.limits import HOSTS, ROLLOUTS, FleetIndex, FleetLimits, limits_of
 from reconcilers.target import TargetSpec
@@ -221,4 +223,13 @@ def test_what_nothing_declares_any_more_takes_no_place_whatever_is_noted_about_i
     site.world.set_specs({"job@prod": spec_of("job@prod", "2", {"rollouts": 1})})
     site.world.apply("api@prod", PutStatus(status.model_copy(update={"under_way": True})), Stamp(0, 0))
     site.run(60)
+    assert set(site.versions("job@prod").values()) == {"2"}, site.status("job@prod").conditions
+
+
+def test_a_target_that_is_to_be_migrated_gets_its_turn_like_any_other() -> None:
+    made = {"name": "expand", "command": ["expand"], "check": ["check"]}
+    site = fleet({"rollouts": 1})
+    first, second = spec_of("api@prod", "2", {"rollouts": 1}), spec_of("job@prod", "2", {"rollouts": 1})
+    site.declare(first, replace(second, migrations=Migrations.model_validate_json(json.dumps({"expand": [made]}))))
+    site.run(150)
     assert set(site.versions("job@prod").values()) == {"2"}, site.status("job@prod").conditions
