@@ -4,7 +4,7 @@ Only the deciding thread may call this, and nothing here changes the world: ever
 working a forecast out is somebody else's time.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -41,6 +41,7 @@ class Supposed:
     status: RolloutStatus
     facts: Mapping[str, HostFacts]
     silent_balancers: Collection[str]
+    unasked: Sequence[str]
     runners: Collection[str]
     statuses: Mapping[str, RolloutStatus]
     fleet: FleetIndex | None
@@ -56,6 +57,7 @@ class Supposed:
             journeys={name: facts.journey for name, facts in self.facts.items() if facts.journey},
             operations={},
             silent_balancers=list(self.silent_balancers),
+            unasked=self.unasked,
             runners=list(self.runners),
             others=self._others(specs),
             failed=self._failed,
@@ -97,6 +99,7 @@ def suppose(world: "World", declared: TargetSpec, hosts: Iterable[str] | None = 
         status=status,
         facts={host: sight.facts(host) for host in (spec.hosts if hosts is None else hosts)},
         silent_balancers=[words for node in spec.balancer_nodes if (words := world.nodes.obstacle(node))],
+        unasked=sight.unasked(),
         runners=[runner for runner in spec.runners if not world.nodes.get(runner).mute],
         statuses=dict(world.statuses),
         fleet=_fleet(world, spec),
@@ -121,6 +124,15 @@ class _Sight:
         known = {(node, pool.online) for node, pool in online_places(self._live)} if self._live else set()
         self._places, self._new_places = places, [each for each in places if (each[0], each[1].online) not in known]
         self._sums: dict[tuple[str, str], bool] = {}
+
+    def unasked(self) -> list[str]:
+        """NODE/POOL of which nobody knows yet who serves there: its node reports, and was not asked about it."""
+        reports = [(node, pool.online, self._world.nodes.get(node)) for node, pool in self._places]
+        return [
+            f"{name}/{pool}"
+            for name, pool, node in reports
+            if not node.mute and node.report is not None and pool not in node.report.pools
+        ]
 
     def facts(self, name: str) -> HostFacts:
         """The host's facts, detached from the world."""

@@ -72,5 +72,6 @@ def _stands(spec: TargetSpec, before: TargetSpec | None, host: str) -> Classific
     """Hosts that are new to the target run nothing yet, and serve nobody."""
     runs = before.digest if before and before.release and host in before.hosts else "absent"
     current = runs == spec.digest
-    standing = Standing.CURRENT if current else Standing.OUTDATED
+    behind = Standing.UNADOPTED if spec.mode == "adopt" and runs == "absent" else Standing.OUTDATED
+    standing = Standing.CURRENT if current else behind
     return Classification(standing, available=runs != "absent", settled=current)

@@ -34,6 +34,16 @@ def find(conditions: Iterable[Condition], kind: str) -> Condition | None:
     return next((condition for condition in conditions if condition.type == kind), None)
 
 
+def is_restarting(status: RolloutStatus) -> bool:
+    """The rollout under way began with a person's restart: hosts run the release already, in an older process.
+
+    The number of a restart is the second in which it was asked for, or higher; what began later has another cause.
+    """
+    if status.finished is not None or status.started is None or status.succeeded_digest != status.digest:
+        return False
+    return status.restart >= int(status.started.timestamp())
+
+
 def headline(status: RolloutStatus) -> str:
     """One word for people: Stalled before Reconciling before Ready."""
     for kind in ("Stalled", "Reconciling", "Ready"):

@@ -33,6 +33,8 @@ class Observed:
     pool_entries: Mapping[tuple[str, str], str] = field(default_factory=dict)
     silent_balancers: Sequence[str] = ()
     """Balancer nodes of the target that do not report, or whose balancer must not be disrupted, each in words."""
+    unasked: Sequence[str] = ()
+    """NODE/POOL of balancer nodes that were never asked about the target, where that is only supposed."""
     runners: Sequence[str] = ()
     """Runners of the fleet that report."""
     leavers: Set[str] = frozenset()

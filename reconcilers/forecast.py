@@ -6,7 +6,7 @@ batch have arrived; obstacles are those of obstacles.py. So a forecast cannot sa
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -20,14 +20,16 @@ from reconcilers.conditions import find
 from reconcilers.draft import Draft, Observed
 from reconcilers.index import TargetIndex
 from reconcilers.marks import lift_pause
-from reconcilers.modes import heed_mode, resolved
+from reconcilers.modes import adopted, heed_mode, resolved, what_would_happen
 from reconcilers.obstacles import Obstacle, obstacles
 from reconcilers.plan import notice_spec
 from reconcilers.room import Room
 from reconcilers.stages import PREPARING, foreseen
 from reconcilers.target import TargetSpec
 
-Effect = Literal["deploys", "moves", "settings", "removes", "orphans", "rolledBack", "unsigned", "noHosts"]
+Effect = Literal[
+    "deploys", "moves", "settings", "removes", "orphans", "adopts", "observes", "rolledBack", "unsigned", "noHosts"
+]
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,7 @@ class Forecast:
     effect: Effect
     """As ``drumbeat diff`` says it, or why nothing would happen.
 
+    adopts: what runs is taken over as it is. observes: nothing is touched, because the mode says so.
     rolledBack: the release is in quarantine here, the last good one stays in its place.
     """
     old_version: str | None
@@ -81,6 +84,8 @@ class Forecast:
     obstacles: tuple[Obstacle, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
     """Hosts that are not on the release, and would not be taken: unknown, excluded, unhealthy, failed."""
+    adopted: tuple[str, ...] = ()
+    """Hosts whose agents will look for the process that runs there, and take it over without a restart."""
     forgotten: tuple[str, ...] = ()
     """Hosts that the target loses."""
     message: str = ""
@@ -91,8 +96,8 @@ class Forecast:
 
     @property
     def happens(self) -> bool:
-        """Some host would move, at once or when the obstacles are gone."""
-        return bool(self.batches or self.forgotten) and self.effect != "unsigned"
+        """Some host would move or be taken over, at once or when the obstacles are gone."""
+        return bool(self.batches or self.adopted or self.forgotten) and self.effect != "unsigned"
 
 
 def forecast(spec: TargetSpec, observed: Observed, before: TargetSpec | None, now: datetime) -> Forecast:
@@ -108,7 +113,8 @@ def forecast(spec: TargetSpec, observed: Observed, before: TargetSpec | None, no
     index = _as_it_begins(draft)
     batches = tuple(_batches(draft, index.copied()))
     first, last = foreseen(draft) if batches else ([], [])
-    effect = _effect(spec, before, batches)
+    taken_over = _in_order(spec, adopted(draft, index))
+    effect = _effect(spec, before, batches, taken_over)
     made = Forecast(
         target=spec.name,
         effect=effect,
@@ -120,9 +126,10 @@ def forecast(spec: TargetSpec, observed: Observed, before: TargetSpec | None, no
         before=tuple(job.words for job in first),
         after=tuple(job.words + (", once a person approves" if job.approval else "") for job in last),
         obstacles=tuple(_in_the_way(draft, index, observed.status)) if batches else (),
-        left_out=tuple(_left_out(index)),
-        forgotten=tuple(sorted(before.hosts.keys() - spec.hosts.keys())) if before else (),
-        message=_message(spec, effect),
+        left_out=tuple(_left_out(index, taken_over)) if effect != "observes" else (),
+        adopted=taken_over,
+        forgotten=_forgotten(spec, before),
+        message=_message(draft, effect),
         spec=spec,
     )
     return replace(made, digest=_digest(made))
@@ -142,7 +149,7 @@ def differs(before: TargetSpec | None, after: TargetSpec) -> bool:
 
 def _said(spec: TargetSpec) -> tuple[object, ...]:
     order = (spec.edition, spec.depends_on, spec.earlier, spec.after, spec.halt_after, spec.limits)
-    return (spec.fingerprint, spec.version, order, spec.freezes)
+    return (spec.fingerprint, spec.version, spec.mode, order, spec.freezes)
 
 
 def digest_of(forecasts: Iterable[Forecast]) -> str:
@@ -162,7 +169,7 @@ def _as_it_begins(draft: Draft) -> TargetIndex:
 
 
 def _batches(draft: Draft, index: TargetIndex) -> Iterator[ForecastBatch]:
-    """``index`` is changed on the way."""
+    """``index`` is changed on the way. Nobody begins where nothing is to be touched; who is under way arrives."""
     target, status = draft.target, draft.status
     observed = replace(draft.observed, index=index, journeys={}, fleet=deepcopy(draft.observed.fleet))
     under_way = [host for host, journey in draft.journeys.items() if journey.step is not Step.FAILED]
@@ -170,7 +177,7 @@ def _batches(draft: Draft, index: TargetIndex) -> Iterator[ForecastBatch]:
         hosts = _in_order(target, under_way)
         yield ForecastBatch(max(status.batch, 1), hosts, len(hosts), under_way=True)
         _arrive(target, observed, hosts)
-    while index.candidates:
+    while index.candidates and target.mode != "observe":
         at = Draft(target, observed, draft.now, status, {})
         number, chosen = next_batch(at)
         yield _batch(at, number, _in_order(target, chosen))
@@ -238,28 +245,47 @@ def _since(each: Obstacle, status: RolloutStatus) -> datetime | None:
     return None
 
 
-def _left_out(index: TargetIndex) -> Iterator[LeftOut]:
+def _left_out(index: TargetIndex, taken_over: Collection[str]) -> Iterator[LeftOut]:
     taken = (Standing.CURRENT, Standing.OUTDATED, Standing.OUT, Standing.IN_FLIGHT)
     for host, now in sorted(index.hosts.items()):
-        if now.standing not in taken:
+        if now.standing not in taken and host not in taken_over:
             yield LeftOut(host, now.standing, now.why)
 
 
-def _effect(spec: TargetSpec, before: TargetSpec | None, batches: tuple[ForecastBatch, ...]) -> Effect:
+def _forgotten(spec: TargetSpec, before: TargetSpec | None) -> tuple[str, ...]:
+    if before is None or spec.mode == "observe":
+        return ()
+    return tuple(sorted(before.hosts.keys() - spec.hosts.keys()))
+
+
+def _effect(
+    spec: TargetSpec, before: TargetSpec | None, batches: tuple[ForecastBatch, ...], taken_over: Collection[str]
+) -> Effect:
     if not spec.hosts:
         return "noHosts"
-    if batches and spec.unsigned:
+    if not batches:
+        return _without_batches(spec, taken_over)
+    if spec.unsigned:
         return "unsigned"
     if spec.in_place_of:
         return "rolledBack"
-    if not batches:
-        return "settings"
     if spec.release is None:
         return "removes"
     return "moves" if before and before.digest != spec.digest and before.release else "deploys"
 
 
-def _message(spec: TargetSpec, effect: Effect) -> str:
+def _without_batches(spec: TargetSpec, taken_over: Collection[str]) -> Effect:
+    if spec.mode == "observe":
+        return "observes"
+    if spec.in_place_of:
+        return "rolledBack"
+    return "adopts" if taken_over else "settings"
+
+
+def _message(draft: Draft, effect: Effect) -> str:
+    spec = draft.target
+    if effect == "observes":
+        return f"mode is observe, so nothing is touched; {what_would_happen(draft)}"
     if effect == "noHosts":
         return "the service's selector matches no host of the fleet"
     if effect == "unsigned":
@@ -288,6 +314,7 @@ def _digest(made: Forecast) -> str:
         "batches": [[each.number, list(each.hosts), each.under_way] for each in made.batches],
         "obstacles": sorted([each.reason, each.name] for each in made.obstacles),
         "leftOut": [[each.host, each.standing.value] for each in made.left_out],
+        "adopted": list(made.adopted),
         "forgotten": list(made.forgotten),
     }
     return _hash(said)

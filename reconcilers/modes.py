@@ -8,8 +8,12 @@ the store must not make Drumbeat a bystander of its own services, nor a moment w
 from crds.status import RolloutStatus
 from reconcilers.classify import Standing
 from reconcilers.draft import Draft
+from reconcilers.entries import entries_for
 from reconcilers.facts import HostFacts, online_places
+from reconcilers.fragments import SERVICE
+from reconcilers.index import TargetIndex
 from reconcilers.target import TargetSpec
+from reconcilers.values import service_of
 from reconcilers.words import listed
 
 _KNOWN = (Standing.CURRENT, Standing.OUTDATED, Standing.OUT, Standing.UNHEALTHY)
@@ -37,6 +41,9 @@ def _whose(draft: Draft, status: RolloutStatus) -> RolloutStatus:
     if heard:
         words = f"{listed(heard)} serve in its pool, put there by nobody of ours"
         return status.model_copy(update={"unclaimed": words})
+    if unasked := draft.observed.unasked:
+        draft.undecided = f"whose service it is will be known once these say who serves: {listed(unasked)}"
+        return status
     draft.undecided = f"whose service {listed(foreign)} run, which serve in its pool, is not known" if foreign else ""
     known = any(draft.observed.index.standings[standing] for standing in _KNOWN)
     return status.model_copy(update={"managed": True}) if known and not foreign else status
@@ -64,6 +71,17 @@ def resolved(declared: TargetSpec, status: RolloutStatus) -> TargetSpec:
     if declared.mode == "adopt" and status.vouched in ("", declared.digest):
         return declared
     return declared.without_adoption()
+
+
+def adopted(draft: Draft, index: TargetIndex) -> list[str]:
+    """Hosts whose agents will be asked to take over what runs there, and were not asked so before."""
+    return [host for host in index.named.get(Standing.UNADOPTED, ()) if _is_asked(draft.target, draft.facts(host))]
+
+
+def _is_asked(target: TargetSpec, facts: HostFacts) -> bool:
+    entry, before = entries_for(target, facts).get((facts.host.name, SERVICE)), facts.assigned_service()
+    adopt = service_of(entry).adopt if entry else None
+    return adopt is not None and (before is None or before.adopt != adopt)
 
 
 def turning(status: RolloutStatus) -> tuple[object, ...]:

@@ -90,7 +90,8 @@ def obstacles(draft: Draft) -> Iterator[Obstacle]:
 
 
 def _undecided(draft: Draft) -> Iterator[Obstacle]:
-    if draft.target.mode == "" and (draft.undecided or draft.observed.index.candidates):
+    unknown = draft.target.mode == "" and not draft.status.unclaimed
+    if unknown and (draft.undecided or draft.observed.index.candidates):
         yield Obstacle("Undecided", draft.undecided or "the first answers about its hosts are awaited")
 
 

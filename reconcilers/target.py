@@ -96,6 +96,8 @@ class TargetSpec:
     halt_after: int | None = None
     in_place_of: str = ""
     """The version that git declares, where the last good release takes its place (see rollback.py)."""
+    profile: str = ""
+    """The one that the version file chose; what it says is in ``rollout``."""
     break_glass: str = ""
     """Why this deployment may pass a freeze; empty: it may not."""
     freezes: tuple[Freeze, ...] = ()
@@ -210,6 +212,7 @@ def _target(state: DesiredState, on: FleetHosts, service_name: str, spec: Servic
         gates=tuple(spec.gates),
         rollout=with_profile(spec.rollout, version.profile),
         migrations=spec.migrations,
+        profile=version.profile or "",
         break_glass=version.break_glass.reason if version.break_glass else "",
         statement=state.statements.get((fleet_name, service_name)),
         trust=state.trust.get(fleet_name),

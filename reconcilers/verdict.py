@@ -5,7 +5,7 @@ from typing import Literal
 from crds.status import Quarantine, Step
 from reconcilers.batch import needs_downtime
 from reconcilers.classify import Standing
-from reconcilers.conditions import find, set_condition
+from reconcilers.conditions import find, is_restarting, set_condition
 from reconcilers.draft import Draft
 from reconcilers.leaving import leaving_words
 from reconcilers.lost import lost_hosts
@@ -56,7 +56,8 @@ def _condition(draft: Draft, kind: str, because: tuple[str, str] | None) -> None
 
 def _ready(draft: Draft, complete: bool) -> None:
     counts, version = draft.status.counts, draft.target.version or "nothing"
-    message = f"{counts.current} of {counts.total} hosts run {version}, healthy and online"
+    run = "restarted with" if is_restarting(draft.status) else "run"
+    message = f"{counts.current} of {counts.total} hosts {run} {version}, healthy and online"
     if counts.excluded:
         message += f"; excluded: {_names(draft, Standing.EXCLUDED)}"
     if complete and (lost := lost_hosts(draft)):

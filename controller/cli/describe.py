@@ -41,6 +41,8 @@ def _target(client: Client, target: Resource) -> list[str]:
         *_fields(
             target,
             {
+                "Profile": spec["profile"],
+                "Break glass": spec["breakGlass"],
                 "Gates": ", ".join(spec["gates"]),
                 "Migrations": ", ".join(spec["migrations"]),
                 "Freezes": ", ".join(spec["freezes"]),

@@ -17,6 +17,8 @@ _NAMED = 8
 _WHY = {
     "settings": "settings only, no host moves",
     "orphans": "orphaned",
+    "adopts": "adopted, no host moves",
+    "observes": "observed, no host moves",
     "rolledBack": "rolled back",
     "unsigned": "unsigned, no host moves",
     "noHosts": "no host",
@@ -58,6 +60,8 @@ def _target(target: Resource, named: int | None) -> Iterator[str]:
     yield f"{target['target']}: {' -> '.join(versions)}: {_effect(target)}"
     if target["message"]:
         yield f"    {target['message']}"
+    if target["adopted"]:
+        yield f"    taken over without a restart, where the process is found: {_names(target['adopted'], named)}"
     if target["forgotten"]:
         yield f"    taken out of it: {_names(target['forgotten'], named)}"
     if target["effect"] == "unsigned":

@@ -62,7 +62,8 @@ def converged(resource: Resource) -> str:
     counts = resource["status"]["counts"]
     version = resource["status"].get("version", resource["spec"]["version"]) or "nothing"
     excluded = f" ({counts['excluded']} excluded)" if counts["excluded"] else ""
-    return f"{counts['current']} of {counts['total']} hosts run {version}, healthy and online{excluded}"
+    run = "restarted with" if resource["status"]["restarting"] else "run"
+    return f"{counts['current']} of {counts['total']} hosts {run} {version}, healthy and online{excluded}"
 
 
 def next_look(resource: Resource) -> str:

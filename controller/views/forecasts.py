@@ -50,11 +50,14 @@ class TargetForecast(WireModel):
     """What would happen to one target that the commit changes."""
 
     target: str
-    happens: bool = Field(description="some host would move, at once or when nothing is in the way any more")
+    happens: bool = Field(
+        description="some host would move or be taken over, at once or when nothing is in the way any more"
+    )
     effect: Effect = Field(
         description="deploys: hosts that do not have the service, or not as it should be; moves: to another release; "
-        "removes: the service; settings: no host moves; orphans: nothing is removed; rolledBack: the release is in "
-        "quarantine here; unsigned: the release does not meet the fleet's policy; noHosts: none is selected"
+        "removes: the service; settings: no host moves; orphans: nothing is removed; adopts: what runs is taken over; "
+        "observes: nothing is touched; rolledBack: the release is in quarantine here; unsigned: the release does not "
+        "meet the fleet's policy; noHosts: none is selected"
     )
     old_version: str | None = Field(description="that is declared now; None: none is; absent: it is removed")
     new_version: str | None
@@ -68,6 +71,7 @@ class TargetForecast(WireModel):
     on_failure: str
     in_the_way: list[InTheWay]
     left_out: list[LeftOutHost]
+    adopted: list[str] = Field(description="hosts whose agents will take over the process that runs, if they find it")
     forgotten: list[str] = Field(description="hosts that the target loses")
     message: str = Field(description="why nothing would happen, where that needs words")
     digest: str = Field(description="of this target's part of the plan")
@@ -190,6 +194,7 @@ def _target(found: Forecast) -> TargetForecast:
             for each in found.obstacles
         ],
         left_out=[LeftOutHost(host=each.host, standing=each.standing, why=each.why) for each in found.left_out],
+        adopted=list(found.adopted),
         forgotten=list(found.forgotten),
         message=found.message,
         digest=found.digest,

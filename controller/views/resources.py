@@ -65,6 +65,8 @@ class TargetResourceSpec(WireModel):
     migrations: list[str] = Field(description="expand, then contract")
     runners: list[str]
     freezes: list[str] = Field(description="names of the freezes that hold for it, in force now or not")
+    profile: str = Field(default="", description="the service's rollout profile that the version file chose")
+    break_glass: str = Field(default="", description="why this deployment may pass a freeze; empty: it may not")
     mode: str = Field(default="", description="observe, adopt or manage: what holds, whether git says so or not")
 
 
@@ -117,6 +119,7 @@ class TargetResourceStatus(WireModel):
     version: str
     digest: str
     succeeded_digest: str
+    restarting: bool = Field(description="hosts run the release already, and get new processes, as a person asked")
     batch: int
     started: datetime | None
     finished: datetime | None
@@ -192,6 +195,7 @@ class RolloutResourceStatus(WireModel):
     """How far it is."""
 
     headline: str
+    restarting: bool = Field(description="hosts run the release already, and get new processes, as a person asked")
     batch: int
     started: datetime | None
     finished: datetime | None

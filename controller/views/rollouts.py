@@ -16,7 +16,7 @@ from controller.views.resources import (
 from controller.views.selector import Matches
 from controller.views.targets import target_meta
 from crds.status import Journey, Operation, RolloutStatus
-from reconcilers.conditions import headline
+from reconcilers.conditions import headline, is_restarting
 
 if TYPE_CHECKING:
     from controller.deciding import Deciding
@@ -54,6 +54,7 @@ def _status(deciding: "Deciding", status: RolloutStatus) -> RolloutResourceStatu
     operations = deciding.world.operations.of(status.target)
     return RolloutResourceStatus(
         headline=headline(status),
+        restarting=is_restarting(status),
         batch=status.batch,
         started=status.started,
         finished=status.finished,

@@ -19,7 +19,7 @@ from controller.views.resources import (
 from controller.views.selector import Matches
 from crds.service import Migrations
 from crds.status import Mark, RolloutStatus
-from reconcilers.conditions import headline
+from reconcilers.conditions import headline, is_restarting
 from reconcilers.target import PoolSpec, TargetSpec
 
 if TYPE_CHECKING:
@@ -82,6 +82,8 @@ def _spec(spec: TargetSpec | None, status: RolloutStatus, planned: TargetSpec | 
         migrations=_migrations(spec.migrations) if spec else [],
         runners=list(spec.runners) if spec else [],
         freezes=[freeze.metadata.name for freeze in spec.freezes] if spec else [],
+        profile=spec.profile if spec else "",
+        break_glass=spec.break_glass if spec else "",
         mode=(planned.mode or "observe") if planned else "",
     )
 
@@ -111,6 +113,7 @@ def _status(
         version=status.version,
         digest=status.digest,
         succeeded_digest=status.succeeded_digest,
+        restarting=is_restarting(status),
         batch=status.batch,
         started=status.started,
         finished=status.finished,

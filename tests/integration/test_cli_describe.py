@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from controller.cli.main import app
+from crds.versionfile import BreakGlass
 from tests.support.controller import Served, controller
 from tests.support.pretend import Pretence
 from tests.support.states import state
@@ -51,6 +53,18 @@ def test_converged(served: Served) -> None:
     assert "lb1/on ready, lb2/on ready" in said["Hosts"][2]
     assert said["Runs"][0].startswith("4 hosts: 1 (digest ")
     assert said["Recent events"][-1].split()[2:5] == ["drumbeat", "RolloutSucceeded", "api@prod"]
+
+
+def test_how_people_chose_that_it_is_rolled_out(served: Served) -> None:
+    profiles = {"fast": {"batches": ["100%"]}}
+    found = state("1", profiles=profiles)
+    said = {"profile": "fast", "break_glass": BreakGlass(reason="INC-4711")}
+    versions = {key: version.model_copy(update=said) for key, version in found.versions.items()}
+    served.controller.commit(replace(found, versions=versions))
+    served.reaches("Converged")
+    head = describe(served, "target", "api@prod")[""]
+    assert "Profile:      fast" in head
+    assert "Break glass:  INC-4711" in head
 
 
 def test_a_batch_under_way(served: Served) -> None:

@@ -178,5 +178,8 @@ def test_every_host_gets_a_new_process(fresh: Served) -> None:
 
     before = processes()
     assert run(fresh, "rollout", "restart", "api@prod", "--reason", "leaks memory").exit_code == 0
+    eventually(
+        lambda: "hosts restarted with 1, healthy and online" in run(fresh, "describe", "target", "api@prod").stdout
+    )
     eventually(lambda: all(new > old for new, old in zip(processes(), before, strict=True)))
     fresh.reaches("Converged", current=4)

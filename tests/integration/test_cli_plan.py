@@ -104,6 +104,37 @@ def test_names_of_what_would_move(live: Served, tmp_path: Path) -> None:
     assert asked(live, written(state("2"), tmp_path), "-o", "name").stdout == "target/api@prod\n"
 
 
+def in_mode(folder: Path, **says: Any) -> Path:
+    """The files, with what the service says about its mode."""
+    file = folder / "services/api.yaml"
+    service = yaml.safe_load(file.read_text())
+    service["spec"] |= says
+    file.write_text(yaml.safe_dump(service))
+    return folder
+
+
+def test_a_service_that_is_observed_from_now_on(live: Served, tmp_path: Path) -> None:
+    result = asked(live, in_mode(written(state("2"), tmp_path), mode="observe"))
+
+    assert (result.exit_code, result.stderr) == (0, "nothing would happen\n")
+    assert result.stdout.splitlines()[:-1] == [
+        "api@prod: 1 -> 2: observed, no host moves",
+        "    mode is observe, so nothing is touched; 4 of 4 would go to 2: vm1, vm2, vm3, vm4",
+    ]
+
+
+def test_a_service_that_is_adopted(tmp_path: Path) -> None:
+    result = plan(
+        "--offline", "--repo", in_mode(written(state("1"), tmp_path), mode="adopt", adopt={"process": "bin/api"})
+    )
+
+    assert result.exit_code == 2, result.output
+    assert result.stdout.splitlines()[:-1] == [
+        "api@prod: none -> 1: adopted, no host moves",
+        "    taken over without a restart, where the process is found: vm1, vm2, vm3, vm4",
+    ]
+
+
 def test_a_version_file_that_is_gone(live: Served, tmp_path: Path) -> None:
     folder = written(state("1"), tmp_path)
     (folder / V).unlink()

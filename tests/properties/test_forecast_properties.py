@@ -64,6 +64,7 @@ def without_lines(site: Site, gone: Set[str]) -> None:
     zones=st.sampled_from(["a", "ab", "aab", "abc"]),
     pools=st.sampled_from([(pool(),), ()]),
     version=st.sampled_from(["1", "2", "2", "2", None]),
+    mode=st.sampled_from(["manage", "manage", "", "adopt", "observe"]),
     rollout=rollouts,
     trouble=st.one_of(st.just(NO_TROUBLE), troubles),
 )
@@ -74,11 +75,12 @@ def test_the_batches_that_are_foretold_are_those_that_then_happen(
     zones: str,
     pools: Any,
     version: str | None,
+    mode: Any,
     rollout: dict[str, Any],
     trouble: dict[str, set[str]],
 ) -> None:
     old = target("1", hosts=hosts(before, zones), pools=pools, downtime="allowed", **rollout)
-    new = target(version, hosts=hosts(after, zones), pools=pools, downtime="allowed", **rollout)
+    new = target(version, hosts=hosts(after, zones), pools=pools, downtime="allowed", mode=mode, **rollout)
     site = converged(old)
     site.install(new)
     in_trouble(site, trouble)

@@ -183,6 +183,99 @@ def test_only_targets_that_differ_are_looked_at(site: Site) -> None:
         assert changed(site.world, {"api@prod": replace(same, **change)}) == ["api@prod"]
 
 
+# --- modes
+
+
+def test_what_is_managed_already_is_not_undecided_when_git_says_no_mode(site: Site) -> None:
+    said = foretold(site, replace(target("2", 4, batches=[1]), mode=""))
+
+    assert (said.effect, reasons(said), len(said.batches)) == ("moves", [], 4)
+
+
+def somebody_elses(spec: TargetSpec) -> Site:
+    """A site on which every host serves, put there by somebody else."""
+    site = Site(spec)
+    for node in NODES:
+        site.agents[node].admin[ONLINE] = dict.fromkeys(spec.hosts, "ready")
+    return site
+
+
+def test_a_service_that_somebody_else_runs_will_be_unclaimed_if_git_says_no_mode() -> None:
+    site = somebody_elses(replace(target("1", 4), mode="observe")).run(10)
+
+    said = foretold(site, replace(target("1", 4), mode=""))
+    assert reasons(said) == ["Unclaimed"]
+    assert "vm1, vm2, vm3, vm4 serve in its pool, put there by nobody of ours" in said.obstacles[0].message
+
+
+def test_a_new_service_without_a_mode_is_undecided_until_balancer_nodes_were_asked_who_serves() -> None:
+    db = target("1", 4, name="db@prod", pools=())
+    site, api = Site(db), target("1", 4)
+    site.install(api)
+    site.run(20)
+
+    said = foretold(site, replace(api, mode=""))
+    assert reasons(said) == ["Undecided"]
+    assert said.obstacles[0].message == (
+        f"whose service it is will be known once these say who serves: {NODES[0]}/{ONLINE}, {NODES[1]}/{ONLINE}"
+    )
+    assert reasons(foretold(site, api)) == []
+
+
+def in_mode(mode: str, version: str = "1") -> TargetSpec:
+    return replace(target(version, 4), mode=mode, adopt="bin/api")
+
+
+def test_adopting_says_which_processes_are_taken_over_and_moves_nobody() -> None:
+    site = somebody_elses(in_mode("observe"))
+    site.behaviour.outsiders = {"vm1": 7001, "vm2": 7002, "vm3": 7003}
+    site.run(10)
+    site.behaviour.silent = {"vm4"}
+    site.run(100)
+
+    said = foretold(site, in_mode("adopt"))
+    assert (said.effect, said.happens, said.batches) == ("adopts", True, ())
+    assert said.adopted == ("vm1", "vm2", "vm3")
+    assert [each.host for each in said.left_out] == ["vm4"]
+    site.declare(in_mode("adopt"))
+    site.run(20)
+    assert {host for host, agent in site.agents.items() if agent.runs} == set(said.adopted)
+    later = foretold(site, replace(in_mode("adopt"), probes=()))
+    assert (later.effect, later.adopted) == ("settings", ())
+
+
+def test_nothing_further_is_adopted_with_a_later_release() -> None:
+    site = somebody_elses(in_mode("adopt")).run(10)
+    site.install(target("1", 5))
+    site.hear("vm5")
+
+    more = replace(in_mode("adopt", "2"), hosts=hosts(5))
+    assert foretold(site, more).adopted == ()
+
+
+def test_observing_touches_nothing_and_says_what_would_happen_otherwise(site: Site) -> None:
+    said = foretold(site, in_mode("observe", "2"))
+
+    assert (said.effect, said.happens, said.batches) == ("observes", False, ())
+    assert said.message == "mode is observe, so nothing is touched; 4 of 4 would go to 2: vm1, vm2, vm3, vm4"
+
+
+def test_hosts_under_way_finish_when_a_target_is_observed_from_now_on(site: Site) -> None:
+    site.declare(target("2", 4, batches=[1]))
+    site.run(4)
+    (under_way,) = site.journeys()
+    said = foretold(site, in_mode("observe", "2"))
+
+    assert (batches(said), said.batches[0].under_way, said.happens) == ([(under_way,)], True, True)
+
+
+def test_a_mode_that_is_written_is_looked_at_though_the_spec_is_the_same() -> None:
+    site = somebody_elses(in_mode("")).run(20)
+
+    assert changed(site.world, {"api@prod": in_mode("manage")}) == ["api@prod"]
+    assert len(foretold(site, in_mode("manage")).batches) > 0
+
+
 # --- the digest
 
 

@@ -208,6 +208,25 @@ def test_every_host_is_restarted_once_through_the_whole_journey() -> None:
     assert pids(site) == after
 
 
+def test_in_the_midst_of_a_restart_it_says_how_many_hosts_were_restarted() -> None:
+    site = converged(target("1", **QUICK))
+    command(site, "restart", asked("memory leak"))
+    site.run(2)
+    assert site.condition("Ready")[2] == "0 of 4 hosts restarted with 1, healthy and online"
+    site.run(200)
+    assert site.condition("Ready")[2] == "4 of 4 hosts run 1, healthy and online"
+    site.install(target("1", 5, **QUICK))
+    site.declare(target("1", 5, **QUICK))
+    site.until(lambda site: bool(site.journeys()))
+    assert site.condition("Ready")[2] == "4 of 5 hosts run 1, healthy and online"
+    site.run(60)
+    command(site, "restart")
+    site.run(2)
+    site.declare(target("2", 5, **QUICK))
+    site.run(2)
+    assert site.condition("Ready")[2] == "0 of 5 hosts run 2, healthy and online"
+
+
 def test_it_outlives_a_change_of_leader_and_a_host_that_was_away() -> None:
     site = converged(target("1", **QUICK))
     before = pids(site)
