@@ -12,7 +12,7 @@ FUZZ_EXAMPLES ?= 20000
 export PATH := $(PATH):/usr/sbin:/sbin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test fuzz lint bench bench-planning bench-fleet soak schemas reference clean
+.PHONY: help setup demo test fuzz lint bench bench-planning bench-fleet planted soak schemas reference clean
 
 help: ## say what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -51,6 +51,10 @@ bench-planning: ## measure what decisions cost; ARGS=--full: 100,000 hosts and 3
 bench-fleet: ## measure a controller under a thousand simulated nodes
 	@$(SETUP) rabbitmq-server
 	@$(BIN)/python -m benchmarks.fleet_load $(ARGS)
+
+planted: ## plant every known bug in production code, and demand that the simulator finds each
+	@$(SETUP)
+	@$(BIN)/pytest -n $(WORKERS) -m '' tests/simulation/test_planted.py $(ARGS)
 
 soak: ## simulate a million journeys of hosts under all faults; ARGS="--journeys 10000" for fewer
 	@$(SETUP)

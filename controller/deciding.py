@@ -98,8 +98,10 @@ class Deciding:
             self._hearing.expire(now)
             self._operating.lift(now)
             self._hearing.restamp_nodes(now)
-            self._plan_all(now)
-        self._saving.publish(now)
+            if not self._hearing.owes_answers:
+                self._plan_all(now)
+        if not self._hearing.owes_answers:
+            self._saving.publish(now)
         self._hearing.show_silent()
         self.metrics.show_fleets(self.world.fleets.indexes.values())
         self.bus.settle(settled)

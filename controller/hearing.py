@@ -5,6 +5,7 @@ from datetime import datetime
 import structlog
 
 from controller.disputes import Disputes, Ring
+from controller.forgetting import forget_machines
 from controller.metrics import Metrics
 from controller.saving import Saving
 from controller.world import World
@@ -27,14 +28,14 @@ class Hearing:
         self._log = structlog.get_logger("controller.deciding")
         self.restamp: set[str] = world.in_flight()
         """Nodes to be assigned anew in this step; at a start: a former leader must not reach them any more."""
-        self._forgotten: set[str] = set()
-        """Nodes that took an assignment which the store knows nothing of."""
-        self._term_above = 0
+        self._forgotten: dict[str, int] = {}
+        """Nodes that took an assignment which the store knows nothing of, with its serial."""
+        self._term_above, self._begun_anew = 0, False
         self._silence_changed = True
 
     @property
     def owes_answers(self) -> bool:
-        """Nodes wait to be asked anew in the next step."""
+        """Nodes wait to be asked anew in the next step, under a higher term; until then nothing may be concluded."""
         return bool(self._forgotten)
 
     def report(self, report: Report, now: datetime) -> None:
@@ -64,14 +65,16 @@ class Hearing:
         node = report.node
         states = [each.state for each in report.services.values()] + [each.state for each in report.operations.values()]
         expired = "expired" in states
-        ours = self._world.serials.get(node, 0)
+        ours, known = self._world.serials.get(node, 0), self._saving.newest_known(node)
+        self._saving.met.add(node)
         # An agent with a problem may have lost what it took: it asks for it by saying so.
         if report.taken.serial < ours or (report.problem and report.taken.serial == ours > 0):
             self._saving.repeat(node, now)
         elif (incomplete or expired) and self._saving.may_repeat(node, now):
             self.restamp.add(node)
         believable = report.taken.term < HIGHEST.term and report.taken.serial < HIGHEST.serial
-        if believable and report.taken > Stamp(self._saving.term, max(ours, report.taken.serial - 1)):
+        # By the serial alone, too: a backup that was made meanwhile takes over with a term that no node knows yet.
+        if believable and (report.taken.term > self._saving.term or report.taken.serial > known):
             self._ask_again(node, report.taken)
 
     def joined(self, node: str, message: str, now: datetime) -> None:
@@ -117,8 +120,7 @@ class Hearing:
         """
         self._log.error("store.is_behind", node=node, taken=taken, term=self._saving.term)
         self._term_above = max(self._term_above, taken.term)
-        self._world.serials[node] = max(self._world.serials.get(node, 0), taken.serial)
-        self._forgotten.add(node)
+        self._forgotten[node] = max(self._forgotten.get(node, 0), taken.serial)
 
     def rise(self, now: datetime) -> None:
         """Take the store over anew where a node knows a higher term than ours.
@@ -134,14 +136,20 @@ class Hearing:
 
     def restamp_nodes(self, now: datetime) -> None:
         """Give the same assignment under a new serial: it fences a former leader, and asks for a full report."""
-        forgotten = self._forgotten if self._term_above < self._saving.term else set()
-        for node in sorted(self.restamp | forgotten):
+        if self.owes_answers and self._term_above >= self._saving.term:
+            return
+        for node, serial in self._forgotten.items():
+            self._world.serials[node] = max(self._world.serials.get(node, 0), serial)
+        if self._forgotten and not self._begun_anew:
+            self._begun_anew = True
+            forget_machines(self._world, self._saving, now)
+        for node in sorted(self.restamp | self._forgotten.keys()):
             self._saving.stamp(node)
-        for node in sorted(forgotten):
+        for node in sorted(self._forgotten):
             for target, fragment in list(self._world.entries.get(node, {}).items()):
                 asked = [self._once_more(node, target, key, entry) for key, entry in sorted(fragment.items())]
                 self._saving.save(target, asked, now)
-        self.restamp, self._forgotten = set(), self._forgotten - forgotten
+        self.restamp, self._forgotten = set(), {}
 
     def _once_more(self, node: str, target: str, key: str, entry: Entry) -> PutEntry | DropEntry:
         """The same, unless the host has moved on to another release: the forgotten assignment has brought it there.

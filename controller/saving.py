@@ -59,6 +59,10 @@ class Saving:
         self._stamped: set[str] = set()
         self._repeated: set[str] = set()
         self._published: dict[str, datetime] = {}
+        self.met: set[str] = set()
+        """Nodes that have said what they took. Others are told nothing yet: the store may be an old copy."""
+        self._before: dict[str, int] = {}
+        """Serials as this start found them."""
 
     # --- the step's transaction
 
@@ -139,9 +143,15 @@ class Saving:
         serials = self._world.serials
         if node not in self._stamped:
             self._stamped.add(node)
+            self._before.setdefault(node, serials.get(node, 0))
             serials[node] = serials.get(node, 0) + 1
             self.tx().put_serial(node, serials[node])
         return Stamp(self.term, serials[node])
+
+    def newest_known(self, node: str) -> int:
+        """The highest serial that the node can have taken, unless it was given one that the store knows nothing of."""
+        ours = self._world.serials.get(node, 0)
+        return ours if node in self.met else self._before.get(node, ours)
 
     # --- publishing
 
@@ -155,9 +165,12 @@ class Saving:
             self._repeated.add(node)
 
     def publish(self, now: datetime) -> None:
-        """Give each node that was asked something new in this step its assignment."""
-        trusted = {node for node in self._stamped | self._repeated if self._world.nodes.get(node).trusted}
-        for node in sorted(trusted):
+        """Give each node that was asked something new in this step its assignment.
+
+        Of one that was not met yet the first report names an older serial: that has it published again.
+        """
+        told = (self._stamped | self._repeated) & self.met
+        for node in sorted(node for node in told if self._world.nodes.get(node).trusted):
             stamp = Stamp(self.term, self._world.serials.get(node, 0))
             fragments = self._world.entries.get(node, {})
             self._bus.publish(node, self._seal(merge(node, stamp, now + VALIDITY, fragments)))

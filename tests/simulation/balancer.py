@@ -43,7 +43,8 @@ class _Worker:
     since: float = 0.0
 
     def count(self, pool: str, server: str, now: float) -> int:
-        return sum(end > now for end in self.sessions.get((pool, server), []))
+        ends = self.sessions.get((pool, server))
+        return sum(end > now for end in ends) if ends else 0
 
     def busy(self, now: float) -> bool:
         return any(end > now for ends in self.sessions.values() for end in ends)
@@ -67,6 +68,11 @@ class SimBalancer:
         """Whether the configuration reads the saved state."""
         self.full_disk = False
         self.refusals = 0
+        self.people: set[tuple[str, str]] = set()
+        """(pool, server) that a person has taken out, as far as its agent has seen and nobody has put it back."""
+        self._marks: dict[tuple[str, str], bool] = {}
+        """Of those that its agent may not have noticed yet: whether it was shown them."""
+        self._seen_by: object = None
         self._clock = clock
         self._healthy = healthy
         self._interval = interval
@@ -74,10 +80,18 @@ class SimBalancer:
         self._saved: dict[str, dict[str, tuple[AdminState, int]]] | None = None
         self._old: list[_Worker] = []
         self._ticked = -1.0
+        self._next_check = 0.0
+        """When the first check is due; before that nothing changes by itself."""
         self._worker = self._begin(1)
+
+    @property
+    def worker(self) -> int:
+        """Which worker serves; each reload brings another one."""
+        return self._worker.number
 
     def observe(self, pools: set[str]) -> Snapshot:
         self._answer()
+        self._marks |= {place: True for place in self._marks if place[0] in pools}
         return Snapshot(
             worker=f"worker-{self._worker.number}",
             reload_safe=self.safe,
@@ -116,21 +130,40 @@ class SimBalancer:
         if self._worker.busy(self._clock.monotonic()):
             self._worker.since = self._clock.monotonic()
             self._old.append(self._worker)
-        self._worker = self._begin(self._worker.number + 1)
+        self._replace_worker()
 
     def restart(self) -> None:
         """Everything ended at once, sessions too."""
         self._old.clear()
-        self._worker = self._begin(self._worker.number + 1)
+        self._replace_worker()
 
     def by_person(self, pool: str, server: str, state: AdminState) -> None:
-        """Somebody sets a server by hand."""
-        self._set(self._worker.pools[pool][server], state)
+        """Somebody sets a server by hand. Only of one that is ready can be told that a person has taken it out."""
+        found = self._worker.pools[pool][server]
+        if state == "ready":
+            self.people.discard((pool, server))
+            self._marks.pop((pool, server), None)
+        elif found.admin == "ready":
+            self._marks[pool, server] = False
+        self._set(found, state)
+
+    def was_seen_by(self, agent: object) -> None:
+        """Its agent has finished a step; what it was shown in this life, it has noticed and journaled."""
+        if agent is self._seen_by:
+            self.people |= {place for place, shown in self._marks.items() if shown}
+            self._marks = {place: False for place, shown in self._marks.items() if not shown}
+        else:
+            self._marks, self._seen_by = {}, agent  # nobody can tell what changed while no agent looked
 
     def hold(self, pool: str, server: str, seconds: float) -> None:
         """A session begins there and lasts so long."""
         ends = self._worker.sessions.setdefault((pool, server), [])
         ends.append(self._clock.monotonic() + seconds)
+
+    def end_sessions(self) -> None:
+        """Every client closes its connection."""
+        for worker in (self._worker, *self._old):
+            worker.sessions.clear()
 
     def may_send(self, pool: str, server: str) -> bool:
         """The truth: whether a request can reach the server through this pool now, through whatever worker."""
@@ -151,8 +184,14 @@ class SimBalancer:
         found = self._worker.pools.get(pool, {}).get(server)
         return self._server(pool, server, found, self._clock.monotonic()) if found else None
 
+    def _replace_worker(self) -> None:
+        """What a person did shortly before, and nobody has noticed yet, may come from the saved state as well."""
+        self._worker = self._begin(self._worker.number + 1)
+        self._marks = {}
+        self.people = {place for place in self.people if self._worker.pools[place[0]][place[1]].admin != "ready"}
+
     def _begin(self, number: int) -> _Worker:
-        now = self._clock.monotonic()
+        now, self._next_check = self._clock.monotonic(), 0.0
         saved = deepcopy(self._saved) if self.safe and self._saved else {}
         pools: dict[str, dict[str, _Server]] = {}
         for pool, lines in self.config.items():
@@ -169,6 +208,7 @@ class SimBalancer:
             server.health = RISE  # up by the verdict of a check from before
             server.next_check = self._clock.monotonic() + 0.001
         server.admin = state
+        self._next_check = 0.0
 
     def _answer(self) -> None:
         if self.silent:
@@ -181,15 +221,21 @@ class SimBalancer:
         if now == self._ticked:
             return
         self._ticked = now
-        self._old = [old for old in self._old if old.busy(now) and now - old.since < self._hard_stop]
+        if self._old:
+            self._old = [old for old in self._old if old.busy(now) and now - old.since < self._hard_stop]
+        if now < self._next_check:
+            return
+        self._next_check = float("inf")
         for worker in (self._worker, *self._old):
             for servers in worker.pools.values():
                 for server in servers.values():
-                    self._check(server, now)
+                    if server.admin != "maint":
+                        self._check(server, now)
+                        self._next_check = min(self._next_check, server.next_check)
 
     def _check(self, server: _Server, now: float) -> None:
         """Make the checks that are due; their answers are those of this moment."""
-        if server.admin == "maint" or now < server.next_check:
+        if now < server.next_check:
             return
         due = 1 + int((now - server.next_check) / self._interval)
         server.next_check += due * self._interval

@@ -1,191 +1,210 @@
-"""The simulated controller: production deciding step, world, store and intake, killed wherever a step can be cut."""
+"""The simulated controller: one life after another, and sometimes two at once."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from random import Random
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from prometheus_client import CollectorRegistry
-
-from bus.envelope import seal_assignment
-from bus.keyring import KeyRing
 from controller.deciding import Deciding
-from controller.intake import Intake, Refusals
-from controller.mailbox import Commanded, Mailbox, RevisionRead
-from controller.metrics import Metrics
-from controller.store import Store, Transaction
+from controller.mailbox import Message, RevisionRead
+from controller.store import StoreError
 from controller.world import World
 from crds.status import RolloutStatus
+from tests.simulation.absence import Watched
+from tests.simulation.checkers import PromiseBroken
 from tests.simulation.desired import desired
-from tests.simulation.memory_bus import MemoryControllerBus
+from tests.simulation.life import CUTS, Cut, Life
 
 if TYPE_CHECKING:
     from tests.simulation.simulator import Simulation
 
-NODE_TIMEOUT = 90.0
-Cut = Literal["before", "unsaved", "unpublished", "half-published"]
-CUTS: tuple[Cut, ...] = ("before", "unsaved", "unpublished", "half-published")
-
-
-class ControllerDied(BaseException):
-    """Killed where it stood."""
-
-
-class _CutBus(MemoryControllerBus):
-    """Ends the controller's life at a publication."""
-
-    left: int | None = None
-    """Publications until then."""
-
-    def publish(self, node: str, envelope: bytes) -> None:
-        if self.left is not None:
-            if self.left == 0:
-                raise ControllerDied
-            self.left -= 1
-        super().publish(node, envelope)
-
-
-class _CutStore(Store):
-    """Ends the controller's life before a transaction is on disk."""
-
-    cut = False
-
-    @contextmanager
-    def transaction(self, term: int) -> Iterator[Transaction]:
-        with super().transaction(term) as transaction:
-            yield transaction
-            if self.cut:
-                raise ControllerDied
+SAVED_COPIES = 5
 
 
 class SimController:
-    """One life of the controller after another."""
+    """All lives of the controller, what the state repository says, and what goes wrong with either."""
 
     def __init__(self, simulation: "Simulation") -> None:
         self._simulation = simulation
-        self.deciding: Deciding | None = None
+        self.life: Life | None = None
+        """The one that was started last, while it lives."""
+        self.former: list[Life] = []
+        """Those that stood still when another one was started, and live on."""
         self.newest = ""
-        self.since = 0.0
-        """When the present life began."""
+        """The version that the head of the repository says."""
         self.good: dict[str, dict[str, str]] = {}
         """Versions by service of every good commit."""
+        self.heads: list[RevisionRead] = []
+        """Good commits, oldest first."""
+        self.watched = Watched()
+        self.full = False
+        """Whether the disk that the store is on has space left."""
+        self.absent = False
+        """Whether nobody starts it again for long."""
         self._head: RevisionRead | None = None
-        self._cut: Cut | None = None
-        self._due: float | None = None
+
+    @property
+    def deciding(self) -> Deciding | None:
+        """The newest life's; None while there is none."""
+        return self.life.deciding if self.life else None
 
     @property
     def world(self) -> World:
-        """What the present life knows."""
-        assert self.deciding is not None
-        return self.deciding.world
+        """What the newest life knows."""
+        assert self.life is not None
+        return self.life.deciding.world
+
+    @property
+    def since(self) -> float:
+        """When the present life began."""
+        return self.life.since if self.life else self._simulation.clock.monotonic()
 
     def start(self) -> None:
-        """Begin a life from what the store has."""
+        """Begin a life from what the store has; while the disk refuses, whatever starts services tries again."""
         simulation = self._simulation
+        if self.life is not None:
+            return
         simulation.outcomes.controller_lives += 1
-        self.since = simulation.clock.monotonic()
-        self._store = _CutStore.open(simulation.folder / "drumbeat.db")
-        self._bus = _CutBus(simulation.network)
-        self._mailbox = Mailbox()
-        metrics = Metrics(CollectorRegistry())
-        ring = KeyRing(simulation.keys)
-        intake = Intake(ring, self._bus, self._mailbox, Refusals(metrics, simulation.clock))
-        self.deciding = Deciding(
-            store=self._store,
-            bus=self._bus,
-            seal=lambda assignment: seal_assignment(assignment, simulation.controller_key),
-            clock=simulation.clock,
-            random=Random(simulation.random.getrandbits(64)),
-            metrics=metrics,
-            node_timeout=NODE_TIMEOUT,
-            ring=ring,
-        )
-        self._bus.start(lambda received: (intake.receive(received), self.wake(0.002))[0])
+        simulation.network.redeliver()
+        try:
+            self.life = Life(self, simulation)
+        except StoreError as error:
+            simulation.note(f"controller cannot start: {error}")
+            simulation.at(simulation.random.uniform(1.0, 5.0), self.start)
+            return
+        self.absent = False
+        simulation.checkers.began(self.life.deciding)
         if self._head is not None:
-            self._mailbox.put(self._head)
-        self.wake(0.0)
+            self.life.put(self._head)
+        self.life.wake(0.0)
+
+    def die(self, life: Life, why: str) -> None:
+        """A life ends; if it was the newest, another one begins soon."""
+        simulation = self._simulation
+        simulation.note(f"controller of term {life.term} died: {why}")
+        life.end()
+        if life in self.former:
+            self.former.remove(life)
+        if life is self.life:
+            self.life = None
+            simulation.at(simulation.random.uniform(0.1, simulation.faults.controller_away or 1.0), self._start_again)
+
+    def _start_again(self) -> None:
+        if not self.absent:
+            self.start()
+
+    # --- what the repository says
 
     def commit(self, version: str) -> None:
         """The repository's head says this version of every service."""
         versions = dict.fromkeys(self._simulation.services, version)
-        revision = f"revision-{version}"
+        revision = f"revision-{len(self.heads)}-{version}"
         self.newest, self.good[revision] = version, versions
-        self._read(RevisionRead(revision, desired(revision, self._simulation.hosts, versions), [], {}))
+        self.heads.append(RevisionRead(revision, desired(revision, self._simulation.hosts, versions), [], {}))
+        self._read(self.heads[-1])
+
+    def force(self, head: RevisionRead) -> None:
+        """The branch is put back to an earlier commit."""
+        self.newest = next(iter(self.good[head.revision].values()))
+        self._read(RevisionRead(head.revision, head.state, [], {}, forced=True))
 
     def refuse(self, revision: str) -> None:
         """The repository's head cannot be applied."""
         self._read(RevisionRead(revision, None, ["versions/prod/api.yaml:1:1: error: planted"], {}))
 
-    def command(self, message: Commanded) -> None:
-        """Somebody asks; nobody hears it while the controller is away."""
-        if self.deciding is not None:
-            self._mailbox.put(message)
-            self.wake(0.001)
-
     def _read(self, head: RevisionRead) -> None:
         self._head = head
-        if self.deciding is not None:
-            self._mailbox.put(head)
-            self.wake(0.001)
+        self.tell(head)
+
+    def tell(self, message: Message) -> None:
+        """Every life watches the repository."""
+        for life in self.lives:
+            life.put(message)
+
+    @property
+    def lives(self) -> list[Life]:
+        """All that live, the oldest first."""
+        return [*self.former, *([self.life] if self.life else [])]
+
+    # --- what goes wrong
 
     def crash_soon(self) -> None:
         """Die in the next step, somewhere."""
-        self._cut = self._simulation.random.choice(CUTS)
-        self.wake(0.001)
+        self._cut_short(self._simulation.random.choice(CUTS))
 
-    def wake(self, delay: float) -> None:
-        """Have the deciding thread step soon; an earlier appointment stands."""
-        due = self._simulation.clock.monotonic() + delay
-        if self._due is None or due < self._due:
-            self._due = due
-            self._simulation.at(delay, lambda: self._step(due))
+    def fail_soon(self) -> None:
+        """The next commit ends in an error, and may be on disk or not."""
+        self._cut_short("io-error")
 
-    def _step(self, due: float) -> None:
-        if self._due != due:
-            return
-        self._due = None
-        if self.deciding is None:
-            return
-        simulation, cut = self._simulation, self._cut
-        self._cut = None
-        try:
-            if cut == "before":
-                raise ControllerDied
-            self._store.cut = cut == "unsaved"
-            self._bus.left = {"unpublished": 0, "half-published": 1}.get(cut or "")
-            before = dict(self.world.statuses)
-            wake = self.deciding.step(self._mailbox.drain(0))
-        except ControllerDied:
-            self._die(cut)
-            return
-        self._store.cut, self._bus.left = False, None
-        self._check(before)
-        if wake is not None:
-            self.wake(max((wake - simulation.clock.now()).total_seconds(), 0.001))
+    def _cut_short(self, cut: Cut) -> None:
+        if self.life is not None:
+            self.life.cut_short(cut)
 
-    def _die(self, cut: Cut | None) -> None:
+    def pause(self, seconds: float, successor_in: float | None, holding: bool) -> None:
+        """The newest life stands still for so long; ``holding``: right after a commit, so that it publishes late.
+
+        ``successor_in``: another one is started after so many seconds. None: nobody notices.
+        """
+        life, simulation = self.life, self._simulation
+        if life is None or life.paused:
+            return
+        simulation.note(f"controller of term {life.term} stands still for {seconds:.1f} s")
+        life.pause(holding)
+        simulation.at(seconds, lambda: self._resume(life))
+        if successor_in is not None and successor_in < seconds:
+            simulation.at(successor_in, lambda: self._succeed(life))
+
+    def _resume(self, life: Life) -> None:
+        if life in self.lives:
+            self._simulation.note(f"controller of term {life.term} goes on")
+            life.resume()
+
+    def _succeed(self, life: Life) -> None:
+        if self.life is life:
+            self.former.append(life)
+            self.life = None
+            self.start()
+
+    def leave(self, seconds: float) -> None:
+        """It is gone, and nobody starts it for so long."""
+        if self.life is None or self.absent:
+            return
+        self.absent = True
+        self.die(self.life, f"and nobody starts it for {seconds:.0f} s")
+        self._simulation.at(seconds, self._come_back)
+
+    def _come_back(self) -> None:
+        if self.absent:
+            self.start()
+
+    def finish_faults(self) -> None:
+        """Whatever was wrong is put right: one controller runs, in real time, on a disk with space."""
+        self.full = False
+        for life in list(self.former):
+            life.resume()
+        if self.life is not None:
+            self.life.resume()
+            self.life.clock.set_right()
+            self.life.wake(0.001)
+        elif self.absent:
+            self.start()
+
+    # --- what must hold
+
+    def check(self, life: Life, before: dict[str, RolloutStatus]) -> None:
+        """After a step of a life."""
         simulation = self._simulation
-        simulation.note(f"controller died: {cut}")
-        self._bus.stop()
-        self._store.close()
-        self.deciding, self._due = None, None
-        simulation.network.redeliver()
-        simulation.at(simulation.random.uniform(0.1, simulation.faults.controller_away or 1.0), self.start)
-
-    def _check(self, before: dict[str, RolloutStatus]) -> None:
-        simulation = self._simulation
-        simulation.checkers.excluded = set(self.world.exclusions)
-        simulation.checkers.notice_complete()
-        simulation.checkers.decided(self.world, self.good)
-        simulation.quarantines.check(self.world)
+        if life is not self.life:
+            return
+        simulation.checkers.decided(life.deciding, self.good)
         for target, status in self.world.statuses.items():
-            was = before.get(target)
-            if status.quarantine is not None and (was is None or was.quarantine is None):
-                simulation.note(
-                    f"{target} put {status.quarantine.version} into quarantine: {status.quarantine.message}"
-                )
-            if status.finished is not None and (was is None or was.finished is None):
+            was = before.get(target) or RolloutStatus(target=target)
+            if status.quarantine is not None and was.quarantine is None:
+                bad = status.quarantine
+                simulation.note(f"{target} put {bad.version} into quarantine: {bad.message}")
+            if status.finished is not None and was.finished is None:
                 simulation.note(f"{target} succeeded with {status.version}")
-                simulation.checkers.succeeded(target, status)
             for host, journey in self.world.journeys.get(target, {}).items():
                 simulation.moved(target, host, str(journey.step))
+
+    def saved_too_late(self, life: Life) -> None:
+        """Promise 10: whoever was succeeded writes nothing any more."""
+        if life is not self.life and self.life is not None and self.life.term > life.term:
+            raise PromiseBroken(10, f"the controller of term {life.term} wrote after term {self.life.term} began")

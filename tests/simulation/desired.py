@@ -1,6 +1,7 @@
 """The state that the simulated fleet is asked to be in."""
 
 import json
+from collections.abc import Iterable
 from typing import Any, TypeVar
 
 from pydantic import BaseModel
@@ -13,7 +14,7 @@ from crds.versionfile import VersionFile
 
 BALANCERS = ("lb1", "lb2")
 RUNNERS = ("runner1", "runner2")
-PORTS = {"api": 8080, "web": 8090}
+MOST_SERVICES = 300
 ON_FAILURE: dict[str, dict[str, Any]] = {
     "api": {
         "onFailure": "rollback",
@@ -22,19 +23,16 @@ ON_FAILURE: dict[str, dict[str, Any]] = {
         "onDeadline": "rollback",
         "rollback": {"batches": ["50%"], "soak": "0s"},
     },
-    "web": {},
 }
-"""What differs in the rollouts of the services: what becomes of one that fails."""
+"""What becomes of a release that fails, of services where it does not just stay where it is."""
 FLEET_SHARE, ZONE_SHARE = 40, 67
-"""Percent of the fleet's hosts, and of a zone's, that may be out at once for both services together."""
-Model = TypeVar("Model", bound=BaseModel)
-
-
-_MIGRATIONS = {
+"""Percent of the fleet's hosts, and of a zone's, that may be out at once for all services together."""
+MIGRATIONS = {
     phase: [{"name": phase, "command": ["migrate", "{version}"], "check": ["check", "{version}"], "lock": "database"}]
     for phase in ("expand", "contract")
 }
-"""Both services migrate the same database."""
+"""All services migrate the same database."""
+Model = TypeVar("Model", bound=BaseModel)
 
 
 def host_names(count: int) -> list[str]:
@@ -47,9 +45,22 @@ def zone_of(host: str) -> str:
     return "abc"[(int(host.removeprefix("vm")) - 1) % 3]
 
 
+def service_names(count: int) -> list[str]:
+    """api, web, svc3, svc4 ..."""
+    if not 1 <= count <= MOST_SERVICES:
+        raise ValueError(f"{count} services: write a number from 1 to {MOST_SERVICES}")
+    return ["api", "web", *(f"svc{number}" for number in range(3, count + 1))][:count]
+
+
+def port(service: str) -> int:
+    """Where the service listens; tests reach it at the port after that."""
+    place = {"api": 0, "web": 1}.get(service)
+    return 8080 + 10 * (int(service.removeprefix("svc")) - 1 if place is None else place)
+
+
 def address(host: str, service: str) -> str:
     """ADDRESS:PORT of a service on a host."""
-    return f"{_address(host)}:{PORTS[service]}"
+    return f"{_address(host)}:{port(service)}"
 
 
 def pool(service: str, kind: str) -> str:
@@ -63,7 +74,7 @@ def desired(revision: str, hosts: int, versions: dict[str, str]) -> DesiredState
         revision=revision,
         fleets={"prod": _fleet(hosts)},
         services={service: _service(service) for service in versions},
-        balancers={("prod", "edge"): _balancer()},
+        balancers={("prod", "edge"): _balancer(versions)},
         versions={("prod", service): _version(version) for service, version in versions.items()},
     )
 
@@ -94,31 +105,32 @@ def _service(name: str) -> Service:
     spec = {
         "hosts": {"role": "app"},
         "artifact": {"url": "http://artifacts.invalid/{version}.tar.gz", "run": [name]},
-        "probes": [{"tcp": {"port": PORTS[name]}, "interval": "10s"}],
+        "probes": [{"tcp": {"port": port(name)}, "interval": "10s"}],
         "pools": [
             {
                 "balancer": "edge",
                 "online": pool(name, "online"),
                 "maintenance": pool(name, "tests"),
-                "port": PORTS[name],
+                "port": port(name),
             }
         ],
         "gates": [{"name": "smoke", "exec": {"command": ["smoke", "{url}"]}}],
-        "migrations": _MIGRATIONS,
+        "migrations": MIGRATIONS,
         "rollout": {
             "batches": [1, "25%", "50%"],
             "maxUnavailable": "25%",
             "soak": "5s",
             "deadline": "10m",
-            **ON_FAILURE[name],
+            **ON_FAILURE.get(name, {}),
         },
     }
     return _read(Service, {"kind": "Service", "metadata": {"name": name}, "spec": spec})
 
 
-def _balancer() -> LoadBalancer:
-    pools = {pool(service, "online"): None for service in PORTS}
-    pools |= {pool(service, "tests"): {"port": PORTS[service] + 1} for service in PORTS}
+def _balancer(services: Iterable[str]) -> LoadBalancer:
+    pools: dict[str, Any] = {}
+    for service in services:
+        pools |= {pool(service, "online"): None, pool(service, "tests"): {"port": port(service) + 1}}
     spec = {"nodes": list(BALANCERS), "pools": pools}
     return _read(LoadBalancer, {"kind": "LoadBalancer", "metadata": {"name": "edge"}, "spec": spec})
 

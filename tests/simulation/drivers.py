@@ -25,11 +25,11 @@ class SimClock:
     """A clock that stands still until it is moved."""
 
     def __init__(self, now: datetime = datetime(2026, 1, 1, tzinfo=UTC)) -> None:
-        self._began = now
+        self.began = now
         self._passed = 0.0
 
     def now(self) -> datetime:
-        return self._began + timedelta(seconds=self._passed)
+        return self.began + timedelta(seconds=self._passed)
 
     def monotonic(self) -> float:
         return self._passed
@@ -87,7 +87,7 @@ class SimServiceDriver:
     def __init__(self, faults: ServiceFaults | None = None) -> None:
         self.faults = faults or ServiceFaults()
         self.fetched: dict[str, set[str]] = {}
-        self._installed: dict[str, dict[str, Path]] = {}
+        self.folders: dict[str, dict[str, Path]] = {}
 
     def fetch(self, target: str, release: Release) -> None:
         if release.digest in self.faults.terminal:
@@ -99,14 +99,14 @@ class SimServiceDriver:
 
     def install(self, target: str, release: Release) -> Path:
         self.fetch(target, release)
-        return self._installed.setdefault(target, {}).setdefault(release.digest, Path("/sim") / release.digest[:16])
+        return self.folders.setdefault(target, {}).setdefault(release.digest, Path("/sim") / release.digest[:16])
 
     def installed(self, target: str, digest: str) -> Path | None:
-        return self._installed.get(target, {}).get(digest)
+        return self.folders.get(target, {}).get(digest)
 
     def remove(self, target: str, keep: set[str]) -> None:
-        for digest in set(self._installed.get(target, {})) - keep:
-            del self._installed[target][digest]
+        for digest in set(self.folders.get(target, {})) - keep:
+            del self.folders[target][digest]
         self.fetched[target] = self.fetched.get(target, set()) & keep
 
 

@@ -88,9 +88,10 @@ class MemoryControllerBus:
 
     def __init__(self, network: MemoryNetwork) -> None:
         self._network = network
+        self._receive: Callable[[Received], None] | None = None
 
     def start(self, receive: Callable[[Received], None]) -> None:
-        self._network.receive = receive
+        self._receive = self._network.receive = receive
 
     def publish(self, node: str, envelope: bytes) -> None:
         self._network.post(Parcel("assignment", node, envelope))
@@ -100,7 +101,8 @@ class MemoryControllerBus:
         self._network.unsettled = [one for one in self._network.unsettled if id(one) not in settled]
 
     def stop(self) -> None:
-        self._network.receive = None
+        if self._network.receive is self._receive:
+            self._network.receive = None
 
 
 class MemoryNodeBus:

@@ -1,46 +1,43 @@
 """Databases behind the simulated services: migrations that take effect, and runners that die around that moment."""
 
 from collections.abc import Mapping, Sequence
-from random import Random
+from typing import TYPE_CHECKING
 
 from agent.drivers.contracts import Outcome
 from agent.drivers.operations.exec import Commands, Ended
 from agent.drivers.operations.migration import Driver
 from crds.messages import OperationSpec, ProcessIdentity
-from tests.simulation.checkers import Checkers
-from tests.simulation.faults import Faults
+from tests.simulation.mortality import AgentDied
 
-
-class AgentDied(BaseException):
-    """A runner's agent is killed while a command runs. No Exception, so that nothing survives it."""
+if TYPE_CHECKING:
+    from tests.simulation.simulator import Simulation
 
 
 class Database:
     """What has been migrated. Its commands are what the production driver runs."""
 
-    def __init__(self, random: Random, checkers: Checkers) -> None:
-        self.faults: Faults
-        self._random, self._checkers = random, checkers
+    def __init__(self, simulation: "Simulation") -> None:
+        self._simulation = simulation
 
-    def migrate(self, spec: OperationSpec, faults: Faults) -> Outcome:
-        """A runner's whole operation: the production driver over commands that only exist here."""
-        self.faults = faults
+    def migrate(self, spec: OperationSpec) -> Outcome:
+        """A runner's whole operation: the production driver over commands that only exist here. Raises AgentDied."""
         return Driver(_Commands(self), lambda _seconds: None).run(spec, {"version": spec.version})
 
     def check(self, spec: OperationSpec) -> int:
         """Exit status of the check."""
-        if self._random.random() < self.faults.unclear_check:
+        simulation = self._simulation
+        if simulation.dice("unclear_check").random() < simulation.faults.unclear_check:
             return 2
-        return 0 if self._checkers.is_migrated(spec.target, spec.version, spec.name) else 1
+        return 0 if simulation.checkers.migrations.is_made(spec.target, spec.version, spec.name) else 1
 
     def change(self, spec: OperationSpec) -> None:
         """The command's effect. The agent may die before it or after it; nobody is told."""
-        died = self._random.random()
-        if died < self.faults.died_migrating / 2:
+        simulation = self._simulation
+        died, often = simulation.dice("died_migrating").random(), simulation.faults.died_migrating
+        if died < often / 2:
             raise AgentDied
-        assert spec.migration is not None
-        self._checkers.migrated(spec.target, spec.version, spec.name, spec.migration.phase)
-        if died < self.faults.died_migrating:
+        simulation.checkers.migrations.made(spec)
+        if died < often:
             raise AgentDied
 
 

@@ -1,11 +1,12 @@
 """Simulated nodes: the production agent over drivers without disk or processes."""
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from random import Random
-from typing import Protocol
+from typing import ParamSpec, Protocol, TypeVar
 
 from agent.core import Agent
 from agent.drivers.contracts import BalancerDriver, Change, Outcome, Running, Snapshot
@@ -13,21 +14,29 @@ from agent.journal import Journal
 from agent.probes import Asked
 from agent.reporting import Reporter, Speaker
 from agent.role import Role, Wake
-from agent.roles.balancer import BalancerRole
+from agent.roles.balancer import BalancerRole, Pace
 from agent.roles.host import HostPorts, HostRole
 from agent.roles.runner import RunnerPorts, RunnerRole
 from agent.trust import NodeTrust
-from bus.clock import Clock
 from bus.envelope import open_assignment, seal_report
 from bus.keys import PublicKey, SigningKey
 from crds.messages import OperationSpec
 from crds.probe import Probe
 from crds.release import Release
-from tests.simulation.drivers import SimExecutor, SimServiceDriver, SimSupervisor
+from tests.simulation.balancer import SimBalancer
+from tests.simulation.clocks import MachineClock
+from tests.simulation.drivers import SimClock, SimExecutor, SimServiceDriver, SimSupervisor
 from tests.simulation.memory_bus import MemoryNetwork, MemoryNodeBus
+from tests.simulation.mortality import Artifacts, Fuse, MortalJournal, MortalServices
 from tests.support.roles import without_secrets
 
+P = ParamSpec("P")
+T = TypeVar("T")
 INTERVAL = 30.0
+_PACE = Pace(moving=0.2, watching=0.5, idle=1.0, silent=0.2)
+"""Fewer looks than usual: they are most of what a run takes time for."""
+CRASHES = "-crash"
+"""Ends the version of a release whose processes end soon after they start."""
 
 
 class Witness(Protocol):
@@ -40,10 +49,10 @@ class Witness(Protocol):
 
 
 class WatchedBalancer:
-    """A balancer whose every change is witnessed."""
+    """A balancer whose every change is witnessed, and may be the last thing that its agent does."""
 
-    def __init__(self, node: str, driver: BalancerDriver, witness: Witness) -> None:
-        self._node, self.driver, self._witness = node, driver, witness
+    def __init__(self, node: str, driver: BalancerDriver, witness: Witness, fuse: Fuse) -> None:
+        self._node, self.driver, self._witness, self._fuse = node, driver, witness, fuse
 
     def observe(self, pools: set[str]) -> Snapshot:
         return self.driver.observe(pools)
@@ -51,30 +60,45 @@ class WatchedBalancer:
     def apply(self, changes: Sequence[Change]) -> dict[tuple[str, str], str]:
         refused = {}
         for change in changes:  # one by one, so that each is judged by what the one before it left
-            if change.state != "ready":
-                self._witness.taken_out(self._node, change.pool, change.server)
-            else:
-                self._witness.let_in(self._node, change.pool, change.server)
-            refused |= self.driver.apply([change])
+            with self._fuse.effect():
+                if change.state != "ready":
+                    self._witness.taken_out(self._node, change.pool, change.server)
+                else:
+                    self._witness.let_in(self._node, change.pool, change.server)
+                refused |= self.driver.apply([change])
         return refused
 
     def save(self) -> None:
-        self.driver.save()
+        with self._fuse.effect():
+            self.driver.save()
 
 
 class WatchedSupervisor:
-    """A supervisor whose every replacement of a process is witnessed."""
+    """A supervisor whose every replacement of a process is witnessed, and may be its agent's last deed."""
 
-    def __init__(self, host: str, supervisor: SimSupervisor, witness: Witness) -> None:
-        self._host, self.supervisor, self._witness = host, supervisor, witness
+    def __init__(self, host: str, supervisor: SimSupervisor, witness: Witness, fuse: Fuse) -> None:
+        self._host, self.supervisor, self._witness, self._fuse = host, supervisor, witness, fuse
+        self.doomed: dict[str, float] = {}
+        """Targets whose processes end by themselves after that many seconds."""
 
     def ensure(
         self, target: str, release: Release, folder: Path, values: dict[str, str], secrets: Mapping[str, str] | None
     ) -> Running:
-        if self.supervisor.running(target).digest != release.digest:
+        if self.supervisor.running(target).digest == release.digest:
+            self._decide_end(target, release)
+            return self.supervisor.ensure(target, release, folder, values, secrets)
+        with self._fuse.effect():
             self._witness.replaced(self._host, target)
             self._witness.deployed(self._host, target, release.version)
-        return self.supervisor.ensure(target, release, folder, values, secrets)
+            self._decide_end(target, release)
+            return self.supervisor.ensure(target, release, folder, values, secrets)
+
+    def _decide_end(self, target: str, release: Release) -> None:
+        lasts = self.doomed.get(target, 1.0 if release.version.endswith(CRASHES) else None)
+        if lasts is None:
+            self.supervisor.faults.lasts.pop(release.digest, None)
+        else:
+            self.supervisor.faults.lasts[release.digest] = lasts
 
     def adopt(self, target: str, release: Release, pattern: str) -> Running:
         return self.supervisor.adopt(target, release, pattern)
@@ -83,8 +107,9 @@ class WatchedSupervisor:
         return self.supervisor.given(target)
 
     def stop(self, target: str, timeout: float) -> Running:
-        self._witness.replaced(self._host, target)
-        return self.supervisor.stop(target, timeout)
+        with self._fuse.effect():
+            self._witness.replaced(self._host, target)
+            return self.supervisor.stop(target, timeout)
 
     def running(self, target: str) -> Running:
         return self.supervisor.running(target)
@@ -96,7 +121,7 @@ class SimNode:
     def __init__(
         self,
         name: str,
-        clock: Clock,
+        true: SimClock,
         random: Random,
         network: MemoryNetwork,
         folder: Path,
@@ -104,8 +129,10 @@ class SimNode:
         pinned: list[PublicKey],
         wake: Wake,
     ) -> None:
-        self.name, self.clock, self.random, self.network = name, clock, random, network
-        self._folder, self._key, self._pinned, self._wake = folder, key, pinned, wake
+        self.name, self.true, self.random, self.network = name, true, random, network
+        self.clock = MachineClock(true)
+        self.fuse = Fuse()
+        self.folder, self._key, self._pinned, self._wake = folder, key, pinned, wake
         self.install_delay: Callable[[], float] = lambda: 0.2
         self.agent: Agent
         self._executors: list[SimExecutor] = []
@@ -120,7 +147,9 @@ class SimNode:
     def start(self) -> None:
         """Begin a life of the agent, from the journal that the last one left."""
         self._executors = []
-        self.journal = Journal.open(self._folder / "journal", self.clock, self.random)
+        self.fuse.put_out()
+        self.journal = MortalJournal.open(self.folder / "journal", self.clock, self.random)
+        self.journal.fuse = self.fuse
         self._bus = self.bus_kind(self.network, self.name)
         reporter = Reporter(
             Speaker(self.name, "sim", "linux", [], f"{self.random.getrandbits(64):016x}"),
@@ -134,21 +163,26 @@ class SimNode:
         self._bus.start(self.agent.receive, self.agent.heartbeat)
 
     def crash(self) -> None:
-        """The agent is gone at once; services run on."""
+        """The agent is gone at once, with what was under way in it; services run on."""
         self._bus.stop()
+        self._executors = []
+
+    def lose_power(self) -> None:
+        """The machine is off."""
+        self.crash()
 
     def executor(self, delay: Callable[[], float]) -> SimExecutor:
         """An executor that ends with this life of the agent."""
-        made = SimExecutor(self.clock, delay)
+        made = SimExecutor(self.true, delay)
         self._executors.append(made)
         return made
 
     def step(self) -> float:
-        """One step of the agent; seconds until it wants the next."""
+        """One step of the agent; true seconds until it wants the next. Raises AgentDied."""
         for executor in self._executors:
             executor.run_due()
-        wait = self.agent.step(self.clock.now())
-        now = self.clock.monotonic()
+        wait = self.clock.true_seconds(self.agent.step(self.clock.now()))
+        now = self.true.monotonic()
         due = [at - now for executor in self._executors if (at := executor.next_due()) is not None]
         return max(min([wait, *due]), 0.001)
 
@@ -156,19 +190,27 @@ class SimNode:
 class HostNode(SimNode):
     """Runs services."""
 
-    def prepare(self, witness: Witness, ports: dict[int, str]) -> None:
+    def prepare(self, witness: Witness, ports: dict[int, str], artifacts: Artifacts) -> None:
         """Give the machine what outlives its agents. ``ports``: which target answers at a port."""
         self.services = SimServiceDriver()
-        self.supervisor = SimSupervisor(self.clock, self._wake)
-        self._witness, self._ports = witness, ports
+        self.supervisor = SimSupervisor(self.true, self._wake)
+        self.watched = WatchedSupervisor(self.name, self.supervisor, witness, self.fuse)
+        self.orphans: set[str] = set()
+        """Targets whose port is held by a process that no supervisor knows of."""
+        self._ports, self._artifacts = ports, artifacts
+
+    def lose_power(self) -> None:
+        super().lose_power()
+        self.orphans.clear()
+        self.supervisor.reboot()
 
     def roles(self, journal: Journal) -> list[Role]:
         return [
             HostRole(
                 HostPorts(
                     node=self.name,
-                    services={"archive": self.services},
-                    supervisors={"process": WatchedSupervisor(self.name, self.supervisor, self._witness)},
+                    services={"archive": MortalServices(self.services, self._artifacts, self.fuse)},
+                    supervisors={"process": self.watched},
                     ask=self._ask,
                     environment={},
                     secrets=without_secrets(),
@@ -185,20 +227,37 @@ class HostNode(SimNode):
 
     def _ask(self, probe: Probe, asked: Asked) -> str:
         assert probe.tcp is not None
-        running = self.supervisor.running(self._ports[probe.tcp.port])
-        return "" if running.identity is not None else "connection refused"
+        return "" if self.answers(self._ports[probe.tcp.port]) else "connection refused"
+
+    def state(self) -> tuple[object, ...]:
+        """What lies on the machine's disk beside the journal."""
+        return (self.services.fetched, self.services.folders)
+
+    def put_back(self, state: tuple[object, ...]) -> None:
+        """The disk is as it was when ``state`` was taken."""
+        self.services.fetched, self.services.folders = state  # type: ignore[assignment]
+
+    def answers(self, target: str) -> bool:
+        """Whether anything takes connections at the target's port."""
+        return target in self.orphans or self.supervisor.running(target).identity is not None
 
 
 class BalancerNode(SimNode):
     """Balances."""
 
-    def prepare(self, witness: Witness, driver: BalancerDriver) -> None:
+    def prepare(self, witness: Witness, driver: SimBalancer) -> None:
         """Give the machine its balancer."""
         self.driver = driver
-        self._watched = WatchedBalancer(self.name, driver, witness)
+        self._watched = WatchedBalancer(self.name, driver, witness, self.fuse)
+
+    def lose_power(self) -> None:
+        super().lose_power()
+        self.driver.restart()
 
     def roles(self, journal: Journal) -> list[Role]:
-        return [BalancerRole("haproxy", self._watched, journal.steps("balancer"), self.clock)]
+        role = BalancerRole("haproxy", self._watched, journal.steps("balancer"), self.clock, _PACE)
+        self.marks = role._marks
+        return [role]
 
 
 class _NoDriver:
@@ -206,17 +265,37 @@ class _NoDriver:
         raise AssertionError("a simulated runner runs nothing real")
 
 
+class _Hangs(SimExecutor):
+    """Some of what it runs gives no answer until its timeout."""
+
+    hangs: Callable[[], bool]
+    seconds = 60.0
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        if not self.hangs():
+            return super().submit(fn, *args, **kwargs)
+        usual, self._delay = self._delay, lambda: self.seconds
+        answer = super().submit(lambda: Outcome("inconclusive", "planted: no answer"))
+        self._delay = usual
+        return answer  # type: ignore[return-value]
+
+
 class RunnerNode(SimNode):
     """Runs gates."""
 
-    def prepare(self, run: Callable[[OperationSpec], Outcome], delay: Callable[[], float]) -> None:
-        """``run`` is what every operation comes to, ``delay`` how long it takes."""
-        self._run, self._delay = run, delay
+    def prepare(
+        self, run: Callable[[OperationSpec], Outcome], delay: Callable[[], float], hangs: Callable[[], bool]
+    ) -> None:
+        """``run`` is what every operation comes to, ``delay`` how long it takes, ``hangs`` whether one is hanging."""
+        self._run, self._delay, self._hangs = run, delay, hangs
 
     def roles(self, journal: Journal) -> list[Role]:
+        executor = _Hangs(self.true, self._delay)
+        executor.hangs = self._hangs
+        self._executors.append(executor)
         ports = RunnerPorts(
             drivers=dict.fromkeys(("exec", "migration"), _NoDriver()),
-            executor=self.executor(self._delay),
+            executor=executor,
             concurrency=8,
             steps=journal.steps("runner"),
             clock=self.clock,

@@ -25,17 +25,17 @@ class Operators:
 
     def act(self) -> None:
         """Somebody asks for something."""
-        simulation, random = self._simulation, self._simulation.random
-        if random.random() < 1 / 2:
+        simulation, dice = self._simulation, self._simulation.dice("operators")
+        if dice.random() < 1 / 2:
             excluded, hosts = self._excluded(), host_names(simulation.hosts)
-            verb: NodeVerb = random.choice(get_args(NodeVerb))
+            verb: NodeVerb = dice.choice(get_args(NodeVerb))
             if verb == "include" or len(excluded) < _MOST_EXCLUDED * simulation.hosts - 1:
-                host = random.choice(sorted(excluded) if verb == "include" and excluded else hosts)
-                self._say(verb, host, random.choice(_UNTIL) if verb == "exclude" else "")
+                host = dice.choice(sorted(excluded) if verb == "include" and excluded else hosts)
+                self._say(verb, host, dice.choice(_UNTIL) if verb == "exclude" else "")
             return
-        rollout: RolloutVerb = random.choice(get_args(RolloutVerb))
-        until = random.choice(_UNTIL) if rollout == "pause" else ""
-        self._say(rollout, f"{random.choice(simulation.services)}@prod", until)
+        rollout: RolloutVerb = dice.choice(get_args(RolloutVerb))
+        until = dice.choice(_UNTIL) if rollout == "pause" else ""
+        self._say(rollout, f"{dice.choice(simulation.services)}@prod", until)
 
     def take_back(self) -> None:
         """What is in the way of converging is taken back, again and again until the controller says that it is."""
@@ -47,6 +47,10 @@ class Operators:
                 self._say("resume", f"{service}@prod")
             self._simulation.at(_AGAIN, self.take_back)
 
+    def has_out(self, host: str) -> bool:
+        """Whether the present controller has it that the host is excluded."""
+        return host in self._excluded()
+
     def _excluded(self) -> set[str]:
         deciding = self._simulation.controller.deciding
         return set(deciding.world.exclusions) if deciding else set()
@@ -54,4 +58,6 @@ class Operators:
     def _say(self, verb: RolloutVerb | NodeVerb, about: str, until: str = "") -> None:
         self._simulation.note(f"somebody says {verb} {about} {until}".rstrip())
         command = OperatorCommand(by="ann", reason="a simulated one", until=until)
-        self._simulation.controller.command(Commanded(verb, about, command, Future()))
+        life = self._simulation.controller.life
+        if life is not None:  # else nobody hears it
+            life.put(Commanded(verb, about, command, Future()))

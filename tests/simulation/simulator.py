@@ -1,4 +1,4 @@
-"""Simulation: one heap of events, one seeded Random, one clock that jumps from event to event.
+"""Simulation: one heap of events, seeded dice, one clock that jumps from event to event.
 
 The controller's deciding step, world and store (real SQLite), the intake, the envelopes and the agents are production
 code. Same seed, same trace.
@@ -12,29 +12,31 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
-from agent.drivers.contracts import Outcome, Server
+from agent.drivers.contracts import Server
 from bus.keyring import ALL_ROLES, KeyRing, NodeEntry
 from bus.keys import SigningKey, generate_key, public_text
-from crds.messages import OperationSpec
 from crds.status import RolloutStatus
 from reconcilers.conditions import find
 from tests.simulation.balancer import Line, SimBalancer
 from tests.simulation.checkers import Checkers, PromiseBroken, Truth
 from tests.simulation.clones import Clones
 from tests.simulation.controller import SimController
-from tests.simulation.desired import BALANCERS, PORTS, RUNNERS, address, host_names, pool
+from tests.simulation.desired import BALANCERS, RUNNERS, address, host_names, pool, port, service_names
 from tests.simulation.drivers import SimClock
 from tests.simulation.faults import NONE, Faults
 from tests.simulation.memory_bus import MemoryNetwork
-from tests.simulation.migrations import AgentDied, Database
+from tests.simulation.mortality import AgentDied
 from tests.simulation.network import Post
 from tests.simulation.nodes import INTERVAL, BalancerNode, HostNode, RunnerNode, SimNode, Witness
 from tests.simulation.operators import Operators
-from tests.simulation.quarantine import Quarantines
+from tests.simulation.people import Backups, Hands
+from tests.simulation.releases import Releases
+from tests.simulation.trouble import Trouble
 
-NODE_TIMEOUT = 90.0
-BAD = "-bad"
-"""Ends the version of a release whose gates fail."""
+_DROWSY = 600.0
+"""Seconds between two steps of a node while the controller is away for hours: a day must not take minutes."""
+_SETTLED = 120.0
+"""Seconds that everything stays converged after messages that are hours late have arrived."""
 
 
 @dataclass
@@ -50,39 +52,65 @@ class Outcomes:
     digest: str = ""
 
 
+class Watchers:
+    """Everybody who looks on when an agent changes something."""
+
+    def __init__(self, simulation: "Simulation") -> None:
+        self._simulation = simulation
+
+    def taken_out(self, node: str, pool: str, server: str) -> None:
+        self._simulation.checkers.taken_out(node, pool, server)
+
+    def let_in(self, node: str, pool: str, server: str) -> None:
+        self._simulation.checkers.let_in(node, pool, server)
+
+    def replaced(self, host: str, target: str) -> None:
+        self._simulation.checkers.replaced(host, target)
+
+    def deployed(self, host: str, target: str, version: str) -> None:
+        self._simulation.checkers.deployed(host, target, version)
+
+
 class Simulation:
     """A fleet, its controller, and what goes wrong."""
 
     def __init__(self, seed: int, hosts: int, folder: Path, faults: Faults, services: int = 2) -> None:
         self.random = Random(seed)
+        self._seed = seed
+        self._dice: dict[str, Random] = {}
         self.hosts, self.folder, self.faults = hosts, folder, faults
-        self.services = sorted(PORTS)[:services]
+        self.services = service_names(services)
         self.clock = SimClock()
         self.outcomes = Outcomes()
+        self.faulty_left = 0.0
+        """Seconds for which faults go on."""
         self._heap: list[tuple[float, int, Callable[[], None]]] = []
         self._count = 0
         self._hash = hashlib.sha256()
         self._steps: dict[str, float] = {}
+        self._moves: dict[tuple[str, str], str] = {}
         self.network = MemoryNetwork(overtake=True)
         self.post = Post(self)
-        self._install(generate_key())
+        self._make_keys(generate_key())
         self._places = {
             address(host, service): (host, f"{service}@prod") for host in host_names(hosts) for service in self.services
         }
-        truth = Truth(hosts, self._server, BALANCERS, self._digest, self._version)
-        self.checkers = Checkers(truth)
-        self.database = Database(self.random, self.checkers)
-        self.quarantines = Quarantines()
+        self.controller = SimController(self)
+        self.hands, self.backups, self.clones = Hands(self), Backups(self), Clones(self)
+        self.releases, self.trouble = Releases(self), Trouble(self)
+        self.operators = Operators(self)
+        self.checkers = Checkers(self._truth())
         self.balancers = {name: self._balancer() for name in BALANCERS}
         names = (*host_names(hosts), *BALANCERS, *RUNNERS)
-        self.nodes = {name: self.make_node(name, folder / name, self.checkers) for name in names}
-        self.clones = Clones(self)
-        self.operators = Operators(self)
-        self.controller = SimController(self)
-        self._bad: set[str] = set()
-        self._moves: dict[tuple[str, str], str] = {}
+        self.nodes = {name: self.make_node(name, folder / name, Watchers(self)) for name in names}
 
-    def _install(self, controller_key: SigningKey) -> None:
+    def dice(self, kind: str) -> Random:
+        """The dice of one kind of fault: what one kind does, must not change when others happen."""
+        if kind not in self._dice:
+            self._dice[kind] = Random(f"{self._seed} {kind}")
+        return self._dice[kind]
+
+    def _make_keys(self, controller_key: SigningKey) -> None:
         self.controller_key = controller_key
         self.foreign_key = generate_key()
         names = (*host_names(self.hosts), *BALANCERS, *RUNNERS)
@@ -103,31 +131,35 @@ class Simulation:
 
     def _is_up(self, place: str) -> bool:
         host, target = self._places[place]
-        return self._digest(host, target) is not None
+        node = self.nodes[host]
+        assert isinstance(node, HostNode)
+        return node.answers(target)
 
     def make_node(self, name: str, folder: Path, witness: Witness) -> SimNode:
         """A machine of that name, whose agent keeps its journal in that folder."""
         kind = BalancerNode if name in BALANCERS else RunnerNode if name in RUNNERS else HostNode
         random = Random(self.random.getrandbits(64))
-        made = kind(
-            name,
-            self.clock,
-            random,
-            self.network,
-            folder,
-            self.node_keys[name],
-            [self.controller_key.public_key],
-            lambda: self.wake(name),
-        )
+        pinned = [self.controller_key.public_key]
+        key, wake = self.node_keys[name], lambda: self.wake(name)
+        made = kind(name, self.clock, random, self.network, folder, key, pinned, wake)
         if isinstance(made, BalancerNode):
             made.prepare(witness, self.balancers[name])
         elif isinstance(made, RunnerNode):
-            made.prepare(self._gate, lambda: random.uniform(0.1, 3.0))
+            hangs = self.dice("hanging")
+            made.prepare(
+                self.releases.gate,
+                lambda: random.uniform(0.1, 3.0),
+                lambda: hangs.random() < self.faults.hanging,
+            )
         elif isinstance(made, HostNode):
-            made.prepare(witness, {PORTS[service]: f"{service}@prod" for service in self.services})
-            slow = self.faults.slow_install
-            made.install_delay = lambda: random.uniform(5, 120) if random.random() < slow else random.uniform(0.1, 2)
+            ports = {port(service): f"{service}@prod" for service in self.services}
+            made.prepare(witness, ports, self.releases.artifacts)
+            made.install_delay = self._install_seconds
         return made
+
+    def _install_seconds(self) -> float:
+        slow = self.dice("slow_install")
+        return slow.uniform(5, 120) if slow.random() < self.faults.slow_install else slow.uniform(0.1, 2)
 
     # --- time
 
@@ -163,37 +195,64 @@ class Simulation:
             return
         del self._steps[name]
         node = self.nodes[name]
-        if name in self.network.nodes:
-            try:
-                wait = node.step()
-            except AgentDied:
-                self._kill_agent(name)
-                return
-            self.checkers.took(name, node.journal.stamp)
-            self.wake(name, wait)
+        if name not in self.network.nodes:
+            return
+        try:
+            wait = node.step()
+        except AgentDied:
+            self._agent_died(name)
+            return
+        self.checkers.took(name)
+        if isinstance(node, BalancerNode):
+            self.balancers[name].was_seen_by(node.agent)
+        self.wake(name, max(wait, _DROWSY) if self.controller.absent else wait)
+
+    def _agent_died(self, name: str) -> None:
+        dice = self.dice("agent_cut")
+        powerless = dice.random() < 0.3
+        self.note(f"{name} loses power in the midst of a deed" if powerless else f"agent of {name} dies at a deed")
+        if powerless:
+            self.trouble.ended_on(name)
+            self.nodes[name].lose_power()
+        else:
+            self.nodes[name].crash()
+        self.start_agent_in(name, dice.uniform(0.1, 20.0))
 
     def _heartbeat(self, name: str) -> None:
         if name in self.network.nodes:
             self.network.beat(name)
-        self.at(INTERVAL, lambda: self._heartbeat(name))
+        self.at(_DROWSY if self.controller.absent else INTERVAL, lambda: self._heartbeat(name))
 
-    def _gate(self, spec: OperationSpec) -> Outcome:
-        if spec.migration is not None:
-            return self.database.migrate(spec, self.faults)
-        if self.random.random() < self.faults.inconclusive:
-            return Outcome("inconclusive", "planted: no proof")
-        host, digest = spec.host or "", self._digest(spec.host or "", spec.target)
-        if spec.version in self._bad or digest is None:
-            return Outcome("failed", f"planted: version {spec.version} is bad")
-        self.checkers.passed.add((spec.target, host, digest))
-        return Outcome("passed")
+    def start_agent_in(self, name: str, delay: float) -> None:
+        """Have the agent of a node started then, unless it runs."""
+        self.at(delay, lambda: self._start_agent(name))
+
+    def _start_agent(self, name: str) -> None:
+        if name not in self.network.nodes:
+            self.nodes[name].start()
+            self.wake(name)
 
     # --- the truth
+
+    def _truth(self) -> Truth:
+        return Truth(
+            hosts=self.hosts,
+            services=self.services,
+            balancers=BALANCERS,
+            server=self._server,
+            digest=self.digest,
+            version=self._version,
+            journal=lambda node: self.nodes[node].journal,
+            marked=lambda node, *place: place in self.balancers[node].people,
+            excluded=lambda service, host: self.hands.has_out(service, host) or self.operators.has_out(host),
+            time=self.clock.monotonic,
+        )
 
     def _server(self, node: str, pool_name: str, host: str) -> Server | None:
         return self.balancers[node].look(pool_name, host)
 
-    def _digest(self, host: str, target: str) -> str | None:
+    def digest(self, host: str, target: str) -> str | None:
+        """What runs there of a target; None if no process does."""
         node = self.nodes[host]
         assert isinstance(node, HostNode)
         running = node.supervisor.running(target)
@@ -202,28 +261,39 @@ class Simulation:
     def _version(self, host: str, target: str) -> str | None:
         node = self.nodes[host]
         assert isinstance(node, HostNode)
-        return node.supervisor.running(target).version
+        running = node.supervisor.running(target)
+        return running.version if running.identity is not None else None
 
     # --- a run
 
     def run(self, faulty: float, calm: float) -> Outcomes:
         """``faulty`` seconds with faults, then at most ``calm`` seconds without: everything must have converged.
 
-        Raises PromiseBroken.
+        Hours in which nobody starts the controller are not counted. Raises PromiseBroken.
         """
         self.begin()
-        while self.clock.monotonic() < faulty:
+        self.faulty_left = faulty
+        while self.faulty_left > 0:
+            before, absent = self.clock.monotonic(), self.controller.absent
             self.advance()
+            self.faulty_left -= 0.0 if absent else self.clock.monotonic() - before
         self._calm_down()
+        self._converge(calm)
+        late = self.clock.monotonic() + (_SETTLED if self.post.deliver_stragglers() else INTERVAL)
+        while self.clock.monotonic() < late:  # the last answers too: then nothing that was asked is left
+            self.advance()
+        self._converge(calm)
+        self._check_end()
+        self.outcomes.seconds = self.clock.monotonic()
+        self.outcomes.digest = self._hash.hexdigest()
+        return self.outcomes
+
+    def _converge(self, calm: float) -> None:
         end = self.clock.monotonic() + calm
         while not self._converged():
             if self.clock.monotonic() > end:
                 raise PromiseBroken(17, f"nothing converged within {calm:g} s after the faults: {self._words()}")
             self.advance()
-        self._check_end()
-        self.outcomes.seconds = self.clock.monotonic()
-        self.outcomes.digest = self._hash.hexdigest()
-        return self.outcomes
 
     def begin(self) -> None:
         """Start every node and the controller, and declare the first version."""
@@ -232,88 +302,15 @@ class Simulation:
             self.wake(name, self.random.uniform(0.0, 1.0))
             self.at(self.random.uniform(0.0, INTERVAL), lambda name=name: self._heartbeat(name))  # type: ignore[misc]
         self.controller.start()
-        self.commit("1")
-        self._schedule_faults()
-
-    def _schedule_faults(self) -> None:
-        faults = self.faults
-        for mean, act in (
-            (faults.commit, self._random_commit),
-            (faults.controller_crash, self._crash_controller),
-            (faults.silence, self._silence),
-            (faults.agent_crash, self._crash_agent),
-            (faults.reload, self._reload),
-            (faults.busy, self._busy),
-            (faults.cloned, self._clone),
-            (faults.operators, self.operators.act),
-        ):
-            if mean:
-                self._again(mean, act)
-
-    def _again(self, mean: float, act: Callable[[], None]) -> None:
-        def happen() -> None:
-            if self.faults is not NONE:
-                act()
-                self._again(mean, act)
-
-        self.at(self.random.expovariate(1 / mean), happen)
-
-    def commit(self, version: str, good: bool = True) -> None:
-        """Put a version of every service into the state repository."""
-        if not good:
-            self._bad.add(version)
-        self.outcomes.commits += 1
-        self.note(f"commit version {version}")
-        self.controller.commit(version)
-
-    def _random_commit(self) -> None:
-        if self.random.random() < self.faults.bad_commit:
-            self.controller.refuse(f"refused-{self.outcomes.commits}")
-            return
-        good = self.random.random() >= self.faults.bad_release
-        self.commit(f"{self.outcomes.commits + 1}{'' if good else BAD}", good)
-
-    def _crash_controller(self) -> None:
-        self.note("controller crashes")
-        self.controller.crash_soon()
-
-    def _silence(self) -> None:
-        name = self.random.choice(sorted(self.nodes))
-        until = self.random.uniform(1.0, self.faults.silent_for)
-        self.note(f"{name} is cut off for {until:.1f} s")
-        self.post.cut.add(name)
-        self.at(until, lambda: self.post.cut.discard(name))
-
-    def _crash_agent(self) -> None:
-        self._kill_agent(self.random.choice(sorted(self.nodes)))
-
-    def _kill_agent(self, name: str) -> None:
-        self.note(f"agent of {name} crashes")
-        self.nodes[name].crash()
-        self.at(self.random.uniform(0.1, 20.0), lambda: self._start_agent(name))
-
-    def _start_agent(self, name: str) -> None:
-        if name not in self.network.nodes:
-            self.nodes[name].start()
-            self.wake(name)
-
-    def _clone(self) -> None:
-        self.clones.begin(self.random.choice(host_names(self.hosts)))
-
-    def _reload(self) -> None:
-        name = self.random.choice(BALANCERS)
-        self.note(f"balancer on {name} is reloaded")
-        self.balancers[name].reload()
+        self.releases.commit()
+        self.trouble.begin()
 
     def _calm_down(self) -> None:
         self.note("faults stop")
         self.faults = NONE
         self.clones.end()
-        self.operators.take_back()
-        self.post.cut.clear()
-        for name in self.nodes:
-            self._start_agent(name)
-        self.commit(f"{self.outcomes.commits + 1}")
+        self.trouble.stop()
+        self.releases.commit()
 
     # --- the end
 
@@ -322,7 +319,7 @@ class Simulation:
         return [deciding.world.statuses[f"{name}@prod"] for name in self.services] if deciding else []
 
     def _converged(self) -> bool:
-        """Both targets say Ready, for the newest commit, and nothing is left to be migrated."""
+        """All targets say Ready, for the newest commit, and nothing is left to be migrated."""
         newest = self.controller.newest
         return bool(statuses := self._statuses_or_none()) and all(
             status.version == newest
@@ -344,20 +341,11 @@ class Simulation:
             self.outcomes.journeys += step == "soaking"
             self.note(f"{target}/{host} {step}")
 
-    def _busy(self) -> None:
-        """Sessions that last begin on a server that admits them."""
-        node, service = self.random.choice(BALANCERS), self.random.choice(self.services)
-        host = self.random.choice(host_names(self.hosts))
-        if self.balancers[node].serves(pool(service, "online"), host):
-            self.balancers[node].hold(pool(service, "online"), host, self.random.uniform(1.0, 100.0))
-
     def _check_end(self) -> None:
+        self.trouble.forget_falls()
         self.clones.check()
-        for status in self._statuses():
-            self.checkers.succeeded(status.target, status)
-            left = self.controller.world.journeys.get(status.target)
-            if left:
-                raise PromiseBroken(7, f"{status.target} is ready, but {sorted(left)} are still on their way")
+        assert self.controller.deciding is not None
+        self.checkers.ended(self.controller.deciding)
 
     def _words(self) -> str:
         return "; ".join(

@@ -2,37 +2,33 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime
 from pathlib import Path
 
 import pytest
 
-import controller.world
 import reconcilers.deadlines
-import reconcilers.verdict
 from crds.status import RolloutStatus, Step
-from reconcilers.target import TargetSpec
-from tests.simulation.__main__ import simulate
-from tests.simulation.checkers import PromiseBroken
-from tests.simulation.faults import ALL, NONE
+from tests.simulation.faults import NONE
+from tests.simulation.planted.rollouts import BAD
+from tests.simulation.run import quiet, simulate
 from tests.simulation.simulator import Simulation
 
 AWAY = replace(NONE, controller_away=2400.0, commit=0.0)
 """Nothing goes wrong but that the controller is away for up to 40 minutes, longer than any host or batch may take."""
-BAD = replace(ALL.only({"bad_release", "lost", "late", "controller_crash"}), bad_release=0.5, commit=150.0)
 
 
-def test_bad_releases_are_rolled_back_under_all_faults() -> None:
-    trace = simulate(41, hosts=6, faults=ALL, faulty=500.0).trace
+def test_bad_releases_are_rolled_back_under_faults() -> None:
+    trace = simulate(21, hosts=8, faults=BAD, faulty=600.0).trace
     assert any("into quarantine" in line for line in trace)
 
 
 def after_an_absence(folder: Path, seed: int, step: Step) -> RolloutStatus:
     """How a good release ends whose controller dies while the first host is at that step, and stays away for long."""
+    quiet()
     simulation = Simulation(seed, 2, folder, AWAY, services=1)
     simulation.begin()
     go_until(simulation, lambda: has_ended(simulation))
-    simulation.commit("2")
+    simulation.controller.commit("2")
     go_until(simulation, lambda: step in steps(simulation))
     while simulation.controller.deciding is not None:
         simulation.controller.crash_soon()  # in mid-publication, for example, which not every step has
@@ -70,27 +66,3 @@ def test_a_clock_that_counts_absence_is_found(tmp_path: Path, monkeypatch: pytes
     real = reconcilers.deadlines.elapsed_of
     monkeypatch.setattr(reconcilers.deadlines, "elapsed_of", lambda watch, now, _: real(watch, now, watch.accounted))
     assert after_an_absence(tmp_path, 42, Step.DEPLOYING).quarantine is not None
-
-
-def ends_with_the_rollback(patch: pytest.MonkeyPatch) -> None:
-    real = reconcilers.verdict.remembered
-
-    def remembered(status: RolloutStatus, target: TargetSpec, now: datetime) -> RolloutStatus:
-        return real(status, target, now).model_copy(update={"quarantine": None})
-
-    patch.setattr(reconcilers.verdict, "remembered", remembered)
-
-
-def nothing_takes_its_place(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(controller.world, "effective", lambda declared, _status: declared)
-
-
-@pytest.mark.parametrize("plant", [ends_with_the_rollback, nothing_takes_its_place])
-def test_a_quarantine_that_is_not_kept_is_found(
-    plant: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    plant(monkeypatch)
-    with pytest.raises(PromiseBroken) as broken:
-        for seed in range(51, 61):
-            simulate(seed, hosts=4, faults=BAD, faulty=600.0, calm=900.0)
-    assert broken.value.promise == 19

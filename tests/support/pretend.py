@@ -83,7 +83,7 @@ class Node:
             agent_version="0.1.0",
             platform="linux",
             roles=["balancer" if is_balancer else "runner" if self.name == RUNNER else "host"],
-            services={target: self._service(target) for target in self._taken.services},
+            services={target: self._service(target) for target in self._taken.services.keys() | self._runs.keys()},
             pools={name: self._pool(name, asked) for name, asked in self._taken.pools.items()},
             operations={identity: self._operation(spec) for identity, spec in self._taken.operations.items()},
             balancer=BalancerReport(reachable=True, reload_safe=True) if is_balancer else None,
@@ -94,7 +94,8 @@ class Node:
         return self._taken.stamp
 
     def _service(self, target: str) -> ServiceReport:
-        following = self._taken.services[target].next
+        asked = self._taken.services.get(target)
+        following = asked.next if asked else None
         fetched = following.digest if following else None
         if target not in self._runs or self.name in self._pretence.installing:
             return ServiceReport(read=self._stamp, state="installing", message="unpacks the archive", fetched=fetched)

@@ -3,7 +3,7 @@
 from controller.world import World
 from reconcilers.fragments import SERVICE
 from reconcilers.values import service_of
-from tests.simulation.checkers import PromiseBroken
+from tests.simulation.checkers.truth import PromiseBroken
 
 
 class Quarantines:

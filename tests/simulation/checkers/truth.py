@@ -1,0 +1,70 @@
+"""What really is, whoever believes what."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from agent.drivers.contracts import Server
+from agent.journal import Journal
+from tests.simulation.desired import host_names, pool
+
+
+class PromiseBroken(BaseException):
+    """A promise was broken: its number, and what was seen. No Exception, so that no agent survives it."""
+
+    def __init__(self, promise: int, what: str) -> None:
+        super().__init__(f"promise {promise} is broken: {what}")
+        self.promise = promise
+
+
+@dataclass
+class Truth:
+    """Ways to see what really is."""
+
+    hosts: int
+    services: Sequence[str]
+    balancers: Sequence[str]
+    server: Callable[[str, str, str], Server | None]
+    """(balancer node, pool, host) -> the server."""
+    digest: Callable[[str, str], str | None]
+    """(host, target) -> the digest of what runs there."""
+    version: Callable[[str, str], str | None]
+    """(host, target) -> its version."""
+    journal: Callable[[str], Journal]
+    """Of the present life of a node's agent."""
+    marked: Callable[[str, str, str], bool]
+    """(balancer node, pool, host) -> a person took it out, and nobody has put it back."""
+    excluded: Callable[[str, str], bool]
+    """(service, host) -> people keep it out of the pool on some node, or are about to lift that."""
+    time: Callable[[], float]
+    """Seconds since the run began."""
+
+    @property
+    def names(self) -> list[str]:
+        """Of the hosts."""
+        return host_names(self.hosts)
+
+    @property
+    def allowed(self) -> int:
+        """Hosts of each service that may be missing at once: 25%, but one at least (see desired.py)."""
+        return max(25 * self.hosts // 100, 1)
+
+    def online(self, service: str, host: str) -> list[Server | None]:
+        """The host's server in the online pool of each balancer node."""
+        return [self.server(node, pool(service, "online"), host) for node in self.balancers]
+
+    def is_in(self, service: str, host: str) -> bool:
+        """Every balancer node has it in, whatever its checks say."""
+        return all(server is not None and server.admin == "ready" for server in self.online(service, host))
+
+    def serves(self, service: str, host: str) -> bool:
+        """Online on every balancer node, and running."""
+        if self.digest(host, f"{service}@prod") is None:
+            return False
+        return all(
+            server is not None and server.admin == "ready" and server.up for server in self.online(service, host)
+        )
+
+
+def service_of(target: str) -> str:
+    """``web`` of ``web@prod``."""
+    return target.partition("@")[0]
