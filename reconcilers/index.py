@@ -22,7 +22,14 @@ CandidateKey = tuple[bool, tuple[int, str, str]]
 """Hosts that serve nobody first, then by rank, which spreads over zones."""
 
 
-NAMED = (Standing.UNKNOWN, Standing.UNHEALTHY, Standing.EXCLUDED, Standing.DRIFTED, Standing.UNADOPTED)
+NAMED = (
+    Standing.UNKNOWN,
+    Standing.UNHEALTHY,
+    Standing.EXCLUDED,
+    Standing.FAILED,
+    Standing.DRIFTED,
+    Standing.UNADOPTED,
+)
 """Standings whose hosts people hear of by name."""
 _FIRST_AVAILABLE: CandidateKey = (True, (-1, "", ""))
 

@@ -6,12 +6,18 @@ budget and may always be mended, so that a broken fleet can receive its fix.
 
 from collections import Counter
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
 
 from crds.base import Amount
+from reconcilers.classify import Standing
 from reconcilers.draft import Draft
 from reconcilers.limits import limit_of_zone, limits_on
 from reconcilers.sizes import budget, zone_share
 from reconcilers.target import TargetSpec
+from reconcilers.words import NAMED, listed
+
+_MISSING = (Standing.UNKNOWN, Standing.UNHEALTHY, Standing.EXCLUDED, Standing.FAILED)
 
 
 @dataclass(frozen=True)
@@ -52,6 +58,7 @@ class Room:
         self._hosts, self._index, self._allowed = draft.target.hosts, index, allowed(draft.target)
         self._unavailable, self._by_zone = index.unavailable, Counter(index.zones_unavailable)
         self._target, self._fleet, self._taken = draft.target.name, draft.observed.fleet, Counter[str]()
+        self._said: dict[str | None, str] = {}
         self.lacking: set[str] = set()
         """Limits of the fleet that have no place left."""
 
@@ -64,7 +71,8 @@ class Room:
             return ""
         if self._unavailable >= self._allowed.hosts:
             counted = f"{self._unavailable} of {len(self._index.hosts)}"
-            return f"{counted} hosts are unavailable, and {self._allowed.by} allows {self._allowed.hosts}"
+            words = f"{counted} hosts are unavailable, and {self._allowed.by} allows {self._allowed.hosts}"
+            return words + self._whom_to_look_for()
         return self._zone_lacks(self._hosts[host].zone)
 
     def _of_the_fleet(self, host: str) -> str:
@@ -98,4 +106,19 @@ class Room:
         if self._by_zone[zone] < share:
             return ""
         counted = f"{self._by_zone[zone]} of {size} hosts in zone {zone}"
-        return f"{counted} are unavailable, and its share of what {self._allowed.by} allows is {share}"
+        words = f"{counted} are unavailable, and its share of what {self._allowed.by} allows is {share}"
+        return words + self._whom_to_look_for(zone)
+
+    def _whom_to_look_for(self, zone: str | None = None) -> str:
+        """Names of missing hosts, in the zone or anywhere: who is on its way comes back by itself, these do not."""
+        if zone not in self._said:
+            names = [name for name in self._missing if zone in (None, self._hosts[name].zone)]
+            said = listed([f"{name} ({self._index.hosts[name].standing})" for name in names[:NAMED]], len(names))
+            self._said[zone] = f"; missing: {said}" if said else ""
+        return self._said[zone]
+
+    @cached_property
+    def _missing(self) -> list[str]:
+        """Hosts that are unavailable and on no journey, or have failed on it."""
+        named = chain.from_iterable(self._index.named.get(standing, ()) for standing in _MISSING)
+        return sorted(name for name in named if not self._index.hosts[name].available)

@@ -5,10 +5,12 @@ from dataclasses import replace
 import pytest
 
 from crds.desired import DesiredState
-from crds.status import Step
+from crds.messages import Stamp
+from crds.status import Mark, Step
 from reconcilers.classify import Classification, Standing
 from reconcilers.index import TargetIndex, rebuilt
 from reconcilers.target import TargetSpec, targets_of
+from reconcilers.writes import PutExclusion
 from tests.support.site import Site, converged, ran
 from tests.support.states import state
 from tests.support.worlds import hosts, pool, target
@@ -58,6 +60,16 @@ def test_no_zone_loses_more_than_its_share_of_the_budget(zones: str) -> None:
     assert site.condition("Ready")[0] == "True"
 
 
+def test_a_dead_host_that_was_excluded_and_uses_up_the_budget_is_named() -> None:
+    site = converged(target("1", batches=["100%"]))
+    site.behaviour.silent.add("vm4")
+    site.world.apply("", PutExclusion("vm4", Mark(by="jo", since=site.now, reason="power supply")), Stamp(0, 0))
+    site.run(100)
+    site.declare(target("2", batches=["100%"]))
+    site.run(20)
+    assert reasons(site) == {"1 of 4 hosts are unavailable, and maxUnavailable allows 1; missing: vm4 (excluded)"}
+
+
 def test_a_zone_that_is_short_of_hosts_waits_and_says_so_while_others_go_on() -> None:
     spec = {"count": 8, "batches": [2], "max_unavailable": 4}
     site = converged(target("1", **spec))
@@ -66,7 +78,8 @@ def test_a_zone_that_is_short_of_hosts_waits_and_says_so_while_others_go_on() ->
     site.declare(target("2", **spec))
     site.run(60)
     assert site.versions() == {f"vm{number}": "2" if number % 2 else "1" for number in range(1, 9)}
-    assert reasons(site) == {"2 of 4 hosts in zone b are unavailable, and its share of what maxUnavailable allows is 2"}
+    lacks = "2 of 4 hosts in zone b are unavailable, and its share of what maxUnavailable allows is 2"
+    assert reasons(site) == {f"{lacks}; missing: vm2 (unknown), vm4 (unknown)"}
     site.behaviour.silent.clear()
     site.run(60)
     assert site.condition("Ready")[0] == "True"

@@ -63,7 +63,9 @@ def test_where_the_budget_is_spent_a_batch_says_what_it_waits_for(site: Site) ->
     site.run(200)
     said = foretold(site, target("2", 4, batches=[1], max_unavailable=1))
 
-    assert said.batches[0].waits == "vm1: 1 of 4 hosts are unavailable, and maxUnavailable allows 1"
+    assert said.batches[0].waits == (
+        "vm1: 1 of 4 hosts are unavailable, and maxUnavailable allows 1; missing: vm4 (unknown)"
+    )
     assert [(each.host, each.standing, each.why) for each in said.left_out] == [
         ("vm4", "unknown", "its agent does not report")
     ]

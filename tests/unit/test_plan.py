@@ -123,7 +123,7 @@ def test_hosts_that_are_missing_already_use_up_the_budget() -> None:
     assert set(site.versions().values()) == {"1"}
     status, reason, message = site.condition("Reconciling")
     assert (status, reason) == ("True", "Waiting")
-    assert message == "vm1: 1 of 4 hosts are unavailable, and maxUnavailable allows 1"
+    assert message == "vm1: 1 of 4 hosts are unavailable, and maxUnavailable allows 1; missing: vm4 (unknown)"
     site.behaviour.silent.clear()
     site.run(60)
     assert site.condition("Ready")[0] == "True"
