@@ -42,10 +42,6 @@ class Pools:
         """The pools on a balancer node, each with the target that it is of."""
         return self._on.get(node, ())
 
-    def places_of(self, target: str) -> set[Place]:
-        """Where the target's pools are."""
-        return {place for place, (owner, _) in self.owners.items() if owner == target}
-
     def changed(self, place: Place) -> bool:
         """After a report: whether the place adds up now and did not before, or the other way round."""
         before, now = self._adds_up.get(place), self._sums(place)

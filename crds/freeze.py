@@ -9,7 +9,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from crds.base import API_VERSION, FileModel, Labels, Metadata, Name, Seconds
 
-_WRITTEN = "%Y-%m-%d %H:%M"
+WRITTEN = "%Y-%m-%d %H:%M"
+"""How local times are written."""
 _FIELDS = 5
 _LONGEST = 366 * 86400.0
 _YEARS = range(2000, 3000)
@@ -39,7 +40,7 @@ def _cron(text: str) -> str:
 def _local(text: Any) -> Any:
     if isinstance(text, str):
         try:
-            year = datetime.strptime(text, _WRITTEN).year  # noqa: DTZ007  the zone stands beside it
+            year = datetime.strptime(text, WRITTEN).year  # noqa: DTZ007  the zone stands beside it
         except ValueError:
             raise ValueError(f"{text!r} is no date with a time; write it as '2026-12-20 18:00'") from None
         if year not in _YEARS:

@@ -16,9 +16,8 @@ from zoneinfo import ZoneInfo
 from cronsim import CronSim
 
 from crds.desired import DesiredState
-from crds.freeze import Freeze, Window
+from crds.freeze import WRITTEN, Freeze, Window
 
-_WRITTEN = "%Y-%m-%d %H:%M"
 _LINKS = 50
 """Windows that follow each other without a gap, followed at most to say when it all ends."""
 
@@ -118,5 +117,5 @@ def _once(window: Window) -> Span | None:
 
 def _readings(text: str, timezone: str) -> list[datetime]:
     """The moments that a local time may mean: two where clocks are turned back or forward."""
-    local = datetime.strptime(text, _WRITTEN).replace(tzinfo=ZoneInfo(timezone))
+    local = datetime.strptime(text, WRITTEN).replace(tzinfo=ZoneInfo(timezone))
     return [local.replace(fold=fold).astimezone(UTC) for fold in (0, 1)]

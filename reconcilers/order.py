@@ -17,11 +17,11 @@ from crds.status import ProvenEdition, RolloutStatus
 from crds.versionfile import VersionFile
 from reconcilers.conditions import find
 from reconcilers.watched import watched_from
+from reconcilers.words import listed
 
 if TYPE_CHECKING:
     from reconcilers.target import TargetSpec
 
-_NAMED = 5
 _KEPT = 10
 """Editions that a target's status remembers."""
 _HOW = {"fleets", "mode", "adopt", "rollout", "depends_on", "wave", "after"}
@@ -82,7 +82,7 @@ def noted(
 def not_ready(names: Iterable[str], others: Others) -> str:
     """In words, which of the targets that it depends on are not ready with their release; empty if all are."""
     missing = [f"{name} ({why})" for name in names if (why := _unready(others(name)))]
-    return _listed(missing)
+    return listed(missing)
 
 
 def _unready(other: Other | None) -> str:
@@ -104,7 +104,7 @@ def unfinished(names: Iterable[str], others: Others) -> str:
         for name, other in found
         if other is not None and (other.status.digest != other.spec.digest or other.status.finished is None)
     ]
-    return _listed(waiting)
+    return listed(waiting)
 
 
 def unproven(spec: "TargetSpec", others: Others, now: datetime, watching_since: datetime) -> Unproven | None:
@@ -138,7 +138,7 @@ def halted(spec: "TargetSpec", failed: Iterable[str]) -> str:
     names = sorted(failed)
     if spec.halt_after is None or len(names) < spec.halt_after:
         return ""
-    return f"rollouts of its revision failed on {_listed(names)}, and haltAfter is {spec.halt_after}"
+    return f"rollouts of its revision failed on {listed(names)}, and haltAfter is {spec.halt_after}"
 
 
 def signal(status: RolloutStatus | None) -> tuple[object, ...]:
@@ -154,8 +154,3 @@ def has_failed(status: RolloutStatus) -> bool:
     """The rollout failed here, whether it is held or was taken back; that a person ended it is no failure."""
     held = status.hold is not None and status.hold.reason != "Aborted"
     return held or (status.quarantine is not None and status.quarantine.reason != "Undone")
-
-
-def _listed(words: list[str]) -> str:
-    rest = len(words) - _NAMED
-    return ", ".join(words[:_NAMED]) + (f" and {rest} more" if rest > 0 else "")

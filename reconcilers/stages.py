@@ -51,11 +51,16 @@ def prepare(draft: Draft, free: bool) -> None:
 
 def unprepared(draft: Draft) -> tuple[str, str] | None:
     """Reason and message of the first task before the hosts that has not passed; None: hosts may be taken out."""
-    for job in _before_hosts(draft):
+    found = _first_open(draft, _before_hosts(draft))
+    return ("Migrating" if found[0].lock else "GateBefore", found[1]) if found else None
+
+
+def _first_open(draft: Draft, jobs: list[Job]) -> tuple[Job, str] | None:
+    """The first job that has not passed, and how far it is, in words."""
+    for job in jobs:
         record = record_of(draft, job)
         if record is None or record.state != "passed":
-            reason = "Migrating" if job.lock else "GateBefore"
-            return reason, f"{job.words} {record.message or 'has not begun' if record else 'has not begun'}"
+            return job, f"{job.words} {(record and record.message) or 'has not begun'}"
     return None
 
 
@@ -93,11 +98,8 @@ def arrived(draft: Draft) -> bool:
 
 def unverified(draft: Draft) -> tuple[str, str] | None:
     """Reason and message of the first gate after the hosts that has not passed; None: the rollout has succeeded."""
-    for job in _after_hosts(draft):
-        record = record_of(draft, job)
-        if record is None or record.state != "passed":
-            return "GateAfter", f"{job.words} {record.message or 'has not begun' if record else 'has not begun'}"
-    return None
+    found = _first_open(draft, _after_hosts(draft))
+    return ("GateAfter", found[1]) if found else None
 
 
 def _after_hosts(draft: Draft) -> list[Job]:
