@@ -15,8 +15,6 @@ from tests.simulation.life import CUTS, Cut, Life
 if TYPE_CHECKING:
     from tests.simulation.simulator import Simulation
 
-SAVED_COPIES = 5
-
 
 class SimController:
     """All lives of the controller, what the state repository says, and what goes wrong with either."""

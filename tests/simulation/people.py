@@ -157,7 +157,6 @@ class Backups:
         assert isinstance(node, HostNode)
         simulation.note(f"{name} is restored from a copy")
         node.lose_power()
-        simulation.trouble.ended_on(name)
         shutil.copytree(folder, node.folder, dirs_exist_ok=True)
         node.put_back(deepcopy(state))
         self.went_back.add(name)

@@ -212,7 +212,6 @@ class Simulation:
         powerless = dice.random() < 0.3
         self.note(f"{name} loses power in the midst of a deed" if powerless else f"agent of {name} dies at a deed")
         if powerless:
-            self.trouble.ended_on(name)
             self.nodes[name].lose_power()
         else:
             self.nodes[name].crash()
@@ -342,7 +341,6 @@ class Simulation:
             self.note(f"{target}/{host} {step}")
 
     def _check_end(self) -> None:
-        self.trouble.forget_falls()
         self.clones.check()
         assert self.controller.deciding is not None
         self.checkers.ended(self.controller.deciding)

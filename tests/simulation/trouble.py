@@ -11,8 +11,6 @@ from tests.simulation.nodes import HostNode
 if TYPE_CHECKING:
     from tests.simulation.simulator import Simulation
 
-_NOTICED = 95.0
-"""Seconds until everybody knows what ended by itself: the longest that a silent node is believed, and a little more."""
 _IN_ABSENCE = 0.01
 """The share of faults that happen while the controller is away for hours, when the fleet is looked at rarely."""
 
@@ -23,7 +21,6 @@ class Trouble:
     def __init__(self, simulation: "Simulation") -> None:
         self._simulation = simulation
         self._skewed: list[MachineClock] = []
-        self._falls: dict[str, float] = {}
         """When something last ended by itself on a host."""
 
     def begin(self) -> None:
@@ -80,18 +77,6 @@ class Trouble:
                 self._again(kind, mean, act)
 
         simulation.at(dice.expovariate(1 / mean), happen)
-
-    def ended_on(self, host: str) -> None:
-        """Something ends there that nobody asked to end."""
-        self._falls[host] = self._simulation.clock.monotonic()
-
-    def fell(self, host: str) -> bool:
-        """Whether something ended there so lately that nobody need know it yet."""
-        return self._simulation.clock.monotonic() - self._falls.get(host, -_NOTICED) < _NOTICED
-
-    def forget_falls(self) -> None:
-        """From now on everybody should know."""
-        self._falls.clear()
 
     def stop(self) -> None:
         """Everything that went wrong is put right, as far as people need not decide."""
@@ -192,7 +177,6 @@ class Trouble:
     def _lose_power(self) -> None:
         name = self._some_node("power_loss")
         self._simulation.note(f"{name} loses power")
-        self.ended_on(name)
         self._simulation.nodes[name].lose_power()
         self._simulation.start_agent_in(name, self._simulation.dice("power_loss").uniform(5.0, 60.0))
 
@@ -209,7 +193,6 @@ class Trouble:
         if host.supervisor.running(target).identity is None:
             return
         self._simulation.note(f"{target} on {host.name} ends by itself")
-        self.ended_on(host.name)
         host.watched.doomed[target] = dice.uniform(0.2, 5.0)
         host.supervisor.kill(target)
         self._simulation.at(dice.uniform(0.0, 60.0), lambda: self._mend(host, target))
@@ -220,14 +203,12 @@ class Trouble:
         if host.supervisor.running(target).identity is None:
             return
         self._simulation.note(f"an orphan holds the port of {target} on {host.name}")
-        self.ended_on(host.name)
         host.orphans.add(target)
         host.watched.doomed[target] = 0.1
         host.supervisor.kill(target)
         self._simulation.at(dice.uniform(1.0, 60.0), lambda: self._mend(host, target))
 
     def _mend(self, host: HostNode, target: str) -> None:
-        self.ended_on(host.name)
         host.orphans.discard(target)
         host.watched.doomed.pop(target, None)
 

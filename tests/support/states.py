@@ -1,10 +1,12 @@
 """Desired states out of a few words: one service, api, on one fleet, prod."""
 
 import json
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
+from controller.mailbox import RevisionRead
 from crds.desired import DesiredState
 from crds.fleet import Fleet
 from crds.loadbalancer import LoadBalancer
@@ -70,3 +72,11 @@ def state(version: str, hosts: int = 4, revision: str = "", role: str = "api", *
         balancers={("prod", "edge"): balancer()},
         versions={("prod", "api"): made(VersionFile, {**API, "version": version, "sha256": "a" * 64})},
     )
+
+
+def managed(version: str) -> RevisionRead:
+    """A revision that declares api@prod in that version, and that it is ours."""
+    desired = state(version)
+    service = desired.services["api"]
+    ours = service.model_copy(update={"spec": service.spec.model_copy(update={"mode": "manage"})})
+    return RevisionRead(f"r{version}", replace(desired, services={"api": ours}), [], {})

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from concurrent.futures import Future
-from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -19,7 +18,7 @@ from controller.store import Fenced, Store
 from crds.messages import Assignment, ServiceReport, Stamp
 from reconcilers.target import targets_of
 from tests.support.pretend import Pretence, PretendBus
-from tests.support.states import state
+from tests.support.states import managed, state
 from tests.support.worlds import report
 
 
@@ -60,14 +59,6 @@ def asked_of_vm1(decided: Decided) -> str | None:
     newest = [Assignment.model_validate_json(said) for said in decided.bus.envelopes if b'"node":"vm1"' in said][-1]
     asked = newest.services.get("api@prod")
     return asked.release.version if asked and asked.release else None
-
-
-def managed(version: str) -> RevisionRead:
-    """A revision that declares api@prod in that version, and that it is ours."""
-    desired = state(version)
-    service = desired.services["api"]
-    ours = service.model_copy(update={"spec": service.spec.model_copy(update={"mode": "manage"})})
-    return RevisionRead(f"r{version}", replace(desired, services={"api": ours}), [], {})
 
 
 @pytest.fixture

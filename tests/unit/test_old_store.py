@@ -3,7 +3,6 @@
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from random import Random
@@ -13,13 +12,13 @@ from prometheus_client import CollectorRegistry
 
 from bus.keyring import KeyRing
 from controller.deciding import Deciding
-from controller.mailbox import ReportArrived, RevisionRead
+from controller.mailbox import ReportArrived
 from controller.metrics import Metrics
 from controller.store import Store
 from crds.messages import Assignment
 from crds.status import Step
 from tests.support.pretend import Pretence, PretendBus
-from tests.support.states import BALANCERS, RUNNER, state
+from tests.support.states import BALANCERS, RUNNER, managed
 from tests.support.worlds import NOW
 
 HOSTS = ("vm1", "vm2", "vm3", "vm4")
@@ -101,14 +100,6 @@ class Fleet:
         """Step until there is nothing more to do."""
         for _ in range(60):
             self.step()
-
-
-def managed(version: str) -> RevisionRead:
-    """A revision that declares api@prod in that version, and that it is ours."""
-    desired = state(version)
-    service = desired.services["api"]
-    ours = service.model_copy(update={"spec": service.spec.model_copy(update={"mode": "manage"})})
-    return RevisionRead(f"r{version}", replace(desired, services={"api": ours}), [], {})
 
 
 @pytest.fixture

@@ -71,13 +71,14 @@ def what_silent_nodes_said_last_counts_on(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Node, "mute", property(lambda node: node.report is None))
 
 
-def claims_forgotten(patch: pytest.MonkeyPatch) -> None:
+def _facts_with(patch: pytest.MonkeyPatch, **known: object) -> None:
+    """This is known of every host, whatever is true."""
     real = World.facts
+    patch.setattr(World, "facts", lambda world, target, name: replace(real(world, target, name), **known))
 
-    def facts(world: World, target: str, name: str) -> HostFacts:
-        return replace(real(world, target, name), claimed_by=None)
 
-    patch.setattr(World, "facts", facts)
+def claims_forgotten(patch: pytest.MonkeyPatch) -> None:
+    _facts_with(patch, claimed_by=None)
 
 
 def the_next_batch_does_not_wait(patch: pytest.MonkeyPatch) -> None:
@@ -105,13 +106,6 @@ def workers_from_before_a_reload_forgotten(patch: pytest.MonkeyPatch) -> None:
         return server.admin == "maint" and server.idle
 
     patch.setattr(reconcilers.journey, "_is_gone", is_gone)
-
-
-def answers_to_older_questions_count(patch: pytest.MonkeyPatch) -> None:
-    def believed(facts: HostFacts, node: str, pool: str) -> ServerReport | None:
-        return facts.servers.get((node, pool))
-
-    patch.setattr(HostFacts, "believed_server", believed)
 
 
 def gates_skipped(patch: pytest.MonkeyPatch) -> None:
@@ -229,21 +223,11 @@ def marks_of_people_ignored_by_the_controller(patch: pytest.MonkeyPatch) -> None
 
 
 def exclusions_forgotten(patch: pytest.MonkeyPatch) -> None:
-    real = World.facts
-
-    def facts(world: World, target: str, name: str) -> HostFacts:
-        return replace(real(world, target, name), excluded="")
-
-    patch.setattr(World, "facts", facts)
+    _facts_with(patch, excluded="")
 
 
 def reports_of_services_ignored(patch: pytest.MonkeyPatch) -> None:
-    real = World.facts
-
-    def facts(world: World, target: str, name: str) -> HostFacts:
-        return replace(real(world, target, name), service=None)
-
-    patch.setattr(World, "facts", facts)
+    _facts_with(patch, service=None)
 
 
 def lost_assignments_are_not_repeated(patch: pytest.MonkeyPatch) -> None:
