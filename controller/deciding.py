@@ -34,10 +34,14 @@ from controller.store import Fenced, Store, StoreError
 from controller.unwatched import LONGEST_WAIT, Unwatched
 from controller.world import World
 from crds.messages import Assignment
+from crds.status import Counts, RolloutStatus
 from reconcilers.plan import plan
+from reconcilers.writes import DropJourney, PutStatus, Write
 
 _MAX_PASSES = 8
 """Rounds of planning in one step: each may make the next possible; what is left waits for the next step."""
+_AFTERTHOUGHT = timedelta(milliseconds=50)
+"""Until a target is looked at again of which only hosts moved on: more has been reported by then as a rule."""
 _RESYNC = timedelta(seconds=10)
 """While hosts are under way, all of them are looked at this often, as if everything had changed."""
 
@@ -65,6 +69,8 @@ class Deciding:
         self.world = World(loaded, node_timeout, watching_since=now)
         self.queue = Queue(random)
         self._unwatched = Unwatched(clock)
+        self._again: datetime | None = None
+        """When to look at what this step left for later."""
         self._saving = Saving(store, bus, seal, clock, metrics, self.world, term)
         self._saving.resource_version = loaded.resource_version
         self._hearing = Hearing(self.world, self._saving, ring, metrics)
@@ -141,7 +147,7 @@ class Deciding:
 
     def _next_step(self) -> datetime:
         longest = self._clock.now() + (timedelta(0) if self._hearing.owes_answers else LONGEST_WAIT)
-        times = (self.queue.next(), self.world.nodes.next_expiry(), self._operating.next_end(), longest)
+        times = (self.queue.next(), self.world.nodes.next_expiry(), self._operating.next_end(), self._again, longest)
         return min(time for time in times if time is not None)
 
     def _answer(self, questions: list[Ask]) -> None:
@@ -159,22 +165,25 @@ class Deciding:
         """Plan until nothing is left to look at, so that what one target lets go is another's in the same step."""
         for target in self.queue.due(now):
             self.world.look_at_all(target)
+        later = set[str]()
         for _ in range(_MAX_PASSES):
             self.world.catch_up()
-            waiting = [target for target in sorted(self.world.dirty) if not self.queue.rests(target, now)]
+            waiting = [each for each in sorted(self.world.dirty - later) if not self.queue.rests(each, now)]
             if not waiting:
-                return
+                break
             for target in waiting:
                 self.world.dirty.discard(target)
-                if target in self.world.specs:
-                    self._plan(target, now)
-        for target in self.world.dirty:
-            self.queue.wake(target, now)
+                if target in self.world.specs and self._plan(target, now):
+                    later.add(target)
+        left = any(not self.queue.rests(target, now) for target in self.world.dirty)
+        self._again = now + _AFTERTHOUGHT if left else None
 
-    def _plan(self, target: str, now: datetime) -> None:
+    def _plan(self, target: str, now: datetime) -> bool:
+        """Whether hosts moved on and nothing else changed: what follows from that has time."""
         try:
             with self.metrics.plan_seconds.time():
                 decided = plan(self.world.specs[target], self.world.observed(target), now)
+            before = self.world.statuses.get(target)
             self._saving.save(target, decided.writes, now)
         except (StoreError, Fenced):
             raise  # no fault of the target's: nothing can be saved, so nothing may be published
@@ -184,7 +193,16 @@ class Deciding:
             self.world.fleets.leave(target)
             self.metrics.failures_total.labels("plan").inc()
             self._log.exception("plan.failed", target=target, error=str(error), again_in=round(delay, 2))
-            return
+            return False
         self.queue.succeeded(target)
         times = [decided.wake_at, now + _RESYNC if self.world.is_moving(target) else None]
         self.queue.wake(target, min((time for time in times if time is not None), default=None))
+        return _only_moved(before, decided.writes)
+
+
+def _only_moved(before: RolloutStatus | None, writes: Iterable[Write]) -> bool:
+    """Whether hosts are a step further, or nothing changed: no host arrived, and the rollout stands where it stood."""
+    told = {"conditions": [], "counts": Counts()}
+    was = before.model_copy(update=told) if before else None
+    changes = (write for write in writes if isinstance(write, PutStatus | DropJourney))
+    return all(isinstance(write, PutStatus) and write.status.model_copy(update=told) == was for write in changes)
