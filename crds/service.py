@@ -273,6 +273,11 @@ class Rollout(FileModel):
     )
     rollout_deadline: Seconds | None = Field(default=None, description="for the whole rollout; none if left out")
     drain: Drain = Drain()
+    retries: Annotated[int, Field(ge=0, le=10)] = Field(
+        default=0,
+        description="how often a host that is out is tried again, with a new process, after the release could not be "
+        "installed, ended again and again, or started unhealthy; the host's deadline holds all the same",
+    )
     max_failed: Limit = Field(default=0, description="failed hosts with which the rollout goes on")
     max_unknown: Limit | None = Field(
         default=None, description="silent hosts with which further hosts are taken out; any number if left out"

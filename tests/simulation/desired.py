@@ -23,6 +23,7 @@ ON_FAILURE: dict[str, dict[str, Any]] = {
         "onDeadline": "rollback",
         "rollback": {"batches": ["50%"], "soak": "0s"},
     },
+    "web": {"retries": 2},
 }
 """What becomes of a release that fails, of services where it does not just stay where it is."""
 FLEET_SHARE, ZONE_SHARE = 40, 67
