@@ -41,11 +41,8 @@ class Metrics:
         self.rollouts_total = counter("drumbeat_rollouts", "Rollouts that ended, by result.", ["result"])
         self.journeys_total = counter("drumbeat_journeys", "Journeys of hosts that ended, by result.", ["result"])
         self.retries_total = counter("drumbeat_host_retries", "Deployments that were tried again on their host.")
-        self.tasks_total = counter(
-            "drumbeat_tasks",
-            "Gates and migrations without a host that ended, by when and outcome.",
-            ["task", "outcome"],
-        )
+        task = ["task", "outcome"]
+        self.tasks_total = counter("drumbeat_tasks", "Gates and migrations without a host, by how they ended.", task)
         self.plan_seconds = timing("drumbeat_plan_seconds", "Time to plan one target.")
         self.commit_seconds = timing("drumbeat_commit_seconds", "Time to commit one transaction.")
         self.failures_total = counter(
