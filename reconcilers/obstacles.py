@@ -17,6 +17,7 @@ from reconcilers.marks import marked
 from reconcilers.modes import what_would_happen
 from reconcilers.order import halted, not_ready, unfinished, unproven
 from reconcilers.rollback import is_quarantined
+from reconcilers.singletons import runs_elsewhere
 from reconcilers.sizes import limit_of
 from reconcilers.stages import unprepared
 
@@ -72,6 +73,7 @@ def obstacles(draft: Draft) -> Iterator[Obstacle]:
         yield Obstacle("Unsigned", draft.target.unsigned, stalls=True)
     if draft.observed.silent_balancers:
         yield Obstacle("BalancerSilent", "; ".join(draft.observed.silent_balancers))
+    yield from _elsewhere(draft)
     if unknown := _too_many_unknown(draft):
         yield Obstacle("TooManyUnknown", unknown)
     if draft.status.succeeded_digest != draft.target.digest and not draft.target.in_place_of:
@@ -87,6 +89,12 @@ def obstacles(draft: Draft) -> Iterator[Obstacle]:
     if because := unprepared(draft):
         yield Obstacle(*because)
     yield from _undecided(draft)
+
+
+def _elsewhere(draft: Draft) -> Iterator[Obstacle]:
+    if found := runs_elsewhere(draft):
+        message, until = found
+        yield Obstacle("RunsElsewhere", message, until=until)
 
 
 def _undecided(draft: Draft) -> Iterator[Obstacle]:
