@@ -168,6 +168,7 @@ def test_a_lost_store_starts_above_what_any_agent_has_taken(decided: Decided) ->
         for entry in fragment.values()
     )
     assert decided.deciding.term == 8
+    assert decided.registry.get_sample_value("drumbeat_store_behind_total") == 1
 
 
 def test_an_old_copy_of_the_store_takes_no_host_back_to_what_it_ran_then(decided: Decided) -> None:
