@@ -261,7 +261,7 @@ class World:
             journeys=self.journeys.get(target, {}),
             operations=self.operations.of(target),
             locks=self.operations.locks(target),
-            stray=self._asked.stray(spec) if whole else (),
+            stray=self._asked.stray(spec, self.operations.of(target)) if whole else (),
             leavers=frozenset(self._asked.leavers[target]),
             leaver=lambda host: self._leaver(target, host),
             pool_entries={key: entry.value for key, entry in self._asked.about(target, "").items()},
