@@ -46,11 +46,9 @@ class Metrics:
         self.fleet_waiting = gauge("drumbeat_fleet_waiting", "Targets that wait at a limit of their fleet.", ["fleet"])
         self.rollouts_total = counter("drumbeat_rollouts", "Rollouts that ended, by result.", ["result"])
         self.journeys_total = counter("drumbeat_journeys", "Journeys of hosts that ended, by result.", ["result"])
-        self.tasks_total = counter(
-            "drumbeat_tasks",
-            "Gates and migrations without a host that ended, by when and outcome.",
-            ["task", "outcome"],
-        )
+        self.retries_total = counter("drumbeat_host_retries", "Deployments that were tried again on their host.")
+        task = ["task", "outcome"]
+        self.tasks_total = counter("drumbeat_tasks", "Gates and migrations without a host, by how they ended.", task)
         self.plan_seconds = timing("drumbeat_plan_seconds", "Time to plan one target.")
         self.commit_seconds = timing("drumbeat_commit_seconds", "Time to commit one transaction.")
         self.store_behind_total = counter(
@@ -103,6 +101,8 @@ class Metrics:
         ended = results.get(verb)
         if ended:
             self.rollouts_total.labels(ended).inc()
+        if verb == "HostRetried":
+            self.retries_total.inc()
         if verb == "TaskEnded":
             self.tasks_total.labels(*(word.lower() for word in re.findall("[A-Z][a-z]+", reason))).inc()
         if verb == "HostConverged" or reason == "Failed":
