@@ -10,7 +10,7 @@ _FIRST = 0.05
 """Seconds from the first question after a start to the second."""
 _GROWTH = 1.2
 """Until the service was healthy once, each wait is longer than the last: a start is noticed a fifth late at most."""
-_PATIENCE = 0.2
+_PATIENCE = 0.5
 """Seconds that each of these questions waits for a service that does not listen yet."""
 
 

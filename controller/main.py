@@ -42,8 +42,8 @@ _SWITCH = 0.0005
 
 
 _REST, _LONGEST_REST = 2.0, 0.1
-"""After a step, times what it took, and at most, in seconds: what is reported meanwhile is decided in one step then, so
-that many hosts under way cost fewer steps and not longer queues. Few hosts have short steps, and wait for next to nothing.
+"""After a step, in times what it took, and in seconds at most: what is reported meanwhile is decided in one step then,
+so that many hosts under way cost fewer steps and not longer queues. With few hosts steps are short, and so is the rest.
 """
 
 

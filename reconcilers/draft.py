@@ -90,7 +90,7 @@ class Draft:
         """Change the host's journey, or end it."""
         if journey is None:
             del self.journeys[host]
-        elif self.journeys.get(host) == journey:
+        elif self.journeys.get(host) is journey or self.journeys.get(host) == journey:
             return
         else:
             self.journeys[host] = journey

@@ -117,8 +117,8 @@ def _service_entry(target: TargetSpec, facts: HostFacts, fetch: bool) -> dict[tu
     before = facts.entries[key].value if key in facts.entries else None
     assigned = facts.assigned_service()
     older = newer or (release is not None and bool(target.unsigned))
-    # Of parts that were checked when they were read: to check them again for each look at each host costs too much.
-    asked = ServiceAssignment.model_construct(
+    value = service_value(
+        before,
         release=release,
         next=following,
         probes=assigned.probes if assigned and older else list(target.probes),
@@ -129,7 +129,7 @@ def _service_entry(target: TargetSpec, facts: HostFacts, fetch: bool) -> dict[tu
         trust=target.trust,
         restart=_restart(facts, assigned),
     )
-    return {key: service_value(before, asked)}
+    return {key: value}
 
 
 def _adopted(

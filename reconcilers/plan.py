@@ -175,7 +175,7 @@ def _soon(draft: Draft) -> set[str]:
 
     Before that they would take the network from hosts on which customers' requests wait to end.
     """
-    leaving = any(journey.step in (Step.DRAINING, Step.LEAVING) for journey in draft.journeys.values())
+    leaving = any(_leaves(journey) for journey in draft.journeys.values())
     if not draft.status.batch or draft.status.hold or leaving or draft.target.is_observed:
         return set()
     size = batch_size(draft.target.rollout.batches, draft.status.batch + 1, len(draft.target.hosts))
@@ -183,19 +183,27 @@ def _soon(draft: Draft) -> set[str]:
     return set([host for host in following if host not in draft.journeys][:size])
 
 
+def _leaves(journey: Journey | None) -> bool:
+    """Whether customers' requests to it may still have to end."""
+    return journey is not None and journey.step in (Step.DRAINING, Step.LEAVING)
+
+
 def _to_ask_about(draft: Draft, soon: set[str]) -> set[str]:
     """Hosts of which what is asked may have to change."""
     observed = draft.observed
     if observed.changed is None:
         return (observed.index.unsettled | draft.journeys.keys() | draft.moved | soon) & draft.target.hosts.keys()
-    next_ones = {host for host in soon if not _fetches(draft, host)} if draft.moved else set()
+    left = any(_leaves(observed.journeys.get(host)) for host in draft.moved)
+    next_ones = {host for host in soon if not _fetches(draft, host)} if left else set()
     return (observed.changed & draft.target.hosts.keys()) | (draft.moved & draft.target.hosts.keys()) | next_ones
 
 
 def _fetches(draft: Draft, host: str) -> bool:
     """Whether the host was asked to fetch the release already, or runs it."""
     asked = draft.observed.facts(host).assigned_service()
-    return asked is not None and draft.target.release in (asked.release, asked.next)
+    if asked is None or draft.target.release is None:
+        return asked is not None
+    return any(release is not None and release.digest == draft.target.digest for release in (asked.release, asked.next))
 
 
 def _ask_pools(draft: Draft) -> None:
@@ -255,7 +263,7 @@ def _changes(draft: Draft) -> list[Write]:
     """Journeys and status that differ from what is stored."""
     before, writes = draft.observed.journeys, list[Write]()
     for host, journey in sorted(draft.journeys.items()):
-        if before.get(host) != journey:
+        if before.get(host) is not journey and before.get(host) != journey:
             writes.append(PutJourney(journey))
     writes += [DropJourney(host) for host in sorted(before.keys() - draft.journeys.keys())]
     if draft.status != draft.observed.status:

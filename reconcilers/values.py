@@ -1,11 +1,11 @@
 """Values of entries as canonical JSON, made and read once: a plan compares thousands of them and changes few."""
 
 from functools import lru_cache
-from typing import Literal
+from typing import Any, Literal
 
 from crds.base import WireModel
 from crds.messages import AdminState, PoolAssignment, ServerAssignment, ServerState, ServiceAssignment
-from crds.release import canonical_json
+from crds.release import Release, canonical_json
 
 
 def written(model: WireModel) -> str:
@@ -38,13 +38,20 @@ def server_of(value: str) -> ServerAssignment:
     return ServerAssignment.model_validate_json(value)
 
 
-def service_value(before: str | None, asked: ServiceAssignment) -> str:
-    """What is asked of a host about its service; ``before`` as it is, where it says the same already."""
-    return before if before is not None and _said(service_of(before)) == _said(asked) else written(asked)
+def service_value(before: str | None, **asked: Any) -> str:
+    """What is asked of a host about its service, by field; ``before`` as it is, where it says the same already.
+
+    The fields were checked when they were read: to check them again for each look at each host costs too much.
+    """
+    if before is not None:
+        known = vars(service_of(before))
+        if all(_same(known[field], value) for field, value in asked.items()):
+            return before
+    return written(ServiceAssignment.model_construct(**asked))
 
 
-def _said(asked: ServiceAssignment) -> tuple[object, ...]:
-    """All that is asked; a release is compared by its digest, which names all that it is and is worked out once."""
-    digests = [release.digest if release else "" for release in (asked.release, asked.next)]
-    signed = (asked.statement, asked.next_statement, asked.trust)
-    return (*digests, asked.probes, asked.address, asked.adopt, *signed, asked.restart)
+def _same(one: object, other: object) -> bool:
+    """A release is compared by its digest, which names all that it is and is worked out once."""
+    if isinstance(one, Release) and isinstance(other, Release):
+        return one.digest == other.digest
+    return one is other or one == other

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from concurrent.futures import Future
+from datetime import timedelta
 from pathlib import Path
 from random import Random
 
@@ -16,10 +17,12 @@ from controller.mailbox import Ask, ReportArrived, RevisionRead, SourceFailed
 from controller.metrics import Metrics
 from controller.store import Fenced, Store
 from crds.messages import Assignment, ServiceReport, Stamp
+from crds.status import Step
 from reconcilers.target import targets_of
+from reconcilers.writes import PutJourney
 from tests.support.pretend import Pretence, PretendBus
 from tests.support.states import managed, state
-from tests.support.worlds import report
+from tests.support.worlds import journey, report
 
 
 class Published(PretendBus):
@@ -183,6 +186,21 @@ def test_an_old_copy_of_the_store_takes_no_host_back_to_what_it_ran_then(decided
     assert asked_of_vm1(decided) is None
     decided.deciding.step([managed("2")])
     assert asked_of_vm1(decided) == "2"
+
+
+def test_where_hosts_only_moved_on_the_target_is_looked_at_again_soon_and_not_at_once(decided: Decided) -> None:
+    deciding, desired, now = decided.deciding, state("1"), SystemClock().now()
+    deciding.step([RevisionRead(desired.revision, desired, [], {})])
+    begun = journey(deciding.world.specs["api@prod"], Step.DEPLOYING, begun=now, since=now, accounted=now)
+    deciding.world.apply("api@prod", PutJourney(begun), Stamp(0, 0))
+    deciding.step([])
+    waits = deciding.world.journeys["api@prod"]["vm1"]
+    before = decided.registry.get_sample_value("drumbeat_plan_seconds_count") or 0
+    deciding.world.apply("api@prod", PutJourney(waits.model_copy(update={"reason": "something else"})), Stamp(0, 0))
+    due = deciding.step([])
+    assert deciding.world.journeys["api@prod"]["vm1"].reason == waits.reason
+    assert decided.registry.get_sample_value("drumbeat_plan_seconds_count") == before + 1
+    assert due - SystemClock().now() <= timedelta(seconds=0.05)
 
 
 def test_each_commit_is_timed(decided: Decided) -> None:

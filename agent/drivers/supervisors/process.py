@@ -81,6 +81,7 @@ class Driver:
         self._records = Records(folder / "services", processes.boot)
         self._backoff = Backoff(random, first=0.25, most=30.0)
         self._lives: dict[str, _Life] = {}
+        self._logs: dict[str, ServiceLog] = {}
 
     def ensure(
         self, target: str, release: Release, folder: Path, values: dict[str, str], secrets: Mapping[str, str] | None
@@ -278,7 +279,9 @@ class Driver:
         return self._lives.setdefault(target, _Life(since=self._clock.monotonic()))
 
     def _log(self, target: str) -> ServiceLog:
-        return ServiceLog(self._folder / "logs" / f"{target}.log", self._config.log_bytes)
+        if target not in self._logs:
+            self._logs[target] = ServiceLog(self._folder / "logs" / f"{target}.log", self._config.log_bytes)
+        return self._logs[target]
 
 
 _CRASHING = 3

@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from tempfile import mkdtemp
 from threading import Lock
@@ -41,6 +42,7 @@ class Driver:
         self._platform = platform
         self._clock = clock
         self._stores = stores or Stores()
+        self._place = lru_cache(maxsize=256)(self._place_of)  # each pass of the agent asks for it several times
         self._locks: dict[str, Lock] = {}
         self._swept: set[str] = set()
         """Targets among whose artifacts nothing is left of downloads that ended with an agent before this one."""
@@ -121,7 +123,7 @@ class Driver:
             artifact.unlink(missing_ok=True)
             raise Retry("the fetched artifact was changed on disk; it is fetched again")
 
-    def _place(self, target: str, digest: str) -> Path:
+    def _place_of(self, target: str, digest: str) -> Path:
         return self._folder / "releases" / target / digest[:16]
 
     def _sweep(self, releases: Path) -> None:
