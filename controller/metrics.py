@@ -1,7 +1,7 @@
 """Metrics of the controller, in a registry that is passed in. Base units; no host name is ever a label."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from importlib.metadata import version
 from typing import get_args
@@ -57,7 +57,11 @@ class Metrics:
         self.failures_total = counter(
             "drumbeat_failures", "Errors that were survived, to be tried again, by part.", ["part"]
         )
+        self._define_messages(gauge, counter)
+        self._begin_at_zero()
 
+    def _define_messages(self, gauge: Callable[..., Gauge], counter: Callable[..., Counter]) -> None:
+        """What nodes, people and the repository say, and what they are told."""
         self.reports_total = counter("drumbeat_reports", "Reports that were taken, by kind.", ["kind"])
         self.refusals_total = counter(
             "drumbeat_refusals", "Messages from nodes that were refused, by reason.", ["reason"]
@@ -75,7 +79,6 @@ class Metrics:
         self.nodes_excluded = gauge("drumbeat_nodes_excluded", "Hosts and balancer nodes excluded by command.")
         self.source_errors_total = counter("drumbeat_source_errors", "Looks at the state repository that failed.")
         self.revision_refused = gauge("drumbeat_revision_refused", "1 while the newest revision is refused, else 0.")
-        self._begin_at_zero()
 
     def _begin_at_zero(self) -> None:
         for result in ("succeeded", "superseded", "held", "rolled_back"):
