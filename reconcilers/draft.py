@@ -29,7 +29,7 @@ class Observed:
     operations: Mapping[str, Operation]
     """Requested and kept ones, by id."""
     stray: Sequence[tuple[str, str]] = ()
-    """(node, key) of entries of this target that belong to no host and no pool of its spec any more."""
+    """(node, key) of entries of this target that belong to no host, pool or operation of its spec any more."""
     pool_entries: Mapping[tuple[str, str], str] = field(default_factory=dict)
     silent_balancers: Sequence[str] = ()
     """Balancer nodes of the target that do not report, or whose balancer must not be disrupted, each in words."""

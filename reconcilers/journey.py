@@ -61,6 +61,12 @@ def moved(journey: Journey, step: Step, now: datetime, elapsed: float, reason: s
     )
 
 
+def only_aged(before: Journey | None, journey: Journey) -> bool:
+    """Whether nothing differs but how long it has been on its way: no decision follows from that before it is due."""
+    age = {"elapsed": journey.elapsed, "accounted": journey.accounted}
+    return before is not None and before.model_copy(update=age) == journey
+
+
 def _is_out(journey: Journey, step: Step) -> bool:
     if step in (Step.DEPLOYING, Step.TESTING):
         return True

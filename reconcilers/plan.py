@@ -153,15 +153,14 @@ def _advance(draft: Draft, hosts: Iterable[str]) -> None:
 
 def _ask(draft: Draft) -> None:
     """Bring what is asked of nodes in line with where each host is now."""
-    observed = draft.observed
-    for node, key in observed.stray:
-        draft.writes.append(DropEntry(node, key))
     _ask_pools(draft)
     soon = _soon(draft)
     for host in sorted(_to_ask_about(draft, soon)):
         _ask_about(draft, draft.facts(host), _may_fetch(draft, host, soon))
     _request_operations(draft)
     see_off(draft)
+    wanted = {(write.node, write.key) for write in draft.writes if isinstance(write, PutEntry)}
+    draft.writes += [DropEntry(node, key) for node, key in draft.observed.stray if (node, key) not in wanted]
 
 
 def _may_fetch(draft: Draft, host: str, soon: set[str]) -> bool:

@@ -205,6 +205,11 @@ class SimSupervisor:
     def running(self, target: str) -> Running:
         return self._say(self._look(target))
 
+    def runs(self, target: str) -> Release | None:
+        """The release of the process that runs now."""
+        process = self._look(target).process
+        return process.release if process else None
+
     def kill(self, target: str) -> None:
         """The process ends, not by us."""
         process = self._slots[target].process

@@ -239,7 +239,7 @@ class HostNode(SimNode):
 
     def answers(self, target: str) -> bool:
         """Whether anything takes connections at the target's port."""
-        return target in self.orphans or self.supervisor.running(target).identity is not None
+        return target in self.orphans or self.supervisor.runs(target) is not None
 
 
 class BalancerNode(SimNode):
