@@ -344,6 +344,11 @@ class ServiceSpec(FileModel):
     )
     adopt: Adopt | None = Field(default=None, description="with mode adopt: how the running process is known")
     hosts: Labels = Field(description="label selector: every label given must match")
+    singleton: bool = Field(
+        default=False,
+        description="at most one process of it on the whole fleet: the selector may match one host, and when that "
+        "becomes another one, it begins only after the one before has said that the service is gone there",
+    )
     artifact: Artifact
     probes: list[Probe] = Field(default_factory=list)
     pools: list[PoolRef] = Field(default_factory=list)

@@ -50,6 +50,8 @@ class _Life:
     asked: float | None = None
     """When it was asked to stop."""
     killed: bool = False
+    remains: bool = False
+    """It is gone itself, and something that it left behind was not a moment ago."""
     resume: float = 0.0
     """No start before this."""
     tail: str = ""
@@ -172,13 +174,16 @@ class Driver:
             return record
         if self._quiescing.runs(record):
             return record  # that command is part of it
+        life.remains = not record.adopted and self._processes.sweep(TOKEN, record.token)
+        if life.remains:
+            return record  # so is what it has started, wherever that went
         return self._ended(record, identity, life)
 
     def _resolve(self, record: Record, life: _Life) -> Record:
         found = self._processes.find(TOKEN, record.token)
         if found:
             record = record.model_copy(update={"identity": found[0]})
-        elif self._clock.monotonic() - life.since >= _SETTLING:
+        elif self._clock.monotonic() - life.since >= _SETTLING and not self._processes.sweep(TOKEN, record.token):
             record = record.model_copy(update={"token": "", "ended": "its start was interrupted"})
         else:
             return record
@@ -191,8 +196,7 @@ class Driver:
             life.woken = self._processes.watch(identity, self._wake)
 
     def _ended(self, record: Record, identity: ProcessIdentity, life: _Life) -> Record:
-        """Its process is gone: end what it left behind, and choose when to start again."""
-        self._processes.sweep(identity, TOKEN, record.token)
+        """Its process is gone, and all that it started: choose when to start again."""
         how = self._processes.ending(identity) or "ended"
         asked = life.asked is not None or _was_told(record)
         now = self._clock.monotonic()
@@ -280,6 +284,8 @@ class Driver:
             again_in = life.resume - now if life.resume > now else None
         elif again_in is None and (crashing or not life.woken):
             again_in = life.since + _LASTING - now if life.woken else _UNWATCHED
+        if life.remains:
+            message, again_in = "what its process left behind is being ended", _LOOK
         if record.ended and not message:
             message = record.ended if record.identity is None else f"restarted: the process before {record.ended}"
         if record.note:

@@ -121,7 +121,7 @@ class Quiescing:
     def _end(self, record: Record, asked: Quiesce, trouble: str) -> Record:
         """It is over: what it left behind goes, too."""
         if asked.identity is not None:
-            self._processes.sweep(asked.identity, MARK, record.token)
+            self._processes.sweep(MARK, record.token)
         self._looks.pop(record.target, None)
         if trouble:
             self._troubles[record.target] = f"quiesce {asked.command[0]} {trouble}"
