@@ -125,6 +125,7 @@ class Hearing:
         assignment would pass for answers to ours.
         """
         self._log.error("store.is_behind", node=node, taken=taken, term=self._saving.term)
+        self._metrics.store_behind_total.inc()
         self._term_above = max(self._term_above, taken.term)
         self._forgotten[node] = max(self._forgotten.get(node, 0), taken.serial)
 

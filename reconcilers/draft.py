@@ -41,6 +41,8 @@ class Observed:
     """Hosts that are none of the target's any more, and of which something is still asked."""
     leaver: Callable[[str], HostFacts] = field(default=_nobody)
     """Facts of one of them."""
+    elsewhere: Callable[[], Collection[str]] = tuple
+    """Nodes that are none of the target's hosts, and by whose last word its service runs there."""
     locks: Mapping[str, Operation] = field(default_factory=dict)
     """Migrations of the fleet that were requested and have not ended, by their lock."""
     others: Others = lambda _: None

@@ -18,6 +18,7 @@ from reconcilers.marks import marked
 from reconcilers.modes import what_would_happen
 from reconcilers.order import halted, not_ready, unfinished, unproven
 from reconcilers.rollback import is_quarantined
+from reconcilers.singletons import runs_elsewhere
 from reconcilers.sizes import limit_of
 from reconcilers.stages import unprepared
 
@@ -73,6 +74,7 @@ def obstacles(draft: Draft) -> Iterator[Obstacle]:
         yield Obstacle("Unsigned", draft.target.unsigned, stalls=True)
     if draft.observed.silent_balancers:
         yield Obstacle("BalancerSilent", "; ".join(draft.observed.silent_balancers))
+    yield from _elsewhere(draft)
     if unknown := _too_many_unknown(draft):
         yield Obstacle("TooManyUnknown", unknown)
     if draft.status.succeeded_digest != draft.target.digest and not draft.target.in_place_of:
@@ -97,6 +99,12 @@ def _begins(draft: Draft, fleet: FleetIndex) -> bool:
     moves = any(journey.step not in (Step.WAITING, Step.FAILED) for journey in draft.journeys.values())
     goes_on = draft.status.under_way and (moves or not fleet.exceeds(ROLLOUTS))
     return draft.has_hosts_to_take() and not goes_on
+
+
+def _elsewhere(draft: Draft) -> Iterator[Obstacle]:
+    if found := runs_elsewhere(draft):
+        message, until = found
+        yield Obstacle("RunsElsewhere", message, until=until)
 
 
 def _undecided(draft: Draft) -> Iterator[Obstacle]:

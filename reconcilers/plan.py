@@ -146,6 +146,8 @@ def _advance(draft: Draft, hosts: Iterable[str]) -> None:
             )
         elif following.step is not journey.step:
             draft.event("HostMoved", f"{draft.target.name}/{host}", following.step.capitalize(), following.reason)
+        elif following.tries != journey.tries:
+            draft.event("HostRetried", f"{draft.target.name}/{host}", "Deployment", following.failure)
         draft.put(host, following)
 
 

@@ -199,6 +199,7 @@ def test_a_lost_store_starts_above_what_any_agent_has_taken(decided: Decided) ->
         for entry in fragment.values()
     )
     assert decided.deciding.term == 8
+    assert decided.registry.get_sample_value("drumbeat_store_behind_total") == 1
 
 
 def test_an_old_copy_of_the_store_takes_no_host_back_to_what_it_ran_then(decided: Decided) -> None:
@@ -225,11 +226,11 @@ def test_where_hosts_only_moved_on_the_target_is_looked_at_again_soon_and_not_at
     begun = journey(deciding.world.specs["api@prod"], Step.DEPLOYING, begun=now, since=now, accounted=now)
     deciding.world.apply("api@prod", PutJourney(begun), Stamp(0, 0))
     deciding.step([])
-    waits = deciding.world.journeys["api@prod"]["vm1"]
+    moved = deciding.world.journeys["api@prod"]["vm1"]
     before = decided.registry.get_sample_value("drumbeat_plan_seconds_count") or 0
-    deciding.world.apply("api@prod", PutJourney(waits.model_copy(update={"reason": "something else"})), Stamp(0, 0))
+    deciding.world.apply("api@prod", PutJourney(moved.model_copy(update={"reason": "something else"})), Stamp(0, 0))
     due = deciding.step([])
-    assert deciding.world.journeys["api@prod"]["vm1"].reason == waits.reason
+    assert deciding.world.journeys["api@prod"]["vm1"].reason == "waits for its agent to take the assignment"
     assert decided.registry.get_sample_value("drumbeat_plan_seconds_count") == before + 1
     assert due - SystemClock().now() <= timedelta(seconds=0.05)
 

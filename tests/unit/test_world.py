@@ -264,3 +264,14 @@ def test_a_target_that_nothing_declares_is_left_alone() -> None:
     site.run(100)
     assert {node: dict(fragments) for node, fragments in site.world.entries.items()} == entries
     assert site.now - NOW > timedelta(seconds=90)
+
+
+def test_time_that_is_counted_for_a_host_is_no_reason_to_plan_again() -> None:
+    """Else a target that waits, and keeps its hosts' time standing meanwhile, would be planned for ever."""
+    made, waits = world(), journey(API, Step.LEAVING)
+    made.apply("api@prod", PutJourney(waits), Stamp(0, 0))
+    made.dirty.clear()
+    made.apply("api@prod", PutJourney(waits.model_copy(update={"accounted": NOW + seconds(9)})), Stamp(0, 0))
+    assert not made.dirty
+    made.apply("api@prod", PutJourney(waits.model_copy(update={"reason": "other words"})), Stamp(0, 0))
+    assert made.dirty == {"api@prod"}
