@@ -62,7 +62,7 @@ def plan(target: TargetSpec, observed: Observed, now: datetime) -> Plan:
     leave_lost_behind(draft)
     _advance(draft, vouch(draft, free=not target.unsigned))
     set_apart(draft)
-    verify(draft, free=not any(obstacles(draft)))
+    verify(draft, free=all(each.reason in PREPARING for each in obstacles(draft)))
     keep_stopwatch(draft)
     judge(draft)
     if draft.status.quarantine != status.quarantine:

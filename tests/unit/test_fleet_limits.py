@@ -259,3 +259,18 @@ def test_hosts_of_other_zones_go_before_one_that_waits_for_a_place_in_its_zone()
     site.declare(spec_of("job@prod", "1", places, count=4), spec_of("api@prod", "1", places, count=4, batches=[1]))
     site.run(80)
     assert site.versions("api@prod") == {"vm1": "1", "vm2": "1", "vm3": "", "vm4": "1"}
+
+
+def test_a_rollout_that_lost_its_place_meanwhile_waits_for_another_after_its_batch() -> None:
+    """Its target was not declared for a while, and another one took the place."""
+    places = {"rollouts": 1}
+    site = release(fleet(places), places, "api@prod").run(2)
+    api, job = site.world.specs["api@prod"], spec_of("job@prod", "2", places, batches=[4])
+    site.world.set_specs({job.name: job})
+    site.run(2)
+    assert out(site)["job@prod"]
+    site.world.set_specs({api.name: api, job.name: job})
+    site.until(lambda site: site.condition("Ready", "job@prod")[0] == "True")
+    begun = [event.object for event in ran(site, "BatchStarted")]
+    assert begun == ["api@prod", "job@prod", "job@prod"]
+    assert watched(site, places)
