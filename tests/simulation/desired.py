@@ -108,7 +108,7 @@ def _service(name: str) -> Service:
     spec = {
         "hosts": {"role": "app"},
         "artifact": {"url": "http://artifacts.invalid/{version}.tar.gz", "run": [name], **QUIESCE.get(name, {})},
-        "probes": [{"tcp": {"port": port(name)}, "interval": "10s"}],
+        "probes": [{"tcp": {"port": port(name)}, "interval": "20s"}],
         "pools": [
             {
                 "balancer": "edge",

@@ -33,7 +33,7 @@ from tests.support.roles import without_secrets
 P = ParamSpec("P")
 T = TypeVar("T")
 INTERVAL = 30.0
-_PACE = Pace(moving=0.2, watching=0.5, idle=1.0, silent=0.2)
+_PACE = Pace(moving=0.25, watching=1.0, idle=2.0, silent=0.25)
 """Fewer looks than usual: they are most of what a run takes time for."""
 CRASHES = "-crash"
 """Ends the version of a release whose processes end soon after they start."""

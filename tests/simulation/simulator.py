@@ -128,7 +128,7 @@ class Simulation:
             for service in self.services
             for kind in ("online", "tests")
         }
-        return SimBalancer(self.clock, servers, self._is_up)
+        return SimBalancer(self.clock, servers, self._is_up, interval=1.0)
 
     def _is_up(self, place: str) -> bool:
         host, target = self._places[place]
