@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from controller.asked import Asked
 from controller.claims import Claims
 from controller.fleets import Fleets
-from controller.leavers import leaver_facts
+from controller.leavers import leaver_facts, running_elsewhere
 from controller.nodes import Node, Nodes
 from controller.operations import Operations, waits_in
 from controller.pools import Pools
@@ -26,6 +26,7 @@ from reconcilers.exclusions import without
 from reconcilers.facts import HostFacts
 from reconcilers.fragments import Entry, host_of
 from reconcilers.index import TargetIndex, rebuilt
+from reconcilers.journey import only_aged
 from reconcilers.marks import marked
 from reconcilers.modes import resolved, turning
 from reconcilers.order import Other
@@ -78,9 +79,6 @@ class World:
         self._whole: set[str] = set()
         self._targets_on: dict[str, set[str]] = {}
         self._pools = Pools(self.nodes)
-        self._load(loaded)
-
-    def _load(self, loaded: Loaded) -> None:
         for operation in loaded.operations.values():
             self.operations.put(operation)
         for report in loaded.reports.values():
@@ -261,9 +259,10 @@ class World:
             journeys=self.journeys.get(target, {}),
             operations=self.operations.of(target),
             locks=self.operations.locks(target),
-            stray=self._asked.stray(spec) if whole else (),
+            stray=self._asked.stray(spec, self.operations.of(target)) if whole else (),
             leavers=frozenset(self._asked.leavers[target]),
             leaver=lambda host: self._leaver(target, host),
+            elsewhere=lambda: running_elsewhere(spec, self.nodes),
             pool_entries={key: entry.value for key, entry in self._asked.about(target, "").items()},
             silent_balancers=[words for node in spec.balancer_nodes if (words := self.nodes.obstacle(node))],
             runners=[runner for runner in spec.runners if not self.nodes.get(runner).mute],
@@ -351,13 +350,13 @@ class World:
             case PutStatus(status):
                 self._put_status(target, status)
             case PutJourney(journey):
-                self.journeys.setdefault(target, {})[journey.host] = journey
-                self._claim(target, journey.host, journey)
-                self.touch(target, journey.host)
+                before = self.journeys.setdefault(target, {}).get(journey.host)
+                self.journeys[target][journey.host] = journey
+                if not only_aged(before, journey):
+                    self._claim(target, journey.host, journey)
             case DropJourney(host):
                 self.journeys[target].pop(host, None)
                 self._claim(target, host, None)
-                self._mark(target, host)
                 self.dirty.add(target)
             case PutEntry(node, key, value):
                 self._asked.put(target, node, key, Entry(value, stamp))
@@ -394,6 +393,7 @@ class World:
         self.touch_node(node)
 
     def _claim(self, target: str, host: str, journey: Journey | None) -> None:
+        self.touch(target, host)
         if self.claims.put(target, host, journey):
             for other in self._targets_on.get(host, set()) - {target}:
                 self.touch(other, host)

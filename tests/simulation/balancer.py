@@ -4,9 +4,11 @@ Leaving MAINT shows the verdict of an old check until a new one is made. A reloa
 an old worker behind which goes on sending requests for as long as it has sessions. It can be silent.
 """
 
+import heapq
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from agent.drivers.contracts import Change, Retry, Server, Snapshot
 from bus.clock import Clock
@@ -25,7 +27,7 @@ class Line:
     checked: bool = True
 
 
-@dataclass
+@dataclass(eq=False)
 class _Server:
     line: Line
     admin: AdminState
@@ -34,7 +36,7 @@ class _Server:
     next_check: float
 
 
-@dataclass
+@dataclass(eq=False)
 class _Worker:
     number: int
     pools: dict[str, dict[str, _Server]]
@@ -80,8 +82,9 @@ class SimBalancer:
         self._saved: dict[str, dict[str, tuple[AdminState, int]]] | None = None
         self._old: list[_Worker] = []
         self._ticked = -1.0
-        self._next_check = 0.0
-        """When the first check is due; before that nothing changes by itself."""
+        self._checks: list[tuple[float, int, _Worker, _Server]] = []
+        """A heap of the checks that are due, the earliest first; between two of them nothing changes by itself."""
+        self._made = 0
         self._worker = self._begin(1)
 
     @property
@@ -191,24 +194,26 @@ class SimBalancer:
         self.people = {place for place in self.people if self._worker.pools[place[0]][place[1]].admin != "ready"}
 
     def _begin(self, number: int) -> _Worker:
-        now, self._next_check = self._clock.monotonic(), 0.0
+        now = self._clock.monotonic()
         saved = deepcopy(self._saved) if self.safe and self._saved else {}
-        pools: dict[str, dict[str, _Server]] = {}
+        worker = _Worker(number, pools := {})
         for pool, lines in self.config.items():
             pools[pool] = {}
             for name, line in lines.items():
                 admin: AdminState = "maint" if line.disabled else "ready"
                 admin, health = saved.get(pool, {}).get(name, (admin, RISE))
-                pools[pool][name] = _Server(line, admin, health, now + 0.001)
-        return _Worker(number, pools)
+                pools[pool][name] = server = _Server(line, admin, health, now + 0.001)
+                self._plan_check(worker, server)
+        return worker
 
     def _set(self, server: _Server, state: AdminState) -> None:
         self._tick()
         if server.admin == "maint" != state:
             server.health = RISE  # up by the verdict of a check from before
             server.next_check = self._clock.monotonic() + 0.001
+            server.admin = state
+            self._plan_check(self._worker, server)
         server.admin = state
-        self._next_check = 0.0
 
     def _answer(self) -> None:
         if self.silent:
@@ -223,20 +228,20 @@ class SimBalancer:
         self._ticked = now
         if self._old:
             self._old = [old for old in self._old if old.busy(now) and now - old.since < self._hard_stop]
-        if now < self._next_check:
-            return
-        self._next_check = float("inf")
-        for worker in (self._worker, *self._old):
-            for servers in worker.pools.values():
-                for server in servers.values():
-                    if server.admin != "maint":
-                        self._check(server, now)
-                        self._next_check = min(self._next_check, server.next_check)
+        while self._checks and self._checks[0][0] <= now:
+            due, _, worker, server = heapq.heappop(self._checks)
+            lives = worker is self._worker or worker in self._old
+            if lives and server.admin != "maint" and server.next_check == due:
+                self._check(server, now)
+                self._plan_check(worker, server)
+
+    def _plan_check(self, worker: _Worker, server: _Server) -> None:
+        if server.admin != "maint":
+            self._made += 1
+            heapq.heappush(self._checks, (server.next_check, self._made, worker, server))
 
     def _check(self, server: _Server, now: float) -> None:
         """Make the checks that are due; their answers are those of this moment."""
-        if now < server.next_check:
-            return
         due = 1 + int((now - server.next_check) / self._interval)
         server.next_check += due * self._interval
         for _ in range(min(due, _FULL)):
@@ -252,26 +257,36 @@ class SimBalancer:
         return {name: self._server(pool, name, server, now) for name, server in self._worker.pools[pool].items()}
 
     def _server(self, pool: str, name: str, server: _Server, now: float) -> Server:
-        status = _status(server)
-        old = [(worker, worker.pools[pool][name]) for worker in self._old if name in worker.pools.get(pool, {})]
-        sessions = self._worker.count(pool, name, now) + sum(worker.count(pool, name, now) for worker, _ in old)
-        return Server(
-            admin=server.admin,
-            by_config=server.admin == "maint" and server.line.disabled,
-            up=status in ("UP", "DRAIN"),
-            routed=status.startswith("UP"),
-            fresh_drain=status == "DRAIN",
-            sessions=sessions,
-            old_workers=sum(there.admin != "maint" for _, there in old),
-            address=server.line.address,
-            status=status,
-        )
+        sessions = self._worker.count(pool, name, now) if self._worker.sessions else 0
+        old_workers = 0
+        for worker in self._old:
+            if (there := worker.pools.get(pool, {}).get(name)) is not None:
+                sessions += worker.count(pool, name, now)
+                old_workers += there.admin != "maint"
+        return _seen(server.line, server.admin, server.health, sessions, old_workers)
 
 
-def _status(server: _Server) -> str:
-    if server.admin == "maint":
+@lru_cache(maxsize=4096)
+def _seen(line: Line, admin: AdminState, health: int, sessions: int, old_workers: int) -> Server:
+    """Worked out once: servers are looked at far more often than they change."""
+    status = _status(admin, health)
+    return Server(
+        admin=admin,
+        by_config=admin == "maint" and line.disabled,
+        up=status in ("UP", "DRAIN"),
+        routed=status.startswith("UP"),
+        fresh_drain=status == "DRAIN",
+        sessions=sessions,
+        old_workers=old_workers,
+        address=line.address,
+        status=status,
+    )
+
+
+def _status(admin: AdminState, health: int) -> str:
+    if admin == "maint":
         return "MAINT"
-    if server.health < RISE:
+    if health < RISE:
         return "DOWN"
-    word = "UP" if server.admin == "ready" else "DRAIN"
-    return word if server.health == _FULL else f"{word} {server.health - RISE + 1}/{FALL}"
+    word = "UP" if admin == "ready" else "DRAIN"
+    return word if health == _FULL else f"{word} {health - RISE + 1}/{FALL}"

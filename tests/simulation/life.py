@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from tests.simulation.simulator import Simulation
 
 NODE_TIMEOUT = 90.0
+_REST = (0.002, 0.04)
+"""Seconds from one step to the next, from and to: that a step takes, and that production rests after it."""
 Cut = Literal["before", "unsaved", "unpublished", "half-published", "io-error"]
 CUTS: tuple[Cut, ...] = ("before", "unsaved", "unpublished", "half-published")
 
@@ -89,6 +91,7 @@ class Life:
         self.paused = False
         self._cut: Cut | None = None
         self._due: float | None = None
+        self._rested = 0.0
         self._ended = False
         self._mailbox = Mailbox()
         self._bus = _LivesBus(simulation.network)
@@ -141,11 +144,12 @@ class Life:
         self.wake(0.001)
 
     def wake(self, delay: float) -> None:
-        """Have the deciding thread step soon; an earlier appointment stands."""
-        due = self._simulation.clock.monotonic() + delay
+        """Have the deciding thread step soon, once it has rested; an earlier appointment stands."""
+        now = self._simulation.clock.monotonic()
+        due = max(now + delay, self._rested)
         if self._due is None or due < self._due:
             self._due = due
-            self._simulation.at(delay, lambda: self._step(due))
+            self._simulation.at(due - now, lambda: self._step(due))
 
     def cut_short(self, cut: Cut) -> None:
         """End in the next step."""
@@ -199,5 +203,6 @@ class Life:
             return
         self._store.cut, self._bus.left = None, None
         self._owner.check(self, before)
+        self._rested = self._simulation.clock.monotonic() + self._simulation.dice("rest").uniform(*_REST)
         if wake is not None:
             self.wake(max(self.clock.true_seconds((wake - self.clock.now()).total_seconds()), 0.001))

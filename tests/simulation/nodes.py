@@ -25,7 +25,7 @@ from crds.probe import Probe
 from crds.release import Release
 from tests.simulation.balancer import SimBalancer
 from tests.simulation.clocks import MachineClock
-from tests.simulation.drivers import SimClock, SimExecutor, SimServiceDriver, SimSupervisor
+from tests.simulation.drivers import ProcessFaults, SimClock, SimExecutor, SimServiceDriver, SimSupervisor
 from tests.simulation.memory_bus import MemoryNetwork, MemoryNodeBus
 from tests.simulation.mortality import Artifacts, Fuse, MortalJournal, MortalServices
 from tests.support.roles import without_secrets
@@ -33,7 +33,7 @@ from tests.support.roles import without_secrets
 P = ParamSpec("P")
 T = TypeVar("T")
 INTERVAL = 30.0
-_PACE = Pace(moving=0.2, watching=0.5, idle=1.0, silent=0.2)
+_PACE = Pace(moving=0.25, watching=1.0, idle=2.0, silent=0.25)
 """Fewer looks than usual: they are most of what a run takes time for."""
 CRASHES = "-crash"
 """Ends the version of a release whose processes end soon after they start."""
@@ -193,7 +193,7 @@ class HostNode(SimNode):
     def prepare(self, witness: Witness, ports: dict[int, str], artifacts: Artifacts) -> None:
         """Give the machine what outlives its agents. ``ports``: which target answers at a port."""
         self.services = SimServiceDriver()
-        self.supervisor = SimSupervisor(self.true, self._wake)
+        self.supervisor = SimSupervisor(self.true, self._wake, ProcessFaults(quiesce_seconds=2.0))
         self.watched = WatchedSupervisor(self.name, self.supervisor, witness, self.fuse)
         self.orphans: set[str] = set()
         """Targets whose port is held by a process that no supervisor knows of."""
@@ -239,7 +239,7 @@ class HostNode(SimNode):
 
     def answers(self, target: str) -> bool:
         """Whether anything takes connections at the target's port."""
-        return target in self.orphans or self.supervisor.running(target).identity is not None
+        return target in self.orphans or self.supervisor.runs(target) is not None
 
 
 class BalancerNode(SimNode):

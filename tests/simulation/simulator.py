@@ -15,6 +15,7 @@ from random import Random
 from agent.drivers.contracts import Server
 from bus.keyring import ALL_ROLES, KeyRing, NodeEntry
 from bus.keys import SigningKey, generate_key, public_text
+from crds.release import Release
 from crds.status import RolloutStatus
 from reconcilers.conditions import find
 from tests.simulation.balancer import Line, SimBalancer
@@ -127,7 +128,7 @@ class Simulation:
             for service in self.services
             for kind in ("online", "tests")
         }
-        return SimBalancer(self.clock, servers, self._is_up)
+        return SimBalancer(self.clock, servers, self._is_up, interval=1.0)
 
     def _is_up(self, place: str) -> bool:
         host, target = self._places[place]
@@ -252,16 +253,17 @@ class Simulation:
 
     def digest(self, host: str, target: str) -> str | None:
         """What runs there of a target; None if no process does."""
-        node = self.nodes[host]
-        assert isinstance(node, HostNode)
-        running = node.supervisor.running(target)
-        return running.digest if running.identity is not None else None
+        release = self._release(host, target)
+        return release.digest if release else None
 
     def _version(self, host: str, target: str) -> str | None:
+        release = self._release(host, target)
+        return release.version if release else None
+
+    def _release(self, host: str, target: str) -> Release | None:
         node = self.nodes[host]
         assert isinstance(node, HostNode)
-        running = node.supervisor.running(target)
-        return running.version if running.identity is not None else None
+        return node.supervisor.runs(target)
 
     # --- a run
 

@@ -57,7 +57,7 @@ def steps(simulation: Simulation) -> set[Step]:
 @pytest.mark.parametrize("step", [Step.DEPLOYING, Step.TESTING])
 def test_absence_alone_rolls_nothing_back(step: Step, tmp_path: Path) -> None:
     """Promise 11."""
-    status = after_an_absence(tmp_path, 42, step)
+    status = after_an_absence(tmp_path, 44, step)
     assert (status.version, status.quarantine) == ("2", None)
 
 
@@ -65,4 +65,4 @@ def test_a_clock_that_counts_absence_is_found(tmp_path: Path, monkeypatch: pytes
     """The stopwatch's: a host's own clock also stands because no balancer node has reported yet after a start."""
     real = reconcilers.deadlines.elapsed_of
     monkeypatch.setattr(reconcilers.deadlines, "elapsed_of", lambda watch, now, _: real(watch, now, watch.accounted))
-    assert after_an_absence(tmp_path, 42, Step.DEPLOYING).quarantine is not None
+    assert after_an_absence(tmp_path, 44, Step.DEPLOYING).quarantine is not None

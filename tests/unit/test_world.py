@@ -10,7 +10,7 @@ from crds.status import Step
 from reconcilers.classify import Standing
 from reconcilers.fragments import SERVICE, Entry, server_key
 from reconcilers.values import server_value
-from reconcilers.writes import DropEntry, DropJourney, PutEntry, PutJourney
+from reconcilers.writes import DropEntry, DropJourney, PutEntry, PutJourney, PutOperation
 from tests.support.site import Site, converged
 from tests.support.worlds import (
     ASKED,
@@ -218,6 +218,15 @@ def test_entries_of_hosts_and_pools_that_are_gone_are_strays() -> None:
     assert made.observed("api@prod").stray == [("lb1", "pool/old"), ("lb1", gone)]
 
 
+def test_operations_that_are_asked_and_not_known_are_strays() -> None:
+    made, at = world(), scene(Step.TESTING, API).gated(None)
+    (known,) = at.operations.values()
+    made.apply("api@prod", PutOperation(known), ASKED)
+    for identity in (known.id, "lost"):
+        made.apply("api@prod", PutEntry(known.node, f"operation/{identity}", "{}"), ASKED)
+    assert made.observed("api@prod").stray == [(known.node, "operation/lost")]
+
+
 def test_a_host_that_was_given_the_service_leaves_and_is_no_stray_before() -> None:
     made = world()
     watched = server_value("watch", "10.0.0.4:8080", False)
@@ -255,3 +264,14 @@ def test_a_target_that_nothing_declares_is_left_alone() -> None:
     site.run(100)
     assert {node: dict(fragments) for node, fragments in site.world.entries.items()} == entries
     assert site.now - NOW > timedelta(seconds=90)
+
+
+def test_time_that_is_counted_for_a_host_is_no_reason_to_plan_again() -> None:
+    """Else a target that waits, and keeps its hosts' time standing meanwhile, would be planned for ever."""
+    made, waits = world(), journey(API, Step.LEAVING)
+    made.apply("api@prod", PutJourney(waits), Stamp(0, 0))
+    made.dirty.clear()
+    made.apply("api@prod", PutJourney(waits.model_copy(update={"accounted": NOW + seconds(9)})), Stamp(0, 0))
+    assert not made.dirty
+    made.apply("api@prod", PutJourney(waits.model_copy(update={"reason": "other words"})), Stamp(0, 0))
+    assert made.dirty == {"api@prod"}

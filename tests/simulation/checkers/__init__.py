@@ -55,7 +55,7 @@ class Checkers:
 
     def gates_passed(self, target: str, host: str, digest: str) -> None:
         """A gate passed there, against that release."""
-        self.acts.passed.add((target, host, digest))
+        self.acts.passed.setdefault((target, host), set()).add(digest)
 
     def forget(self, node: str) -> None:
         """The node's journal was brought back from an older copy, or is lost."""

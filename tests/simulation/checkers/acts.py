@@ -16,8 +16,8 @@ class Acts:
 
     def __init__(self, truth: Truth, orders: Orders) -> None:
         self._truth, self._orders = truth, orders
-        self.passed: set[tuple[str, str, str]] = set()
-        """(target, host, digest) whose gates have passed there, since something else last ran there."""
+        self.passed: dict[tuple[str, str], set[str]] = {}
+        """By (target, host): digests whose gates have passed there, since something else last ran there."""
         self.complete: set[str] = set()
         """Services that were online everywhere at least once: from then on the budget counts."""
         self.out: set[tuple[str, str]] = set()
@@ -35,13 +35,16 @@ class Acts:
             self._leaves(node, service, server, before)
 
     def _leaves(self, node: str, service: str, host: str, before: Server) -> None:
+        """Whoever serves nobody may go however many are out: it is missing already, and is mended on its way."""
         if not self._orders.asks_for(node, f"{service}@prod", host):
             raise PromiseBroken(9, f"{node} takes {host} out of {service}, {before.status} and on no journey")
         self.notice()
-        self._fits_the_fleet(host)
+        serves = self._truth.serves(service, host)
+        if serves:
+            self._fits_the_fleet(host)
         self.out.add((service, host))
         out = sorted(name for name in self._truth.names if (service, name) in self.out)
-        if service in self.complete and len(out) > self._truth.allowed:
+        if serves and service in self.complete and len(out) > self._truth.allowed:
             words = f"then {out} are out, {self._truth.allowed} may"
             raise PromiseBroken(1, f"{node} takes {host} out of {service}: {words}")
 
@@ -64,9 +67,8 @@ class Acts:
             raise PromiseBroken(13, f"{node} lets {server} into {pool_name}, though a person took it out")
         target = f"{service}@prod"
         digest = self._truth.digest(server, target)  # None: its process has just ended
-        if not any(
-            (target, server) == (where, host) and digest in (None, tested) for where, host, tested in self.passed
-        ):
+        tested = self.passed.get((target, server), set())
+        if not tested or digest not in {None, *tested}:
             raise PromiseBroken(
                 4, f"{node} lets {server} into {pool_name} with {digest}, whose gates never passed there"
             )
@@ -80,11 +82,11 @@ class Acts:
             if self._orders.asks_for(host, target, host):
                 raise PromiseBroken(3, f"{target} is replaced on {host} while it is {server.status} on {node}")
             raise PromiseBroken(9, f"{target} is stopped on {host}, {server.status} on {node} and on no journey")
-        self.passed = {each for each in self.passed if each[:2] != (target, host)}
+        self.passed.pop((target, host), None)
 
     def notice(self) -> None:
         """Look who is in: a host counts as taken out until every balancer node has it in again."""
         self.out = {each for each in self.out if not self._truth.is_in(*each)}
-        for service in set(self._truth.services) - self.complete:
-            if all(self._truth.serves(service, host) for host in self._truth.names):
+        for service in self._truth.services:
+            if service not in self.complete and self._truth.serves_everywhere(service):
                 self.complete.add(service)

@@ -202,7 +202,7 @@ class Decisions:
 
     def _has_arrived(self, target: str, host: str, digest: str) -> None:
         service, runs = service_of(target), self._truth.digest(host, target)
-        if runs not in (None, digest) or (target, host, digest) not in self._acts.passed:
+        if runs not in (None, digest) or digest not in self._acts.passed.get((target, host), ()):
             raise PromiseBroken(8, f"{target} succeeded, but {host} runs {runs}, or is not tested")
         not_in = (service, host) in self._acts.out or service not in self._acts.complete
         if (not_in and not self._truth.serves(service, host)) or self._is_known_down(service, host):

@@ -1,7 +1,7 @@
 """What really is, whoever believes what."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from agent.drivers.contracts import Server
 from agent.journal import Journal
@@ -37,6 +37,7 @@ class Truth:
     """(service, host) -> people keep it out of the pool on some node, or are about to lift that."""
     time: Callable[[], float]
     """Seconds since the run began."""
+    _behind: dict[str, str | None] = field(default_factory=dict)
 
     @property
     def names(self) -> list[str]:
@@ -55,6 +56,15 @@ class Truth:
     def is_in(self, service: str, host: str) -> bool:
         """Every balancer node has it in, whatever its checks say."""
         return all(server is not None and server.admin == "ready" for server in self.online(service, host))
+
+    def serves_everywhere(self, service: str) -> bool:
+        """Every host does; who did not when that was last asked is looked at first."""
+        last = self._behind.get(service)
+        if last is not None and not self.serves(service, last):
+            return False
+        behind = next((host for host in self.names if not self.serves(service, host)), None)
+        self._behind[service] = behind
+        return behind is None
 
     def serves(self, service: str, host: str) -> bool:
         """Online on every balancer node, and running."""
