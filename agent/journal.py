@@ -1,11 +1,10 @@
-"""The agent's memory: one checksummed file that says what the node has taken and how far its roles got.
+"""The agent's memory: one file, two checksummed copies, that says what the node has taken and how far its roles got.
 
 The newest (term, serial) in it fences former leaders, so it is on disk before anything is done by it. A journal that
 cannot be read is never replaced: whoever lost its memory must not act on what a former leader may have said.
 """
 
 import base64
-import hashlib
 import json
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,12 +12,11 @@ from random import Random
 from threading import RLock
 from typing import Any, Literal
 
-from agent.files import write_durably
+from agent.copies import Copies
 from bus.clock import Clock
 from bus.listing import is_absent
 from crds.messages import Stamp
 
-FORMAT = 1
 _MAGIC = "drumbeat-journal"
 _RESERVED = 1_000_000
 """Report numbers that are taken from the journal at once, so that not every report costs a write."""
@@ -42,8 +40,9 @@ class _Content:
 class Journal:
     """What one node remembers."""
 
-    def __init__(self, path: Path, content: _Content) -> None:
+    def __init__(self, path: Path, copies: Copies, content: _Content) -> None:
         self._path = path
+        self._copies = copies
         self._content = content
         self._next_number = content.numbered
         self._lock = RLock()  # reports are numbered by the bus's thread too
@@ -54,11 +53,12 @@ class Journal:
 
         Raises JournalProblem if it is there and cannot be understood, or cannot be written.
         """
-        content = _read(path)
+        copies = Copies(path, _MAGIC)
+        content = _read(path, copies)
         if content is None:
             began = f"{clock.now():%Y%m%dT%H%M%S%f}"
             content = _Content(f"{began}-{random.getrandbits(32):08x}", Stamp(0, 0))
-        journal = cls(path, content)
+        journal = cls(path, copies, content)
         journal._write(replace(content, numbered=content.numbered + _RESERVED))
         return journal
 
@@ -120,7 +120,7 @@ class Journal:
 
     def _write(self, content: _Content) -> None:
         try:
-            write_durably(self._path, _encode(content))
+            self._copies.write(_encode(content))
         except OSError as error:
             raise JournalProblem(
                 f"cannot write the journal {self._path}: {error.strerror}; nothing new is taken on until it can be"
@@ -143,7 +143,7 @@ class RoleSteps:
 
 
 def _encode(content: _Content) -> bytes:
-    body = json.dumps(
+    return json.dumps(
         {
             "incarnation": content.incarnation,
             "term": content.stamp.term,
@@ -153,20 +153,17 @@ def _encode(content: _Content) -> bytes:
             "steps": content.steps,
         }
     ).encode()
-    return f"{_MAGIC} {FORMAT} {hashlib.sha256(body).hexdigest()}\n".encode() + body
 
 
-def _read(path: Path) -> _Content | None:
+def _read(path: Path, copies: Copies) -> _Content | None:
     try:
-        raw = path.read_bytes()
+        return _decode(copies.read())
     except FileNotFoundError as error:
         if is_absent(path):
             return None
         raise JournalProblem(f"the journal {path} is a link that leads nowhere; bring back what it leads to") from error
     except OSError as error:
         raise JournalProblem(f"cannot read the journal {path}: {error.strerror}; make it readable, restart") from error
-    try:
-        return _decode(raw)
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise JournalProblem(
             f"the journal {path} is damaged ({error}); nothing is done on this node. Restore the file, or move it away "
@@ -175,15 +172,7 @@ def _read(path: Path) -> _Content | None:
 
 
 def _decode(raw: bytes) -> _Content:
-    head, _, body = raw.partition(b"\n")
-    magic, version, checksum = head.decode().split(" ")
-    if magic != _MAGIC:
-        raise ValueError("it does not begin like a journal")
-    if version != str(FORMAT):
-        raise ValueError(f"format {version}, this agent reads format {FORMAT}")
-    if hashlib.sha256(body).hexdigest() != checksum:
-        raise ValueError("the checksum does not match")
-    said = json.loads(body)
+    said = json.loads(raw)
     return _Content(
         incarnation=str(said["incarnation"]),
         stamp=Stamp(int(said["term"]), int(said["serial"])),

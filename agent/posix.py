@@ -95,12 +95,12 @@ class PosixProcesses:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(identity.pid, number)
 
-    def sweep(self, identity: ProcessIdentity, name: str, value: str) -> None:
-        if identity.boot != self.boot or not _group_exists(identity.pid):
-            return
-        for entry in self._proc.iterdir():
-            if entry.name.isdigit() and self._stat(int(entry.name), _GROUP) == str(identity.pid):
-                self._kill_if_ours(int(entry.name), name, value)
+    def sweep(self, name: str, value: str) -> bool:
+        pids = [int(entry.name) for entry in self._proc.iterdir() if entry.name.isdigit()]
+        found = [pid for pid in pids if self._has(pid, name, value)]
+        for pid in found:
+            self._kill_if_ours(pid, name, value)
+        return bool(found)
 
     def watch(self, identity: ProcessIdentity, wake: Wake) -> bool:
         try:
@@ -328,16 +328,6 @@ def _account(user: str | None) -> dict[str, Any]:
         ) from error
     groups = os.getgrouplist(user, entry.pw_gid)
     return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": groups}
-
-
-def _group_exists(group: int) -> bool:
-    try:
-        os.killpg(group, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _signal_name(number: int) -> str:

@@ -58,8 +58,11 @@ class Processes(Protocol):
         Nothing happens if it is gone.
         """
 
-    def sweep(self, identity: ProcessIdentity, name: str, value: str) -> None:
-        """End by force what is left of its group and had ``name=value`` in its environment."""
+    def sweep(self, name: str, value: str) -> bool:
+        """End by force whatever had ``name=value`` in its environment when it started, in whatever group or session.
+
+        Whether there was anything: it may take a moment to be gone.
+        """
 
     def watch(self, identity: ProcessIdentity, wake: Wake) -> bool:
         """Call ``wake`` when it ends. False if this system cannot, and the caller has to look by itself."""

@@ -1,4 +1,4 @@
-"""python -m benchmarks.agent_memory [--json] [--seconds N]: what an agent holds while it runs and probes a service."""
+"""python -m benchmarks.agent_memory [--bus amqp] [--json] [--seconds N]: what agents hold as they probe a service."""
 
 import argparse
 import json
@@ -22,7 +22,7 @@ def main() -> int:
     """0 once it could be measured."""
     options = _options()
     with TemporaryDirectory(prefix="drumbeat-memory-") as root:
-        fleet = Fleet(Layout.of(Path(root), hosts=1), _probing)
+        fleet = Fleet(Layout.of(Path(root), hosts=1), _probing, bus=options.bus)
         with running(fleet):
             fleet.start(FIRST)
             fleet.wait_for("the host converges", lambda: _has_converged(fleet), 120.0)
@@ -64,6 +64,7 @@ def _probing(service: Document) -> None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.agent_memory", description=__doc__)
+    parser.add_argument("--bus", choices=["http", "amqp"], default="http", help="over which they meet the controller")
     parser.add_argument("--json", action="store_true", help="end with one object on a line")
     parser.add_argument("--seconds", type=float, default=15.0, help="for which it probes before it is measured")
     return parser.parse_args()

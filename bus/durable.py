@@ -1,7 +1,12 @@
-"""Folders whose entries outlive a loss of power."""
+"""What outlives a loss of power: content that is written in place, and folders' entries."""
 
 import os
 from pathlib import Path
+
+
+def sync_data(handle: int) -> None:
+    """Put what was written in place on disk, and of the rest only what is needed to read it. Raises OSError."""
+    getattr(os, "fdatasync", os.fsync)(handle)
 
 
 def sync_folder(folder: Path) -> None:

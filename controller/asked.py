@@ -3,7 +3,8 @@
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 
-from reconcilers.fragments import SERVICE, Entry, host_of, pool_key
+from crds.status import Operation
+from reconcilers.fragments import SERVICE, Entry, host_of, operation_key, pool_key
 from reconcilers.target import TargetSpec
 
 Key = tuple[str, str]
@@ -58,10 +59,13 @@ class Asked:
             if node in moving or any(key.startswith(kinds) for keys in fragments.values() for key in keys)
         }
 
-    def stray(self, spec: TargetSpec) -> list[Key]:
-        """Entries that belong to no host, none that leaves, and no pool of the target any more."""
+    def stray(self, spec: TargetSpec, operations: Mapping[str, Operation]) -> list[Key]:
+        """Entries that belong to no host, none that leaves, no pool of the target and none of its operations any more.
+
+        An operation is written after its entry: a crash between the two leaves an entry that nobody waits for.
+        """
         kept = spec.hosts.keys() | self.leavers[spec.name]
         gone = [key for host, asked in self._by_host[spec.name].items() if host and host not in kept for key in asked]
         known = {(node.name, pool_key(name)) for pool in spec.pools for node in pool.nodes for name in pool.names}
-        pools = [key for key in self.about(spec.name, "") if key[1].startswith("pool/") and key not in known]
-        return sorted(gone + pools)
+        known |= {(operation.node, operation_key(operation.id)) for operation in operations.values()}
+        return sorted(gone + [key for key in self.about(spec.name, "") if key not in known])

@@ -63,19 +63,25 @@ class Hearing:
 
     def _ask_where_needed(self, report: Report, incomplete: bool, now: datetime) -> None:
         node = report.node
-        states = [each.state for each in report.services.values()] + [each.state for each in report.operations.values()]
-        expired = "expired" in states
         ours, known = self._world.serials.get(node, 0), self._saving.newest_known(node)
         self._saving.met.add(node)
         # An agent with a problem may have lost what it took: it asks for it by saying so.
         if report.taken.serial < ours or (report.problem and report.taken.serial == ours > 0):
             self._saving.repeat(node, now)
-        elif (incomplete or expired) and self._saving.may_repeat(node, now):
+        elif (incomplete or self._is_late(node)) and self._saving.may_repeat(node, now):
             self.restamp.add(node)
         believable = report.taken.term < HIGHEST.term and report.taken.serial < HIGHEST.serial
         # By the serial alone, too: a backup that was made meanwhile takes over with a term that no node knows yet.
         if believable and (report.taken.term > self._saving.term or report.taken.serial > known):
             self._ask_again(node, report.taken)
+
+    def _is_late(self, node: str) -> bool:
+        """The node got what it was asked after that had expired; its short reports say so by saying nothing new."""
+        newest = self._world.nodes.get(node).report
+        if newest is None:
+            return False
+        services = (each.state == "expired" for each in newest.services.values())
+        return any(services) or any(each.state == "expired" for each in newest.operations.values())
 
     def joined(self, node: str, message: str, now: datetime) -> None:
         """What was said with a former key is forgotten: whoever had it may have said the highest numbers there are."""
@@ -119,6 +125,7 @@ class Hearing:
         assignment would pass for answers to ours.
         """
         self._log.error("store.is_behind", node=node, taken=taken, term=self._saving.term)
+        self._metrics.store_behind_total.inc()
         self._term_above = max(self._term_above, taken.term)
         self._forgotten[node] = max(self._forgotten.get(node, 0), taken.serial)
 

@@ -1,10 +1,10 @@
-"""What is known of hosts that a target's spec names no more, and that still have its service."""
+"""What is known of hosts that a target's spec names no more, or never did, and that still have its service."""
 
 from collections.abc import Mapping
 from datetime import datetime
 
 from controller.nodes import Nodes
-from crds.messages import ServerReport
+from crds.messages import ServerReport, ServiceReport
 from reconcilers.facts import HostFacts, online_places
 from reconcilers.fragments import SERVICE, Entry, server_key
 from reconcilers.target import HostSpec, TargetSpec
@@ -24,11 +24,28 @@ def leaver_facts(spec: TargetSpec, name: str, asked: Asked, nodes: Nodes, watchi
         silent=node.mute,
         silent_since=node.silent_since(watching_since),
         distrust=node.distrust,
+        revoked=node.revoked,
         service=node.report.services.get(spec.name) if node.report else None,
         servers=servers,
         lineless=lineless,
         entries=dict(asked),
     )
+
+
+def running_elsewhere(spec: TargetSpec, nodes: Nodes) -> list[str]:
+    """Nodes that are none of the target's hosts, and by whose last word its service runs there.
+
+    That of a silent node counts, too; one that a person has revoked is taken to be off.
+    """
+    return sorted(
+        name
+        for name, node in nodes.nodes.items()
+        if name not in spec.hosts and not node.revoked and node.report and _runs(node.report.services.get(spec.name))
+    )
+
+
+def _runs(said: ServiceReport | None) -> bool:
+    return said is not None and (said.identity is not None or said.state in ("starting", "running", "crashing"))
 
 
 def _named(

@@ -1,7 +1,7 @@
 """Metrics of the controller, in a registry that is passed in. Base units; no host name is ever a label."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from importlib.metadata import version
 from typing import get_args
@@ -34,23 +34,34 @@ class Metrics:
         self.hosts_unavailable = gauge(
             "drumbeat_hosts_unavailable", "Hosts of a target that count against its budget.", ["target"]
         )
+        self.hosts_leaving = gauge(
+            "drumbeat_hosts_leaving", "Hosts on their way out of a target that does not name them any more.", ["target"]
+        )
+        self.hosts_drifted = gauge(
+            "drumbeat_hosts_drifted", "Hosts whose drift is being repaired; reported drift is a condition.", ["target"]
+        )
         places = ["fleet", "limit"]
         self.places = gauge("drumbeat_fleet_places", "Hosts out, and rollouts under way, that a fleet allows.", places)
         self.places_used = gauge("drumbeat_fleet_places_used", "Of these, how many are in use.", places)
         self.fleet_waiting = gauge("drumbeat_fleet_waiting", "Targets that wait at a limit of their fleet.", ["fleet"])
         self.rollouts_total = counter("drumbeat_rollouts", "Rollouts that ended, by result.", ["result"])
         self.journeys_total = counter("drumbeat_journeys", "Journeys of hosts that ended, by result.", ["result"])
-        self.tasks_total = counter(
-            "drumbeat_tasks",
-            "Gates and migrations without a host that ended, by when and outcome.",
-            ["task", "outcome"],
-        )
+        self.retries_total = counter("drumbeat_host_retries", "Deployments that were tried again on their host.")
+        task = ["task", "outcome"]
+        self.tasks_total = counter("drumbeat_tasks", "Gates and migrations without a host, by how they ended.", task)
         self.plan_seconds = timing("drumbeat_plan_seconds", "Time to plan one target.")
         self.commit_seconds = timing("drumbeat_commit_seconds", "Time to commit one transaction.")
+        self.store_behind_total = counter(
+            "drumbeat_store_behind", "Nodes that had taken more than the store knew of: it was lost, or restored."
+        )
         self.failures_total = counter(
             "drumbeat_failures", "Errors that were survived, to be tried again, by part.", ["part"]
         )
+        self._define_messages(gauge, counter)
+        self._begin_at_zero()
 
+    def _define_messages(self, gauge: Callable[..., Gauge], counter: Callable[..., Counter]) -> None:
+        """What nodes, people and the repository say, and what they are told."""
         self.reports_total = counter("drumbeat_reports", "Reports that were taken, by kind.", ["kind"])
         self.refusals_total = counter(
             "drumbeat_refusals", "Messages from nodes that were refused, by reason.", ["reason"]
@@ -68,7 +79,6 @@ class Metrics:
         self.nodes_excluded = gauge("drumbeat_nodes_excluded", "Hosts and balancer nodes excluded by command.")
         self.source_errors_total = counter("drumbeat_source_errors", "Looks at the state repository that failed.")
         self.revision_refused = gauge("drumbeat_revision_refused", "1 while the newest revision is refused, else 0.")
-        self._begin_at_zero()
 
     def _begin_at_zero(self) -> None:
         for result in ("succeeded", "superseded", "held", "rolled_back"):
@@ -94,6 +104,8 @@ class Metrics:
         ended = results.get(verb)
         if ended:
             self.rollouts_total.labels(ended).inc()
+        if verb == "HostRetried":
+            self.retries_total.inc()
         if verb == "TaskEnded":
             self.tasks_total.labels(*(word.lower() for word in re.findall("[A-Z][a-z]+", reason))).inc()
         if verb == "HostConverged" or reason == "Failed":
@@ -106,6 +118,8 @@ class Metrics:
             self.hosts.labels(status.target, state).set(getattr(status.counts, state))
         self.hosts_excluded.labels(status.target).set(status.counts.excluded)
         self.hosts_unavailable.labels(status.target).set(status.counts.unavailable)
+        self.hosts_leaving.labels(status.target).set(len(status.leaving))
+        self.hosts_drifted.labels(status.target).set(len(status.drifted))
         self.rollout_paused.labels(status.target).set(status.pause is not None)
 
     def show_fleets(self, fleets: Iterable[FleetIndex]) -> None:
@@ -127,6 +141,8 @@ class Metrics:
             self.hosts.remove(target, state)
         self.hosts_excluded.remove(target)
         self.hosts_unavailable.remove(target)
+        self.hosts_leaving.remove(target)
+        self.hosts_drifted.remove(target)
         self.rollout_paused.remove(target)
 
     def _count(self, target: str, conditions: list[Condition]) -> None:

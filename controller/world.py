@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from controller.asked import Asked
 from controller.claims import Claims
 from controller.fleets import Fleets
-from controller.leavers import leaver_facts
+from controller.leavers import leaver_facts, running_elsewhere
 from controller.nodes import Node, Nodes
 from controller.operations import Operations, waits_in
 from controller.pools import Pools
@@ -259,9 +259,10 @@ class World:
             journeys=self.journeys.get(target, {}),
             operations=self.operations.of(target),
             locks=self.operations.locks(target),
-            stray=self._asked.stray(spec) if whole else (),
+            stray=self._asked.stray(spec, self.operations.of(target)) if whole else (),
             leavers=frozenset(self._asked.leavers[target]),
             leaver=lambda host: self._leaver(target, host),
+            elsewhere=lambda: running_elsewhere(spec, self.nodes),
             pool_entries={key: entry.value for key, entry in self._asked.about(target, "").items()},
             silent_balancers=[words for node in spec.balancer_nodes if (words := self.nodes.obstacle(node))],
             runners=[runner for runner in spec.runners if not self.nodes.get(runner).mute],

@@ -9,6 +9,13 @@ from pydantic import Field
 from crds.base import WireModel
 
 
+class Quiesce(WireModel):
+    """A command that has a process finish its work before it is stopped."""
+
+    command: list[str]
+    timeout: float = 60.0
+
+
 class Release(WireModel):
     """Everything whose change must move hosts, and nothing else."""
 
@@ -23,6 +30,7 @@ class Release(WireModel):
     user: str | None = None
     supervisor: str = "process"
     stop_timeout: float = 10.0
+    quiesce: Quiesce | None = None
 
     @cached_property
     def digest(self) -> str:

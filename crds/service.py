@@ -21,6 +21,22 @@ HttpUrl = Annotated[str, Field(pattern=r"^https?://[^\s@/?#]+(/[^\s?#]*)?$")]
 """An address without credentials, query and fragment."""
 
 
+class Quiesce(FileModel):
+    """A command on the host that has the service's process finish its work before it is stopped.
+
+    It runs in the unpacked archive, as the service's user and with its environment, and DRUMBEAT_PID is the process.
+    """
+
+    command: Command
+    timeout: Seconds = Field(default=60.0, description="then it is killed, and the process stopped all the same")
+
+    @model_validator(mode="after")
+    def _has_time(self) -> Self:
+        if self.timeout <= 0:
+            raise ValueError("timeout must be longer than 0s; write how long the work may take, or leave it out")
+        return self
+
+
 class Artifact(FileModel):
     """What is installed and how it is started; everything here is part of the release.
 
@@ -38,6 +54,7 @@ class Artifact(FileModel):
         default=None, description="the account it runs under; the agent's own if left out"
     )
     supervisor: Literal["process"] = Field(default="process", description="how it is kept running")
+    quiesce: Quiesce | None = Field(default=None, description="run before the process is stopped")
     stop_timeout: Seconds = Field(default=10.0, description="after SIGTERM, before SIGKILL")
 
     @model_validator(mode="after")
@@ -273,6 +290,11 @@ class Rollout(FileModel):
     )
     rollout_deadline: Seconds | None = Field(default=None, description="for the whole rollout; none if left out")
     drain: Drain = Drain()
+    retries: Annotated[int, Field(ge=0, le=10)] = Field(
+        default=0,
+        description="how often a host that is out is tried again, with a new process, after the release could not be "
+        "installed, ended again and again, or started unhealthy; the host's deadline holds all the same",
+    )
     max_failed: Limit = Field(default=0, description="failed hosts with which the rollout goes on")
     max_unknown: Limit | None = Field(
         default=None, description="silent hosts with which further hosts are taken out; any number if left out"
@@ -322,6 +344,11 @@ class ServiceSpec(FileModel):
     )
     adopt: Adopt | None = Field(default=None, description="with mode adopt: how the running process is known")
     hosts: Labels = Field(description="label selector: every label given must match")
+    singleton: bool = Field(
+        default=False,
+        description="at most one process of it on the whole fleet: the selector may match one host, and when that "
+        "becomes another one, it begins only after the one before has said that the service is gone there",
+    )
     artifact: Artifact
     probes: list[Probe] = Field(default_factory=list)
     pools: list[PoolRef] = Field(default_factory=list)

@@ -8,10 +8,10 @@ from crds.status import Journey, Step
 from reconcilers.classify import classify, drift_of
 from reconcilers.draft import Draft
 from reconcilers.facts import HostFacts, online_places
-from reconcilers.index import is_candidate
+from reconcilers.index import CandidateKey, Need, is_candidate
 from reconcilers.journey import FETCH_PATIENCE, moved
 from reconcilers.obstacles import obstacle
-from reconcilers.room import Room, allowed
+from reconcilers.room import Room
 from reconcilers.sizes import batch_size
 from reconcilers.watched import watched_from
 
@@ -20,7 +20,7 @@ def start_batch(draft: Draft) -> None:
     """Choose the hosts of the next batch, once nobody of the last one is under way and nothing holds the rollout."""
     candidates = draft.observed.index.candidates
     under_way = _has_ended(draft) or is_under_way(draft.observed.journeys) or is_under_way(draft.journeys)
-    if under_way or not candidates or needs_downtime(draft) or obstacle(draft, serving=candidates[0][0]):
+    if under_way or not candidates or needs_downtime(draft) or obstacle(draft, serving=_serves(candidates[0])):
         return
     if draft.status.finished is not None:
         draft.event("RolloutStarted", draft.target.name, "Drift", "hosts are new, out, or run something else")
@@ -51,18 +51,12 @@ def _has_ended(draft: Draft) -> bool:
 def next_batch(draft: Draft) -> tuple[int, list[str]]:
     """Number and hosts, in order, of the batch that comes next once nobody is under way and nothing is in the way.
 
-    A zone that is short of hosts already gives none that serve, as long as another one has any to give.
+    A zone that is short of hosts already gives none that it would miss, as long as another one has any to give.
     """
     index = draft.observed.index
     number = 1 if draft.status.finished is not None else draft.status.batch + 1
     size = batch_size(draft.target.rollout.batches, number, len(draft.target.hosts))
-    return number, index.next_hosts(size, _closed(draft)) or index.next_hosts(size)
-
-
-def _closed(draft: Draft) -> set[str]:
-    """Zones of which no host that serves can be taken out, whoever is out elsewhere."""
-    room = Room(draft)
-    return {zone for zone in draft.observed.index.zones if room.closed(zone)}
+    return number, index.next_hosts(size, Room(draft).barred()) or index.next_hosts(size)
 
 
 def is_under_way(journeys: Mapping[str, Journey]) -> bool:
@@ -74,7 +68,11 @@ def needs_downtime(draft: Draft) -> bool:
     """The only host serves customers, nobody would replace it, and downtime was not allowed."""
     rollout, candidates = draft.target.rollout, draft.observed.index.candidates
     alone = len(draft.target.hosts) == 1 and rollout.downtime != "allowed" and draft.target.release is not None
-    return alone and bool(candidates) and candidates[0][0]
+    return alone and bool(candidates) and _serves(candidates[0])
+
+
+def _serves(candidate: CandidateKey) -> bool:
+    return candidate[0] is Need.BUDGET
 
 
 def _chosen(draft: Draft, facts: HostFacts, number: int) -> Journey:
@@ -96,36 +94,35 @@ def _chosen(draft: Draft, facts: HostFacts, number: int) -> Journey:
 def let_go(draft: Draft) -> None:
     """End the journeys of waiting hosts that no journey would help now: silent, taken out by a person, or mended.
 
-    Likewise of those that only wait for the budget while another host serves nobody and could be mended at once, and of
-    those that only wait for their zone while another zone has hosts to give.
-    Otherwise one of them would keep all others from their turn. A batch that is left empty is chosen again under its
-    number, so that a canary that fell silent is followed by another one, not by a larger batch.
+    Likewise of those that cannot be taken out while nobody else is under way, if another host could be: one that is out
+    already, or is in a zone that is not short of hosts. Otherwise one of them would keep all others from their turn. A
+    batch that is left empty is chosen again under its number, so that a canary that fell silent is followed by another
+    one, not by a larger batch.
     """
     if draft.observed.silent_balancers:
         return
-    index = draft.observed.index
-    known = not _has_ended(draft)
-    mendable = (
-        known and any(not serves for serves, _ in index.candidates[:1]) and obstacle(draft, serving=False) is None
-    )
-    mend_first = mendable and (index.unavailable >= allowed(draft.target).hosts or obstacle(draft) is not None)
     waiting = _waiting(draft)
-    blocked = known and _others_could_go(draft, waiting)
-    for host in [host for host in waiting if mend_first or blocked or draft.concerns(host)]:
+    blocked = _others_could_go(draft, waiting)
+    for host in waiting if blocked else [host for host in waiting if draft.concerns(host)]:
         now = classify(draft.target, replace(draft.facts(host), journey=None))
-        if not is_candidate(now) or (now.available and (mend_first or blocked)):
+        if blocked or not is_candidate(now):
             draft.put(host, None)
     if waiting and not is_under_way(draft.journeys):
         draft.status = draft.status.model_copy(update={"batch": max(draft.status.batch - 1, 0)})
 
 
 def _others_could_go(draft: Draft, waiting: list[str]) -> bool:
-    """Everybody under way waits for a zone that is short of hosts, and another zone has some to give."""
-    under_way = [journey for journey in draft.journeys.values() if journey.step is not Step.FAILED]
-    if not waiting or len(waiting) < len(under_way):
+    """Nobody who is under way can be taken out now, and somebody else can."""
+    under_way = sum(journey.step is not Step.FAILED for journey in draft.journeys.values())
+    if not waiting or len(waiting) < under_way or _has_ended(draft):
         return False
-    index, closed = draft.observed.index, _closed(draft)
-    return {draft.target.hosts[host].zone for host in waiting} <= closed and bool(index.next_hosts(1, closed))
+    room, index = Room(draft), draft.observed.index
+    in_the_way = {serving: bool(obstacle(draft, serving)) for serving in (True, False)}
+
+    def can_go(host: str) -> bool:
+        return not in_the_way[index.hosts[host].available] and not room.lacks(host)
+
+    return not any(map(can_go, waiting)) and any(map(can_go, index.next_hosts(1, room.barred())))
 
 
 def start_waiting(draft: Draft) -> list[str]:

@@ -29,7 +29,7 @@ class Observed:
     operations: Mapping[str, Operation]
     """Requested and kept ones, by id."""
     stray: Sequence[tuple[str, str]] = ()
-    """(node, key) of entries of this target that belong to no host and no pool of its spec any more."""
+    """(node, key) of entries of this target that belong to no host, pool or operation of its spec any more."""
     pool_entries: Mapping[tuple[str, str], str] = field(default_factory=dict)
     silent_balancers: Sequence[str] = ()
     """Balancer nodes of the target that do not report, or whose balancer must not be disrupted, each in words."""
@@ -41,6 +41,8 @@ class Observed:
     """Hosts that are none of the target's any more, and of which something is still asked."""
     leaver: Callable[[str], HostFacts] = field(default=_nobody)
     """Facts of one of them."""
+    elsewhere: Callable[[], Collection[str]] = tuple
+    """Nodes that are none of the target's hosts, and by whose last word its service runs there."""
     locks: Mapping[str, Operation] = field(default_factory=dict)
     """Migrations of the fleet that were requested and have not ended, by their lock."""
     others: Others = lambda _: None

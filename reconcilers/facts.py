@@ -42,6 +42,8 @@ class HostFacts:
     """The number under which a process of the target must have been started at least."""
     excluded: str = ""
     """In words, by whom and why it was excluded by command; empty if it was not."""
+    revoked: bool = False
+    """Of a host that leaves: a person has said that the machine counts no more."""
     distrust: str = ""
     """In words, why what its agent says does not count, where that is not for silence alone."""
 

@@ -5,8 +5,10 @@ Property: an index kept through any history equals one built from the same facts
 """
 
 from collections import Counter
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import IntEnum
+from types import MappingProxyType
 from typing import TypeVar
 
 from sortedcontainers import SortedList
@@ -18,8 +20,21 @@ from reconcilers.target import HostSpec
 
 _Group = TypeVar("_Group")
 _Member = TypeVar("_Member")
-CandidateKey = tuple[bool, tuple[int, str, str]]
-"""Hosts that serve nobody first, then by rank, which spreads over zones."""
+
+
+class Need(IntEnum):
+    """What has to be free before a host is taken out; each includes those before it."""
+
+    NOTHING = 0
+    """It is out already."""
+    PLACE = 1
+    """It serves nobody and nobody misses it: a place of the fleet, where that has limits."""
+    BUDGET = 2
+    """It serves: a part of the target's budget."""
+
+
+CandidateKey = tuple[Need, tuple[int, str, str]]
+"""Hosts that need the least first, then by rank, which spreads over zones."""
 
 
 NAMED = (
@@ -31,9 +46,6 @@ NAMED = (
     Standing.UNADOPTED,
 )
 """Standings whose hosts people hear of by name."""
-_FIRST_AVAILABLE: CandidateKey = (True, (-1, "", ""))
-
-
 _OUTDATED = (Standing.OUTDATED, Standing.OUT, Standing.UNHEALTHY, Standing.UNADOPTED, Standing.DRIFTED)
 
 
@@ -67,8 +79,8 @@ class TargetIndex:
         if now.standing in NAMED:
             self.named.setdefault(now.standing, SortedList()).add(host.name)
         if is_candidate(now):
-            self.candidates.add((now.available, host.rank))
-            self.zone_candidates.setdefault(host.zone, SortedList()).add((now.available, host.rank))
+            self.candidates.add((need_of(now), host.rank))
+            self.zone_candidates.setdefault(host.zone, SortedList()).add((need_of(now), host.rank))
 
     def drop(self, host: HostSpec) -> None:
         """Forget the host."""
@@ -85,8 +97,8 @@ class TargetIndex:
         if before.standing in NAMED:
             _take(self.named, before.standing, host.name)
         if is_candidate(before):
-            self.candidates.remove((before.available, host.rank))
-            _take(self.zone_candidates, host.zone, (before.available, host.rank))
+            self.candidates.remove((need_of(before), host.rank))
+            _take(self.zone_candidates, host.zone, (need_of(before), host.rank))
 
     def copied(self) -> "TargetIndex":
         """The same, to be changed by itself."""
@@ -102,16 +114,16 @@ class TargetIndex:
             named={standing: SortedList(names) for standing, names in self.named.items()},
         )
 
-    def next_hosts(self, count: int, closed: Set[str] = frozenset()) -> list[str]:
+    def next_hosts(self, count: int, barred: Mapping[str, Need] = MappingProxyType({})) -> list[str]:
         """The hosts whose turn comes next, in order, at most ``count``; no zone loses more than its share of these.
 
-        A host that serves nobody is not lost by going. Of ``closed`` zones only such hosts may go.
+        A host that serves nobody is not lost by going. ``barred``: by zone, which need cannot be met there.
         """
         chosen = list[CandidateKey]()
         for zone, keys in self.zone_candidates.items():
-            lost = 0 if zone in closed else zone_share(count, self.zones[zone], len(self.hosts))
-            mended = keys.bisect_left(_FIRST_AVAILABLE)
-            chosen += keys[: min(count, mended + lost)]
+            most = _before(keys, Need.BUDGET) + zone_share(count, self.zones[zone], len(self.hosts))
+            most = min(most, _before(keys, barred[zone])) if zone in barred else most
+            chosen += keys[: min(count, most)]
         return [rank[2] for _, rank in sorted(chosen)[:count]]
 
     def counts(self) -> Counts:
@@ -134,6 +146,16 @@ def _take(groups: dict[_Group, SortedList[_Member]], group: _Group, member: _Mem
     groups[group].remove(member)
     if not groups[group]:
         del groups[group]
+
+
+def _before(keys: SortedList[CandidateKey], need: Need) -> int:
+    """How many of them need less."""
+    return int(keys.bisect_left((need, (-1, "", ""))))
+
+
+def need_of(now: Classification) -> Need:
+    """What has to be free before the host is taken out."""
+    return Need.BUDGET if now.available else Need.NOTHING if now.out else Need.PLACE
 
 
 def is_candidate(now: Classification) -> bool:

@@ -16,6 +16,7 @@ from crds.status import Cause, Journey, Operation, Step
 from reconcilers.entries import entries_for
 from reconcilers.facts import HostFacts, maintenance_places, mismatch, online_places, persons_mark
 from reconcilers.gates import MAX_ATTEMPTS, gates_at, operation_id
+from reconcilers.retries import another_try, at_last, ended_in_failure, started_unhealthy, tail_of, with_tries
 from reconcilers.target import TargetSpec
 from reconcilers.tasks import said_by
 from reconcilers.watched import watched_from
@@ -42,6 +43,7 @@ class Situation:
 
 def moved(journey: Journey, step: Step, now: datetime, elapsed: float, reason: str = "") -> Journey:
     """The journey at its next step."""
+    failed = step is Step.FAILED
     return journey.model_copy(
         update={
             "step": step,
@@ -51,6 +53,8 @@ def moved(journey: Journey, step: Step, now: datetime, elapsed: float, reason: s
             "accounted": now,
             "reason": reason,
             "cause": None,
+            "failure": journey.failure if failed else "",
+            "log_tail": journey.log_tail if failed else [],
             "out": _is_out(journey, step),
             "yields": journey.yields and _is_out(journey, step),
         }
@@ -128,7 +132,8 @@ def _deadline_reason(journey: Journey, at: Situation) -> str:
 
 
 def _failed(journey: Journey, at: Situation, elapsed: float, cause: Cause, reason: str) -> Journey:
-    return moved(journey, Step.FAILED, at.now, elapsed, reason).model_copy(update={"cause": cause})
+    failed = moved(journey, Step.FAILED, at.now, elapsed, reason)
+    return failed.model_copy(update={"cause": cause, "log_tail": tail_of(journey, at.facts)})
 
 
 def _waits(journey: Journey, reason: str) -> Journey:
@@ -160,13 +165,15 @@ def _deploying(journey: Journey, at: Situation, elapsed: float) -> Journey | Non
         return _waits(journey, "waits for its agent to take the assignment")
     if at.target.release is None:
         return None if service.state == "absent" else _waits(journey, f"the service is {service.state}")
-    if service.state in ("failed", "crashing"):
-        tail = f"; its log ends: {service.log_tail[-1]}" if service.log_tail else ""
-        return _failed(
-            journey, at, elapsed, Cause.DEPLOYMENT, f"{service.state}: {service.message or 'no reason given'}{tail}"
-        )
+    failure = ended_in_failure(service)
+    if again := another_try(journey, at.target, at.facts, failure or started_unhealthy(journey, service)):
+        return again
+    if failure:
+        return _failed(journey, at, elapsed, Cause.DEPLOYMENT, at_last(journey, failure))
     waiting = _not_deployed(journey, at, service)
-    return _waits(journey, waiting) if waiting else moved(journey, Step.TESTING, at.now, elapsed)
+    if waiting:
+        return _waits(journey, with_tries(journey, at.target, waiting))
+    return moved(journey, Step.TESTING, at.now, elapsed)
 
 
 def _not_deployed(journey: Journey, at: Situation, service: ServiceReport) -> str:

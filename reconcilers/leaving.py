@@ -52,8 +52,8 @@ def leaving_words(draft: Draft) -> str:
 
 
 def leaving_wakes_at(draft: Draft) -> list[datetime]:
-    """When time alone would move hosts that leave."""
-    found = []
+    """When time alone would move hosts that leave; a singleton that has left one begins elsewhere at once."""
+    found: list[datetime | None] = [draft.now] if draft.target.singleton and draft.forgotten else []
     for host, journey in draft.status.leaving.items():
         facts = draft.observed.leaver(host)
         spec, lost_after = _parting(draft.target, facts), draft.target.rollout.lost_after
@@ -88,7 +88,7 @@ def _waits_for(draft: Draft) -> str:
     """In words, why nobody begins to leave now; empty if they may."""
     barred = next((each.message for each in obstacles(draft) if each.reason in _BARS), "")
     missing, most = draft.observed.index.unavailable, allowed(draft.target)
-    if not barred and missing > most.hosts:
+    if not barred and missing > most.hosts and not draft.target.singleton:
         stay = len(draft.target.hosts)
         return f"{missing} of {stay} hosts that stay are unavailable, and {most.by} allows {most.hosts}"
     return barred
@@ -103,7 +103,7 @@ def _advance(draft: Draft, journey: Journey, facts: HostFacts) -> Journey | None
         return None
     if following.step is not Step.FAILED:
         return following
-    if following.out and following.cause is Cause.SILENCE:
+    if following.out and following.cause is Cause.SILENCE and not draft.target.singleton:
         return None
     # Nothing of it may be left half-way: it begins anew, and says why it did not get there.
     again = moved(following, Step.DRAINING, draft.now, 0.0, following.reason)
@@ -111,7 +111,9 @@ def _advance(draft: Draft, journey: Journey, facts: HostFacts) -> Journey | None
 
 
 def _is_lost(draft: Draft, journey: Journey, facts: HostFacts) -> bool:
-    """Out of every pool, and its agent silent for longer than anybody waits."""
+    """Out of every pool, and its agent silent for longer than anybody waits; for a singleton a person must say so."""
+    if draft.target.singleton:
+        return journey.step is Step.DEPLOYING and facts.revoked
     return journey.step is Step.DEPLOYING and facts.lost(draft.target.rollout.lost_after, draft.now)
 
 

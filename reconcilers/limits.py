@@ -134,6 +134,10 @@ class FleetIndex:
         own = bool(self.holders[limit, target]) if limit == ROLLOUTS else 0
         return self.limits.places[limit] - (self.used[limit] - own) - len(self._ahead(limit, target))
 
+    def exceeds(self, limit: str) -> bool:
+        """More places are in use than there are."""
+        return self.used[limit] > self.limits.places.get(limit, float("inf"))
+
     def _ahead(self, limit: str, target: str) -> list[str]:
         mine = self.turns.get(target)
         waiting = list(self._waiting(limit))

@@ -8,15 +8,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
+from crds.status import Step
 from reconcilers.classify import Standing
 from reconcilers.draft import Draft
 from reconcilers.freezes import Frozen, frozen
-from reconcilers.limits import ROLLOUTS
+from reconcilers.limits import ROLLOUTS, FleetIndex
 from reconcilers.manual import awaits_go
 from reconcilers.marks import marked
 from reconcilers.modes import what_would_happen
 from reconcilers.order import halted, not_ready, unfinished, unproven
 from reconcilers.rollback import is_quarantined
+from reconcilers.singletons import runs_elsewhere
 from reconcilers.sizes import limit_of
 from reconcilers.stages import unprepared
 
@@ -72,6 +74,7 @@ def obstacles(draft: Draft) -> Iterator[Obstacle]:
         yield Obstacle("Unsigned", draft.target.unsigned, stalls=True)
     if draft.observed.silent_balancers:
         yield Obstacle("BalancerSilent", "; ".join(draft.observed.silent_balancers))
+    yield from _elsewhere(draft)
     if unknown := _too_many_unknown(draft):
         yield Obstacle("TooManyUnknown", unknown)
     if draft.status.succeeded_digest != draft.target.digest and not draft.target.in_place_of:
@@ -81,12 +84,27 @@ def obstacles(draft: Draft) -> Iterator[Obstacle]:
     if freeze:
         yield Obstacle("Frozen", _frozen_words(freeze), mends=True, until=freeze.until, name=freeze.name)
     fleet = draft.observed.fleet
-    begins = draft.has_hosts_to_take() and not draft.status.under_way
-    if fleet and begins and fleet.left(ROLLOUTS, draft.target.name) <= 0:
+    if fleet and _begins(draft, fleet) and fleet.left(ROLLOUTS, draft.target.name) <= 0:
         yield Obstacle(ROLLOUTS_LIMITED, fleet.words(ROLLOUTS, draft.target.name))
     if because := unprepared(draft):
         yield Obstacle(*because)
     yield from _undecided(draft)
+
+
+def _begins(draft: Draft, fleet: FleetIndex) -> bool:
+    """Hosts are to be taken out for a rollout that is not under way, or is one too many and between two batches.
+
+    It may be since the fleet allows fewer than before, or since its target was not declared for a while.
+    """
+    moves = any(journey.step not in (Step.WAITING, Step.FAILED) for journey in draft.journeys.values())
+    goes_on = draft.status.under_way and (moves or not fleet.exceeds(ROLLOUTS))
+    return draft.has_hosts_to_take() and not goes_on
+
+
+def _elsewhere(draft: Draft) -> Iterator[Obstacle]:
+    if found := runs_elsewhere(draft):
+        message, until = found
+        yield Obstacle("RunsElsewhere", message, until=until)
 
 
 def _undecided(draft: Draft) -> Iterator[Obstacle]:

@@ -62,7 +62,7 @@ def plan(target: TargetSpec, observed: Observed, now: datetime) -> Plan:
     leave_lost_behind(draft)
     _advance(draft, vouch(draft, free=not target.unsigned))
     set_apart(draft)
-    verify(draft, free=not any(obstacles(draft)))
+    verify(draft, free=all(each.reason in PREPARING for each in obstacles(draft)))
     keep_stopwatch(draft)
     judge(draft)
     if draft.status.quarantine != status.quarantine:
@@ -146,20 +146,21 @@ def _advance(draft: Draft, hosts: Iterable[str]) -> None:
             )
         elif following.step is not journey.step:
             draft.event("HostMoved", f"{draft.target.name}/{host}", following.step.capitalize(), following.reason)
+        elif following.tries != journey.tries:
+            draft.event("HostRetried", f"{draft.target.name}/{host}", "Deployment", following.failure)
         draft.put(host, following)
 
 
 def _ask(draft: Draft) -> None:
     """Bring what is asked of nodes in line with where each host is now."""
-    observed = draft.observed
-    for node, key in observed.stray:
-        draft.writes.append(DropEntry(node, key))
     _ask_pools(draft)
     soon = _soon(draft)
     for host in sorted(_to_ask_about(draft, soon)):
         _ask_about(draft, draft.facts(host), _may_fetch(draft, host, soon))
     _request_operations(draft)
     see_off(draft)
+    wanted = {(write.node, write.key) for write in draft.writes if isinstance(write, PutEntry)}
+    draft.writes += [DropEntry(node, key) for node, key in draft.observed.stray if (node, key) not in wanted]
 
 
 def _may_fetch(draft: Draft, host: str, soon: set[str]) -> bool:

@@ -2,8 +2,8 @@
 
 from typing import Literal
 
-from crds.release import Release
-from crds.service import Contract, Gate, Migration, ServiceSpec
+from crds.release import Quiesce, Release
+from crds.service import Artifact, Contract, Gate, Migration, ServiceSpec
 from crds.trust import SignedCommand, Statement, adopt_commands, probe_commands, prometheus_command
 from crds.versionfile import VersionFile
 from reconcilers.questions import prometheus_secrets, question
@@ -29,7 +29,13 @@ def release_of(spec: ServiceSpec, version: VersionFile) -> Release:
         user=artifact.user,
         supervisor=artifact.supervisor,
         stop_timeout=artifact.stop_timeout,
+        quiesce=_quiesce(artifact),
     )
+
+
+def _quiesce(artifact: Artifact) -> Quiesce | None:
+    said = artifact.quiesce
+    return Quiesce(command=said.command, timeout=said.timeout) if said else None
 
 
 def statement_of(

@@ -12,6 +12,7 @@ from itertools import chain
 from crds.base import Amount
 from reconcilers.classify import Standing
 from reconcilers.draft import Draft
+from reconcilers.index import Need
 from reconcilers.limits import limit_of_zone, limits_on
 from reconcilers.sizes import budget, zone_share
 from reconcilers.target import TargetSpec
@@ -96,9 +97,10 @@ class Room:
         if self._fleet is not None and host not in self._fleet.out:
             self._taken.update(limits_on(zone))
 
-    def closed(self, zone: str) -> bool:
-        """No host of the zone that serves can be taken out, whoever is out elsewhere."""
-        return bool(self._zone_lacks(zone)) or self._full(limit_of_zone(zone))
+    def barred(self) -> dict[str, Need]:
+        """By zone that is short of hosts: which need cannot be met there, whoever is out elsewhere."""
+        found = {zone: Need.BUDGET for zone in self._index.zones if self._zone_lacks(zone)}
+        return found | {zone: Need.PLACE for zone in self._index.zones if self._full(limit_of_zone(zone))}
 
     def _zone_lacks(self, zone: str) -> str:
         size = self._index.zones[zone]

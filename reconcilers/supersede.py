@@ -4,6 +4,7 @@ from datetime import datetime
 
 from crds.status import Journey, Step
 from reconcilers.facts import HostFacts
+from reconcilers.retries import new_process
 from reconcilers.target import TargetSpec
 
 
@@ -36,6 +37,9 @@ def begun_again(
             "elapsed": 0.0,
             "entered": 0.0,
             "attempt": 0,
+            "tries": 0,
+            "failure": "",
+            "log_tail": [],
             "tested": False,
             "vouched": False,
             "skip": False,
@@ -51,6 +55,5 @@ def begun_again(
 
 def tried_again(journey: Journey, target: TargetSpec, facts: HostFacts, now: datetime, batch: int) -> Journey | None:
     """The same for a failed host of the same release: with a new process, so that it does not fail by its old word."""
-    again, assigned = begun_again(journey, target, facts, now, batch), facts.assigned_service()
-    number = max(facts.restart, assigned.restart if assigned else 0) + 1
-    return again.model_copy(update={"restart": number}) if again else None
+    again = begun_again(journey, target, facts, now, batch)
+    return again.model_copy(update={"restart": new_process(facts)}) if again else None

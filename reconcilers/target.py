@@ -104,6 +104,8 @@ class TargetSpec:
     """Those that hold for it, whether in force now or not."""
     mode: Mode | Literal[""] = "manage"
     """Empty: git says nothing about it, and it is not known yet that nobody else manages the service here."""
+    singleton: bool = False
+    """At most one process of it may be on the whole fleet."""
     adopt: str | None = None
     """Regular expression by which the running process is known."""
 
@@ -151,6 +153,8 @@ class TargetSpec:
             said["signed"] = signed
         if self.break_glass:
             said["break_glass"] = self.break_glass
+        if self.singleton:
+            said["singleton"] = True
         return hashlib.sha256(canonical_json(said)).hexdigest()[:16]
 
 
@@ -226,6 +230,7 @@ def _target(state: DesiredState, on: FleetHosts, service_name: str, spec: Servic
         freezes=freezes_of(state, fleet_name, service_name),
         mode=spec.mode or "",
         adopt=spec.adopt.process if spec.adopt else None,
+        singleton=spec.singleton,
     )
 
 

@@ -16,6 +16,8 @@ from controller.cli.words import age, converged, hosts, short
 from crds.status import Task
 
 _EVENTS = 10
+_LOGS = 4
+"""Hosts whose log's end is shown."""
 
 
 def describe(
@@ -54,6 +56,7 @@ def _target(client: Client, target: Resource) -> list[str]:
         *_section("Conditions", _conditions(target)),
         *_section("Tasks", _tasks(target)),
         *_section("Hosts", _hosts(target)),
+        *_section("Logs", _logs(target)),
         *_section("Pools", _pools(target)),
         *_section("Runs", _running(status)),
     ]
@@ -239,6 +242,14 @@ def _hosts(target: Resource) -> list[str]:
         for host in target["status"]["hosts"]
     ]
     return _table(("HOST", "ZONE", "STANDING", "VERSION", "HEALTHY", "POOLS", "STEP", "FOR", "REASON"), rows)
+
+
+def _logs(target: Resource) -> list[str]:
+    """The end of the logs of hosts whose process failed, of the first few."""
+    told = [host for host in target["status"]["hosts"] if host["logTail"]]
+    rest = len(told) - _LOGS
+    lines = [f"{host['name']}: {line}" for host in told[:_LOGS] for line in host["logTail"]]
+    return lines + ([f"and those of {hosts(rest)} more: drumbeat get target -o json"] if rest > 0 else [])
 
 
 def _seat(seat: Resource) -> str:

@@ -72,7 +72,8 @@ def start_agents(processes: Processes, settings: Mapping[str, Path], wait_for: W
     agents: list[Process] = []
     for name, path in settings.items():
         wait_for("agents start", lambda: _starting(agents) < _AT_ONCE, START_TIME)
-        agents.append(processes.start(f"agent-{name}", [script("drumbeat-agent"), "run", "--config", path]))
+        command: list[str | Path] = [script("drumbeat-agent"), "run", "--config", path]
+        agents.append(processes.start(f"agent-{name}", command, MALLOC_ARENA_MAX="1"))  # as deploy/systemd has it
 
 
 def _starting(agents: Sequence[Process]) -> int:

@@ -32,6 +32,8 @@ class Process:
     name: str
     popen: "subprocess.Popen[bytes]"
     log: Path
+    environment: Mapping[str, str]
+    """What it was given beside our own."""
 
     @property
     def pid(self) -> int:
@@ -51,8 +53,11 @@ class Processes:
         self._logs = logs
         self._running: list[Process] = []
 
-    def start(self, name: str, command: Sequence[str | Path]) -> Process:
-        """Start a process in a session of its own, so that Ctrl-C on the terminal reaches only the demo."""
+    def start(self, name: str, command: Sequence[str | Path], **environment: str) -> Process:
+        """Start a process in a session of its own, so that Ctrl-C on the terminal reaches only the demo.
+
+        ``environment``: what it has beside our own.
+        """
         self._logs.mkdir(parents=True, exist_ok=True)
         log = self._logs / f"{name}.log"
         with log.open("ab") as output:
@@ -61,10 +66,10 @@ class Processes:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env=loopback_environment(os.environ),
+                env=loopback_environment(os.environ) | environment,
                 start_new_session=True,
             )
-        process = Process(name, popen, log)
+        process = Process(name, popen, log, environment)
         self._running.append(process)
         return process
 
@@ -84,7 +89,7 @@ class Processes:
     def restart(self, process: Process) -> Process:
         """Start again, by the same command, one that was killed."""
         assert isinstance(process.popen.args, list)
-        return self.start(process.name, process.popen.args)
+        return self.start(process.name, process.popen.args, **process.environment)
 
     def check(self) -> None:
         """Raise DemoError if one of them has ended by itself."""

@@ -100,6 +100,10 @@ def _hosts(each: Deployed) -> Iterator[Problem]:
         message = f"no host of fleet {each.fleet_name} has {said or 'been named'}"
         hint = f"label hosts in fleets/{each.fleet_name}.yaml, or change the selector"
         yield each.problem(("hosts",), message, hint, "warning")
+    elif len(each.hosts) > 1 and each.spec.singleton:
+        names = ", ".join(host.name for host in each.hosts[:3])
+        message = f"a singleton runs on one host, and the selector matches {len(each.hosts)} of fleet {each.fleet_name}"
+        yield each.problem(("hosts",), message, f"narrow it to one of {names}, or leave singleton out")
     elif len(each.hosts) == 1 and each.spec.rollout.downtime == "refused":
         message = f"{each.hosts[0].name} is the only host on fleet {each.fleet_name}, and nobody replaces it"
         hint = "add a host, or write downtime: allowed in rollout; until then no rollout begins"

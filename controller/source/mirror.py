@@ -164,6 +164,7 @@ class Mirror:
             "could not read username": "give the controller credentials: a git credential helper, or ssh",
             "authentication failed": "give the controller credentials: a git credential helper, or ssh",
             "permission denied": "give the controller's user access to the repository",
+            "missing object": f"remove {self._path}, which is only a copy, and start again",
             "not a git repository": f"remove {self._path}, which is only a copy, and start again",
         }
         hint = next((hint for words, hint in advice.items() if words in output), "")

@@ -45,6 +45,8 @@ def _of_artifact(artifact: Artifact) -> Iterator[tuple[FieldPath, str, tuple[str
     yield ("artifact", "url"), artifact.url, URL
     for number, word in enumerate(artifact.run):
         yield ("artifact", "run", number), word, HOST
+    for number, word in enumerate(artifact.quiesce.command if artifact.quiesce else []):
+        yield ("artifact", "quiesce", "command", number), word, HOST
     for name, value in artifact.environment.items():
         yield ("artifact", "environment", name), value, HOST
 

@@ -67,7 +67,7 @@ def read_tree(git: Git, revision: str, folder: str = ".") -> dict[str, FileEntry
             f"commit {revision[:12]} has {size / 2**20:.0f} MiB of YAML, more than {_STATE // 2**20}; keep what is no "
             "state in another repository"
         )
-    contents = _contents(git, [entry.object for entry in listed if entry.wanted])
+    contents = _contents(git, revision, [entry.object for entry in listed if entry.wanted])
     return {entry.path: _entry(entry, contents) for entry in listed}
 
 
@@ -90,10 +90,12 @@ def _list(git: Git, revision: str, folder: str) -> Iterator[_Listed]:
     for line in output.split(b"\0")[:-1]:
         about, _, path = line.partition(b"\t")
         mode, _, name, size = about.decode().split()
+        if size == "BAD":  # what git writes for a blob that is not there
+            raise _lost(name, revision)
         yield _Listed(path.decode("utf-8", "surrogateescape"), mode, name, 0 if size == "-" else int(size))
 
 
-def _contents(git: Git, objects: list[str]) -> dict[str, bytes]:
+def _contents(git: Git, revision: str, objects: list[str]) -> dict[str, bytes]:
     """All blobs from one process."""
     if not objects:
         return {}
@@ -101,10 +103,16 @@ def _contents(git: Git, objects: list[str]) -> dict[str, bytes]:
     contents, at = {}, 0
     for name in objects:
         start = output.index(b"\n", at) + 1
+        if output[at:start].endswith(b" missing\n"):
+            raise _lost(name, revision)
         size = int(output[at:start].split()[2])
         contents[name] = output[start : start + size]
         at = start + size + 1
     return contents
+
+
+def _lost(name: str, revision: str) -> GitError:
+    return GitError(f"object {name[:12]} of commit {revision[:12]} is missing", "missing object")
 
 
 def _entry(listed: _Listed, contents: dict[str, bytes]) -> FileEntry:

@@ -22,7 +22,7 @@ HandOver = Callable[[RevisionRead | SourceFailed], None]
 
 FIRST_RETRY = 1.0
 """Seconds; doubled with each failure in a row, up to the poll interval."""
-_DEBOUNCE_MS, _STEP_MS = 30, 10
+_DEBOUNCE_MS, _STEP_MS = 30, 20
 _CHANGES_A_BRANCH = ("HEAD", "packed-refs")
 
 

@@ -37,6 +37,7 @@ def _row(world: "World", spec: TargetSpec, host: HostSpec, found: Classification
         step=journey.step if journey else None,
         since=journey.since if journey else None,
         reason=journey.reason if journey else "",
+        log_tail=journey.log_tail if journey else [],
         claimed_by=facts.claimed_by,
         silent=node.silent,
         last_seen=node.seen,

@@ -105,6 +105,7 @@ class HostRow(WireModel):
     step: Step | None = Field(description="on its journey, if it is on one")
     since: datetime | None = Field(description="when the step began")
     reason: str = Field(description="what its journey waits for, or why it failed")
+    log_tail: list[str] = Field(description="the end of the log of the process that failed last on its journey")
     claimed_by: str | None = Field(description="another target that has it on a journey")
     silent: bool
     last_seen: datetime | None = Field(description="None: not since the controller started")

@@ -1,6 +1,7 @@
 """The mirror against real git: what is read, what is noticed, and what is said when it cannot be read."""
 
 import os
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -262,6 +263,24 @@ def test_who_committed_is_told_in_a_few_words(origin: Path, tmp_path: Path) -> N
     following = mirror(origin, tmp_path)
     commit = following.commit(following.fetch().revision)
     assert len(commit.subject) == 300
+
+
+def test_a_copy_that_has_lost_an_object_says_what_to_do(origin: Path, tmp_path: Path) -> None:
+    """It ended the controller, and each one started after it."""
+    following = mirror(origin, tmp_path)
+    revision = following.fetch().revision
+    copy = tmp_path / "copies" / "mirror.git"
+    git(copy, "repack", "-a", "-d", "-q")
+    for pack in list(copy.glob("objects/pack/*.pack")):
+        kept = pack.read_bytes()
+        for part in copy.glob("objects/pack/*"):
+            part.unlink()
+        subprocess.run(["git", "-C", copy, "unpack-objects", "-q"], input=kept, check=True)
+    lost = git(copy, "rev-parse", f"{revision}:versions/prod/api.yaml").strip()
+    (copy / "objects" / lost[:2] / lost[2:]).unlink()
+    said = f"object {lost[:12]} .* is missing; remove .*mirror.git, which is only a copy"
+    with pytest.raises(SourceError, match=said):
+        following.read(revision)
 
 
 def test_a_copy_that_cannot_be_written_is_said(origin: Path, tmp_path: Path) -> None:

@@ -254,3 +254,61 @@ def test_the_log_stays_bounded_while_the_service_writes(tmp_path: Path) -> None:
     assert log.with_name(f"{TARGET}.log.1").stat().st_size >= 200_000
     eventually(lambda: log.stat().st_size > 0)
     assert b"\0" not in log.read_bytes()[:100_000], "the writer goes on at the new end"
+
+
+DAEMON = """
+import os, signal, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+if os.fork():
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+    time.sleep(1000)
+os.setsid()
+if os.fork():
+    os._exit(0)
+time.sleep(1000)
+"""
+"""A master that ends when it is told to; its worker has left for a session of its own, and hears nobody."""
+
+
+def with_a_daemon(tmp_path: Path, version: str) -> Release:
+    return release_for(tmp_path, version).model_copy(update={"run": [sys.executable, "-c", DAEMON]})
+
+
+@pytest.mark.parametrize("point", ["nobody is killed", "after asking to stop", "at the end"])
+def test_old_and_new_never_run_side_by_side_not_even_what_the_old_one_started(tmp_path: Path, point: str) -> None:
+    old, new = with_a_daemon(tmp_path, "1"), release_for(tmp_path, "2")
+    first = next_agent(tmp_path).ensure(TARGET, old, tmp_path, {}, {})
+    assert first.identity
+    eventually(lambda: len(marked(tmp_path)) == 2)
+    if point != "nobody is killed":
+        killed_agent(tmp_path, point, new)
+    driver = next_agent(tmp_path)
+
+    def replaced() -> Running | None:
+        running = driver.ensure(TARGET, new, tmp_path, {}, {})
+        if running.digest != new.digest or running.identity is None:
+            return None
+        assert set(marked(tmp_path)) <= {running.identity.pid}, "the first look after its start"
+        return running
+
+    running = eventually(replaced)
+    assert running.identity
+    eventually(lambda: marked(tmp_path) == [running.identity.pid])
+
+
+def test_a_crashed_one_is_not_started_again_beside_what_it_left_behind(tmp_path: Path) -> None:
+    release = with_a_daemon(tmp_path, "1")
+    driver = next_agent(tmp_path)
+    first = driver.ensure(TARGET, release, tmp_path, {}, {})
+    assert first.identity
+    eventually(lambda: len(marked(tmp_path)) == 2)
+    left = set(marked(tmp_path)) - {first.identity.pid}
+    os.kill(first.identity.pid, signal.SIGKILL)
+
+    def started_again() -> bool:
+        running = driver.ensure(TARGET, release, tmp_path, {}, {})
+        again = running.identity not in (None, first.identity)
+        assert not (again and left & set(marked(tmp_path)))
+        return again
+
+    eventually(started_again)

@@ -58,6 +58,18 @@ def test_a_rollout_that_is_cut_anywhere_ends_as_one_that_was_not(version: str, c
     assert site.run(50).end() == ENDS[version]
 
 
+def test_an_operation_of_which_only_the_entry_was_saved_is_asked_no_more() -> None:
+    site = rolled_out("1")
+    site.declare(*(spec_of(name, "2") for name in NAMES))
+    site.run(3)
+    site.cut = Cut(plans=2, writes=1, published=0)
+    site.run(2)
+    assert [key for key in site.world.entries[RUNNER]["api@prod"] if key.startswith("operation/")]
+    assert not site.world.operations.of("api@prod")
+    site.declare(*(spec_of(name, LAST) for name in NAMES))
+    assert site.run(60).end() == ENDS[LAST]
+
+
 class Crashes(RuleBasedStateMachine):
     """Reports come, nodes fall silent, gates pass and fail, people set marks, commits come, time passes.
 

@@ -24,8 +24,11 @@ ON_FAILURE: dict[str, dict[str, Any]] = {
         "onDeadline": "rollback",
         "rollback": {"batches": ["50%"], "soak": "0s"},
     },
+    "web": {"retries": 2},
 }
 """What becomes of a release that fails, of services where it does not just stay where it is."""
+QUIESCE: dict[str, Any] = {"web": {"quiesce": {"command": ["leave"]}}}
+"""What is run before a process is stopped, of services that have it so."""
 FLEET_SHARE, ZONE_SHARE = 40, 67
 """Percent of the fleet's hosts, and of a zone's, that may be out at once for all services together."""
 MIGRATIONS = {
@@ -118,7 +121,7 @@ def _fleet(hosts: int) -> Fleet:
 def _service(name: str) -> Service:
     spec = {
         "hosts": {"role": "app"},
-        "artifact": {"url": "http://artifacts.invalid/{version}.tar.gz", "run": [name]},
+        "artifact": {"url": "http://artifacts.invalid/{version}.tar.gz", "run": [name], **QUIESCE.get(name, {})},
         "probes": [{"tcp": {"port": port(name)}, "interval": "20s"}],
         "pools": [
             {

@@ -119,6 +119,7 @@ class ProcessFaults:
     stubborn: set[str] = field(default_factory=set)
     """Digests whose process ignores that it is asked to stop."""
     stop_seconds: float = 0.0
+    quiesce_seconds: float = 0.0
 
 
 @dataclass
@@ -126,6 +127,8 @@ class _Process:
     release: Release
     identity: ProcessIdentity
     since: float
+    told: float | None = None
+    """When its quiesce began."""
     asked: float | None = None
     ends: float | None = None
     given: dict[str, str] = field(default_factory=dict)
@@ -163,7 +166,8 @@ class SimSupervisor:
         if secrets is None and not (slot.process and slot.process.release.digest == release.digest):
             return self._say(slot)
         if slot.process is not None:
-            if slot.process.release.digest == release.digest and slot.process.asked is None:
+            told = slot.process.asked is not None or slot.process.told is not None
+            if slot.process.release.digest == release.digest and not told:
                 return self._say(slot)
             return self._end(slot, slot.process, slot.process.release.stop_timeout)
         if slot.digest == release.digest and now < slot.resume:
@@ -237,7 +241,7 @@ class SimSupervisor:
         if process is None or process.ends is None or process.ends > now:
             return slot
         slot.process = None
-        if process.asked is not None:
+        if process.asked is not None or process.told is not None:
             slot.quick_ends = 0
             return slot
         slot.quick_ends = slot.quick_ends + 1 if process.ends - process.since < 60 else 0
@@ -246,6 +250,11 @@ class SimSupervisor:
 
     def _end(self, slot: _Slot, process: _Process, timeout: float) -> Running:
         now = self._clock.monotonic()
+        if process.release.quiesce and process.asked is None:
+            process.told = now if process.told is None else process.told
+            left = process.told + self.faults.quiesce_seconds - now
+            if left > 0:
+                return replace(self._say(slot), message="planted: finishing its work", again_in=left)
         if process.asked is None:
             process.asked = now
             stubborn = process.release.digest in self.faults.stubborn

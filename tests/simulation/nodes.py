@@ -25,7 +25,7 @@ from crds.probe import Probe
 from crds.release import Release
 from tests.simulation.balancer import SimBalancer
 from tests.simulation.clocks import MachineClock
-from tests.simulation.drivers import SimClock, SimExecutor, SimServiceDriver, SimSupervisor
+from tests.simulation.drivers import ProcessFaults, SimClock, SimExecutor, SimServiceDriver, SimSupervisor
 from tests.simulation.memory_bus import MemoryNetwork, MemoryNodeBus
 from tests.simulation.mortality import Artifacts, Fuse, MortalJournal, MortalServices
 from tests.support.roles import without_secrets
@@ -193,7 +193,7 @@ class HostNode(SimNode):
     def prepare(self, witness: Witness, ports: dict[int, str], artifacts: Artifacts) -> None:
         """Give the machine what outlives its agents. ``ports``: which target answers at a port."""
         self.services = SimServiceDriver()
-        self.supervisor = SimSupervisor(self.true, self._wake)
+        self.supervisor = SimSupervisor(self.true, self._wake, ProcessFaults(quiesce_seconds=2.0))
         self.watched = WatchedSupervisor(self.name, self.supervisor, witness, self.fuse)
         self.orphans: set[str] = set()
         """Targets whose port is held by a process that no supervisor knows of."""

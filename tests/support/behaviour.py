@@ -13,6 +13,8 @@ class Behaviour:
     """Hosts whose sessions do not end."""
     broken: set[str] = field(default_factory=set)
     """Versions that are never healthy."""
+    crashing: dict[str, int] = field(default_factory=dict)
+    """By version, how many of its starts on each host end in a crash loop."""
     failing: set[str] = field(default_factory=set)
     """Versions whose gates fail."""
     outcomes: dict[str, str] = field(default_factory=dict)

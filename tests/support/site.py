@@ -4,6 +4,7 @@ There is no store, bus or thread in it: what one plan after another decides is a
 look at each decision, and properties can try thousands of histories.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
@@ -53,6 +54,8 @@ class Agent:
         """Version and process id by target."""
         self.ran: dict[str, OperationSpec] = {}
         """Operations that were ever asked of it, in their order."""
+        self.starts: Counter[tuple[str, str]] = Counter()
+        """By target and version."""
         self.restarts: dict[str, int] = {}
         """The number under which the process was started, by target."""
         self._versions: dict[str, str] = {}
@@ -77,6 +80,7 @@ class Agent:
                 self._pid += 1
                 self.restarts[target] = asked.restart
                 self._versions[asked.release.digest] = asked.release.version
+                self.starts[target, asked.release.version] += 1
                 self.runs[target] = (asked.release.digest, self._pid)
 
     def _adopt(self, target: str, release: Release) -> None:
@@ -129,6 +133,10 @@ class Agent:
         if target not in self.runs:
             return ServiceReport(read=self._stamp, state="absent")
         digest, pid = self.runs[target]
+        version = self._versions.get(digest, "")
+        if 0 < self.starts[target, version] <= self._behaviour.crashing.get(version, 0):
+            said = f"start {self.starts[target, version]}: no database"
+            return ServiceReport(read=self._stamp, state="crashing", message="exit status 1", log_tail=[said])
         asked = self.taken.services.get(target) if self.taken else None
         identity = ProcessIdentity(boot="b", pid=pid, started=str(pid), executable="/opt/api")
         return ServiceReport(

@@ -240,7 +240,7 @@ def test_what_cannot_be_journaled_is_not_acted_on_until_it_can(node: Node, monke
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as planted:
-        planted.setattr("agent.files.os.fsync", full)
+        planted.setattr("agent.copies.sync_data", full)
         wait = node.step(node.envelope(1, 1))
     assert wait < 30
     assert node.role.seen == []

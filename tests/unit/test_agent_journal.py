@@ -67,19 +67,20 @@ def test_what_a_role_changes_later_is_not_in_the_journal(tmp_path: Path) -> None
 def damages(whole: bytes) -> dict[str, bytes]:
     return {
         "empty": b"",
-        "truncated": whole[: len(whole) // 2],
-        "one bit": whole[:-9] + bytes([whole[-9] ^ 1]) + whole[-8:],
-        "other format": whole.replace(b"drumbeat-journal 1 ", b"drumbeat-journal 2 "),
+        "truncated": whole[:100],
+        "one bit in both copies": whole.replace(b'"serial": 7', b'"serial": 6'),
+        "other format": whole.replace(b"drumbeat-journal 2 ", b"drumbeat-journal 3 "),
         "other file": b"hello world\n",
         "binary": bytes(range(256)),
     }
 
 
-@pytest.mark.parametrize("damage", sorted(damages(b"x" * 20)))
+@pytest.mark.parametrize("damage", sorted(damages(b"x" * 20)))  # the names of them
 def test_a_damaged_journal_is_reported_and_never_overwritten(tmp_path: Path, damage: str) -> None:
     path = tmp_path / "journal"
     open_journal(path).take(Stamp(3, 7), b"signed")
     damaged = damages(path.read_bytes())[damage]
+    assert damaged != path.read_bytes()
     path.write_bytes(damaged)
     with pytest.raises(JournalProblem, match="journal"):
         open_journal(path)
@@ -107,7 +108,35 @@ def test_a_full_disk_takes_nothing_and_loses_nothing(tmp_path: Path, monkeypatch
     with monkeypatch.context() as planted:
         planted.setattr("agent.files.os.fsync", full)
         with pytest.raises(JournalProblem, match="No space left"):
-            journal.take(Stamp(1, 2), b"two")
+            journal.take(Stamp(1, 2), b"two" * 100_000)  # for which the file is too small
     assert journal.stamp == Stamp(1, 1)
     assert open_journal(path).envelope == b"one"
     assert journal.take(Stamp(1, 2), b"two") == "taken"
+
+
+def test_a_disk_that_fails_takes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    journal = open_journal(tmp_path / "journal")
+
+    def broken(handle: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as planted:
+        planted.setattr("agent.copies.sync_data", broken)
+        with pytest.raises(JournalProblem, match="Input/output error"):
+            journal.take(Stamp(1, 1), b"one")
+    assert journal.stamp == Stamp(0, 0)
+    assert journal.take(Stamp(1, 1), b"one") == "taken"
+    assert open_journal(tmp_path / "journal").envelope == b"one"
+
+
+def test_a_journal_that_grows_is_whole(tmp_path: Path) -> None:
+    for serial, size in enumerate((10, 100_000, 20, 3_000_000, 0), start=1):
+        open_journal(tmp_path / "journal").take(Stamp(1, serial), b"e" * size)
+        assert open_journal(tmp_path / "journal").envelope == b"e" * size
+
+
+def test_a_journal_that_was_moved_away_is_written_anew(tmp_path: Path) -> None:
+    journal = open_journal(tmp_path / "journal")
+    (tmp_path / "journal").unlink()
+    journal.take(Stamp(1, 1), b"one")
+    assert open_journal(tmp_path / "journal").envelope == b"one"

@@ -26,7 +26,7 @@ CASES = [
         spoiled(S, "soak: 30s", "wibble: 1"),
         "services/api.yaml:12:32: error: spec.rollout.wibble: there is no such field (the fields here are "
         "batches, maxUnavailable, minAvailable, pauseAfter, soak, deadline, progressDeadline, rolloutDeadline, drain, "
-        "maxFailed, maxUnknown, onFailure, onDeadline, rollback, lostAfter, drift, downtime, profiles)",
+        "retries, maxFailed, maxUnknown, onFailure, onDeadline, rollback, lostAfter, drift, downtime, profiles)",
     ),
     Case(
         "a missing field",
@@ -139,6 +139,18 @@ CASES = [
         "an unknown placeholder in the command",
         spoiled(S, "{address}", "{adress}"),
         "services/api.yaml:8:30: error: spec.artifact.run[2]: nothing fills in {adress} (did you mean {address}?)",
+    ),
+    Case(
+        "an unknown placeholder in what is run before it is stopped",
+        spoiled(S, "run:", "quiesce: {command: [leave, '{url}']}\n    run:"),
+        "services/api.yaml:8:32: error: spec.artifact.quiesce.command[1]: nothing fills in {url} (filled in here: "
+        "{address}, {host}, {version})",
+    ),
+    Case(
+        "no time for what is run before it is stopped",
+        spoiled(S, "run:", "quiesce: {command: [leave], timeout: 0s}\n    run:"),
+        "services/api.yaml:8:14: error: spec.artifact.quiesce: timeout must be longer than 0s (write how long the work "
+        "may take, or leave it out)",
     ),
     Case(
         "an unknown placeholder in a gate",

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from concurrent.futures import Future
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from random import Random
 
@@ -38,18 +38,30 @@ class Published(PretendBus):
         self.envelopes.append(envelope)
 
 
+class Clock(SystemClock):
+    """The system's, moved on by the test."""
+
+    moved = 0.0
+
+    def now(self) -> datetime:
+        return super().now() + timedelta(seconds=self.moved)
+
+    def monotonic(self) -> float:
+        return super().monotonic() + self.moved
+
+
 class Decided:
     """Deciding over a store of its own, stepped by the test."""
 
     def __init__(self, store: Store, folder: Path) -> None:
         self.store, self.folder = store, folder
         self.registry = CollectorRegistry()
-        self.bus = Published()
+        self.bus, self.clock = Published(), Clock()
         self.deciding = Deciding(
             store=self.store,
             bus=self.bus,
             seal=lambda assignment: assignment.model_dump_json(by_alias=True).encode(),
-            clock=SystemClock(),
+            clock=self.clock,
             random=Random(1),
             metrics=Metrics(self.registry),
             node_timeout=90,
@@ -115,6 +127,25 @@ def test_an_agent_that_lost_the_assignment_it_took_gets_it_again(decided: Decide
     assert decided.deciding.world.serials["vm1"] == 3
 
 
+def test_a_node_whose_assignment_came_late_is_asked_anew_though_it_says_so_only_once(decided: Decided) -> None:
+    """Its later reports are short, since nothing changes; right after the last assignment another one is no help."""
+
+    def late(seq: int) -> ReportArrived:
+        taken = Stamp(decided.deciding.term, decided.deciding.world.serials["vm1"])
+        said = {"api@prod": ServiceReport(read=taken, state="expired")}
+        return ReportArrived(report("vm1", seq, full_seq=seq, taken=taken, services=said), Received("vm1", b""))
+
+    decided.deciding.world.serials["vm1"] = 3
+    for seq in (1, 2):
+        decided.deciding.step([late(seq)])
+    assert decided.bus.to == ["vm1"]
+    decided.clock.moved = 8.0
+    short = report("vm1", 3, full=False, full_seq=2, taken=Stamp(decided.deciding.term, 4))
+    decided.deciding.step([ReportArrived(short, Received("vm1", b""))])
+    assert decided.bus.to == ["vm1", "vm1"]
+    assert decided.deciding.world.serials["vm1"] == 5
+
+
 def test_nodes_that_a_new_controller_has_not_heard_yet_are_shown_as_silent(decided: Decided) -> None:
     heard = [ReportArrived(report(name, taken=Stamp(0, 0)), Received(name, b"")) for name in ("vm1", "vm2")]
     decided.deciding.step(heard)
@@ -168,6 +199,7 @@ def test_a_lost_store_starts_above_what_any_agent_has_taken(decided: Decided) ->
         for entry in fragment.values()
     )
     assert decided.deciding.term == 8
+    assert decided.registry.get_sample_value("drumbeat_store_behind_total") == 1
 
 
 def test_an_old_copy_of_the_store_takes_no_host_back_to_what_it_ran_then(decided: Decided) -> None:

@@ -14,6 +14,7 @@ from crds.status import RolloutStatus, Step, Turn
 from reconcilers.limits import HOSTS, ROLLOUTS, FleetIndex, FleetLimits, limits_of
 from reconcilers.target import TargetSpec
 from reconcilers.writes import PutStatus
+from tests.support.commands import command_node
 from tests.support.site import Site, converged, ran
 from tests.support.states import state
 from tests.support.worlds import NODES, NOW, pool, target
@@ -233,3 +234,43 @@ def test_a_target_that_is_to_be_migrated_gets_its_turn_like_any_other() -> None:
     site.declare(first, replace(second, migrations=Migrations.model_validate_json(json.dumps({"expand": [made]}))))
     site.run(150)
     assert set(site.versions("job@prod").values()) == {"2"}, site.status("job@prod").conditions
+
+
+def test_a_host_that_is_out_goes_before_one_that_would_need_its_place() -> None:
+    """Otherwise that one waits for ever for a place that only mending the other sets free."""
+    places = {"zone/a": 1}
+    site = Site(spec_of("api@prod", "1", places, count=4, batches=[1], soak="10s"))
+    for host in ("vm1", "vm2"):
+        command_node(site, "exclude", host)
+    site.until(lambda site: site.steps().get("vm3") is Step.SOAKING)
+    site.agents["lb2"].admin["api"]["vm3"] = "maint"
+    site.declare(spec_of("api@prod", "2", places, count=4, batches=[1]))
+    for host in ("vm1", "vm2"):
+        command_node(site, "include", host)
+    watched(site, places)
+
+
+def test_hosts_of_other_zones_go_before_one_that_waits_for_a_place_in_its_zone() -> None:
+    """It serves nobody yet; all the same a zone that is short of hosts does not keep the others waiting."""
+    places = {"zone/a": 1}
+    site = converged(spec_of("job@prod", "1", {}, count=4))
+    site.install(spec_of("api@prod", "1", places, count=4))
+    site.agents["lb1"].marked["job", "vm1"] = "maint"
+    site.declare(spec_of("job@prod", "1", places, count=4), spec_of("api@prod", "1", places, count=4, batches=[1]))
+    site.run(80)
+    assert site.versions("api@prod") == {"vm1": "1", "vm2": "1", "vm3": "", "vm4": "1"}
+
+
+def test_a_rollout_that_lost_its_place_meanwhile_waits_for_another_after_its_batch() -> None:
+    """Its target was not declared for a while, and another one took the place."""
+    places = {"rollouts": 1}
+    site = release(fleet(places), places, "api@prod").run(2)
+    api, job = site.world.specs["api@prod"], spec_of("job@prod", "2", places, batches=[4])
+    site.world.set_specs({job.name: job})
+    site.run(2)
+    assert out(site)["job@prod"]
+    site.world.set_specs({api.name: api, job.name: job})
+    site.until(lambda site: site.condition("Ready", "job@prod")[0] == "True")
+    begun = [event.object for event in ran(site, "BatchStarted")]
+    assert begun == ["api@prod", "job@prod", "job@prod"]
+    assert watched(site, places)

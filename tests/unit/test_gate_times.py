@@ -49,6 +49,17 @@ def test_all_in_their_order() -> None:
     assert [event.reason for event in ran(site, "TaskEnded")][-1] == "AfterPassed"
 
 
+def test_where_all_hosts_run_the_release_already_only_what_comes_after_them_is_done() -> None:
+    """A commit was taken back before any host had moved: nothing is prepared, and the end does not wait for that."""
+    site = converged(OLD)
+    for spec in (gated("before"), gated("before", "after", version="1")):
+        site.declare(spec)
+        site.decide()
+    site.run(5)
+    assert (ran_for(site, "before"), ran_for(site, "after")) == ([], [None])
+    assert site.condition("Ready")[0] == "True"
+
+
 def test_no_host_is_taken_out_before_the_gate_before_has_passed() -> None:
     site = converged(OLD)
     site.behaviour.outcomes["gate-before"] = "running"

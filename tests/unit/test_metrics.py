@@ -10,7 +10,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from controller.metrics import Metrics
-from crds.status import Condition, Counts, RolloutStatus
+from crds.status import Condition, Counts, RolloutStatus, Step
+from tests.support.worlds import journey, target
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 
@@ -92,6 +93,14 @@ def test_hosts_are_counted_once_each(metrics: Metrics, registry: CollectorRegist
     assert found == shown
     assert registry.get_sample_value("drumbeat_hosts_excluded", {"target": "api@prod"}) == 6
     assert registry.get_sample_value("drumbeat_hosts_unavailable", {"target": "api@prod"}) == 7
+
+
+def test_hosts_that_leave_or_have_drifted_are_counted(metrics: Metrics, registry: CollectorRegistry) -> None:
+    leaving = journey(target(), Step.DRAINING, "vm9")
+    shown = {"leaving": {"vm9": leaving}, "drifted": {"vm1": "runs 1", "vm2": "runs 1"}}
+    metrics.show(status("api@prod", "True").model_copy(update=shown))
+    assert registry.get_sample_value("drumbeat_hosts_leaving", {"target": "api@prod"}) == 1
+    assert registry.get_sample_value("drumbeat_hosts_drifted", {"target": "api@prod"}) == 2
 
 
 def test_a_target_that_is_no_more_leaves_no_series(metrics: Metrics, registry: CollectorRegistry) -> None:

@@ -160,6 +160,10 @@ def test_only_what_the_artifact_says_makes_another_release() -> None:
     assert digest(spoiled(S, "soak: 30s", "soak: 60s")) == digest({})
     assert digest(spoiled(S, "run:", "stopTimeout: 10s\n    run:")) == digest({})
     assert digest(spoiled(S, "run:", "stopTimeout: 11s\n    run:")) != digest({})
+    said = digest(spoiled(S, "run:", "quiesce: {command: [./leave]}\n    run:"))
+    assert said != digest({})
+    assert digest(spoiled(S, "run:", "quiesce: {command: [./leave], timeout: 60s}\n    run:")) == said
+    assert digest(spoiled(S, "run:", "quiesce: {command: [./leave], timeout: 61s}\n    run:")) != said
     assert digest(spoiled("versions/prod/api.yaml", "1.0.0", "1.0.1")) != digest({})
 
 

@@ -87,6 +87,7 @@ def test_a_tampered_release(host: SignedHost, signing: Signing) -> None:
         {"driver": "evil"},
         {"supervisor": "evil"},
         {"stop_timeout": 0.0},
+        {"quiesce": {"command": ["./elsewhere"]}},
         {"url": "https://evil.example/"},
     ):
         other = release("2", **said)

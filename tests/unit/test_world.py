@@ -10,7 +10,7 @@ from crds.status import Step
 from reconcilers.classify import Standing
 from reconcilers.fragments import SERVICE, Entry, server_key
 from reconcilers.values import server_value
-from reconcilers.writes import DropEntry, DropJourney, PutEntry, PutJourney
+from reconcilers.writes import DropEntry, DropJourney, PutEntry, PutJourney, PutOperation
 from tests.support.site import Site, converged
 from tests.support.worlds import (
     ASKED,
@@ -216,6 +216,15 @@ def test_entries_of_hosts_and_pools_that_are_gone_are_strays() -> None:
         made.apply("api@prod", PutEntry("lb1", key, server_value("watch", "10.0.0.1:8080", False)), ASKED)
     made.set_specs({"api@prod": target("2", count=3)})
     assert made.observed("api@prod").stray == [("lb1", "pool/old"), ("lb1", gone)]
+
+
+def test_operations_that_are_asked_and_not_known_are_strays() -> None:
+    made, at = world(), scene(Step.TESTING, API).gated(None)
+    (known,) = at.operations.values()
+    made.apply("api@prod", PutOperation(known), ASKED)
+    for identity in (known.id, "lost"):
+        made.apply("api@prod", PutEntry(known.node, f"operation/{identity}", "{}"), ASKED)
+    assert made.observed("api@prod").stray == [(known.node, "operation/lost")]
 
 
 def test_a_host_that_was_given_the_service_leaves_and_is_no_stray_before() -> None:

@@ -85,7 +85,7 @@ class Commands:
         """Kill what still runs under a lock."""
         for identity in self.left_behind(lock, target):
             self._processes.stop(identity, force=True)
-            self._processes.sweep(identity, LOCK, self._held(lock, target))
+        self._processes.sweep(LOCK, self._held(lock, target))
 
     def _held(self, lock: str, target: str) -> str:
         return f"{self._owner}:{lock}@{target.rpartition('@')[2]}"

@@ -15,7 +15,8 @@ from pydantic import Field
 from agent.backoff import Backoff
 from agent.drivers.contracts import Retry, Running
 from agent.drivers.supervisors.logs import ServiceLog, last_lines
-from agent.drivers.supervisors.record import Record, Records
+from agent.drivers.supervisors.quiesce import Quiescing, quiesce_of
+from agent.drivers.supervisors.record import Quiesce, Record, Records
 from agent.environment import fill, service_environment
 from agent.processes import Processes, Start
 from agent.role import Wake
@@ -49,6 +50,8 @@ class _Life:
     asked: float | None = None
     """When it was asked to stop."""
     killed: bool = False
+    remains: bool = False
+    """It is gone itself, and something that it left behind was not a moment ago."""
     resume: float = 0.0
     """No start before this."""
     tail: str = ""
@@ -79,6 +82,7 @@ class Driver:
         self._base = base
         self._hide = hide
         self._records = Records(folder / "services", processes.boot)
+        self._quiescing = Quiescing(processes, self._records, clock, wake)
         self._backoff = Backoff(random, first=0.25, most=30.0)
         self._lives: dict[str, _Life] = {}
         self._logs: dict[str, ServiceLog] = {}
@@ -94,7 +98,8 @@ class Driver:
         waiting = self._clock.monotonic() < self._life(target).resume
         if record and waiting and record.digest == release.digest:
             return self._say(record)
-        return self._start(target, release, self._prepare(release, folder, values, secrets or {}), record)
+        quiesce = quiesce_of(release, folder, values, self._base)
+        return self._start(target, release, self._prepare(release, folder, values, secrets or {}), quiesce, record)
 
     def adopt(self, target: str, release: Release, pattern: str) -> Running:
         record = self._refresh(target)
@@ -148,7 +153,8 @@ class Driver:
         """A process runs, or may: leave it if it is the right one, else end it first."""
         if record.identity is None:
             return self._unsettled(record)
-        if record.digest == release.digest and self._life(record.target).asked is None:
+        told = self._life(record.target).asked is not None or _was_told(record)
+        if record.digest == release.digest and not told:
             return self._say(record)
         return self._end(record, record.stop_timeout)
 
@@ -166,13 +172,18 @@ class Driver:
         if self._processes.alive(identity):
             self._follow(identity, life)
             return record
+        if self._quiescing.runs(record):
+            return record  # that command is part of it
+        life.remains = not record.adopted and self._processes.sweep(TOKEN, record.token)
+        if life.remains:
+            return record  # so is what it has started, wherever that went
         return self._ended(record, identity, life)
 
     def _resolve(self, record: Record, life: _Life) -> Record:
         found = self._processes.find(TOKEN, record.token)
         if found:
             record = record.model_copy(update={"identity": found[0]})
-        elif self._clock.monotonic() - life.since >= _SETTLING:
+        elif self._clock.monotonic() - life.since >= _SETTLING and not self._processes.sweep(TOKEN, record.token):
             record = record.model_copy(update={"token": "", "ended": "its start was interrupted"})
         else:
             return record
@@ -185,10 +196,9 @@ class Driver:
             life.woken = self._processes.watch(identity, self._wake)
 
     def _ended(self, record: Record, identity: ProcessIdentity, life: _Life) -> Record:
-        """Its process is gone: end what it left behind, and choose when to start again."""
-        self._processes.sweep(identity, TOKEN, record.token)
+        """Its process is gone, and all that it started: choose when to start again."""
         how = self._processes.ending(identity) or "ended"
-        asked = life.asked is not None
+        asked = life.asked is not None or _was_told(record)
         now = self._clock.monotonic()
         quick = record.quick_ends + 1 if not asked and now - life.since < _LASTING else 0
         changes = {"identity": None, "token": "", "quick_ends": quick, "ended": "" if asked else how}
@@ -199,11 +209,13 @@ class Driver:
         self._lives[record.target] = _Life(since=now, resume=now + delay, tail=tail)
         return record
 
-    def _start(self, target: str, release: Release, start: Start, last: Record | None) -> Running:
+    def _start(
+        self, target: str, release: Release, start: Start, quiesce: Quiesce | None, last: Record | None
+    ) -> Running:
         if last and last.digest != release.digest:
             self._life(target).tail = ""  # another release's, with secrets of its own
         log = self._log(target)
-        record = self._announce(target, release, last, log.begin())
+        record = self._announce(target, release, quiesce, last, log.begin())
         try:
             environment = {**start.environment, TOKEN: record.token}
             identity = self._processes.start(replace(start, environment=environment), log.path)
@@ -216,7 +228,9 @@ class Driver:
         self._follow(identity, self._lives[target])
         return self._say(record)
 
-    def _announce(self, target: str, release: Release, last: Record | None, log_begin: int) -> Record:
+    def _announce(
+        self, target: str, release: Release, quiesce: Quiesce | None, last: Record | None, log_begin: int
+    ) -> Record:
         again = last is not None and last.digest == release.digest
         record = Record(
             target=target,
@@ -224,6 +238,8 @@ class Driver:
             version=release.version,
             token=f"{self._random.getrandbits(128):032x}",
             stop_timeout=release.stop_timeout,
+            quiesce=quiesce,
+            note=self._quiescing.tell(target),
             quick_ends=last.quick_ends if last and again else 0,
             restarts=last.restarts + 1 if last and again else 0,
             ended=last.ended if last and again else "",
@@ -237,17 +253,24 @@ class Driver:
         return Start([fill(part, values) for part in release.run], folder, environment, release.user)
 
     def _end(self, record: Record, timeout: float) -> Running:
-        """Ask the process to stop, and after ``timeout`` seconds leave it no choice."""
-        assert record.identity is not None
+        """Have it finish its work, ask it to stop, and after ``timeout`` seconds leave it no choice."""
+        identity = record.identity
+        assert identity is not None
+        record, left = self._quiescing.go_on(record, self._log(record.target).path)
+        if left is not None:
+            return self._say(record, "finishing its work before it is stopped", left)
         life, now = self._life(record.target), self._clock.monotonic()
         if life.asked is None:
             life.asked = now
-            self._processes.stop(record.identity, force=False)
+            life.woken = life.woken and self._processes.alive(identity)
+            self._processes.stop(identity, force=False)
         elif not life.killed and now - life.asked >= timeout:
             life.killed = True
-            self._processes.stop(record.identity, force=True)
+            self._processes.stop(identity, force=True)
         left = _LOOK if life.killed else max(0.0, timeout - (now - life.asked))
-        return self._say(record, "stopping", left if life.woken else min(left, _LOOK))
+        trouble = self._quiescing.trouble(record.target)
+        words = f"stopping; {trouble}" if trouble else "stopping"
+        return self._say(record, words, left if life.woken else min(left, _LOOK))
 
     def _unsettled(self, record: Record) -> Running:
         message = "looking for the process of a start that was interrupted"
@@ -261,8 +284,12 @@ class Driver:
             again_in = life.resume - now if life.resume > now else None
         elif again_in is None and (crashing or not life.woken):
             again_in = life.since + _LASTING - now if life.woken else _UNWATCHED
+        if life.remains:
+            message, again_in = "what its process left behind is being ended", _LOOK
         if record.ended and not message:
             message = record.ended if record.identity is None else f"restarted: the process before {record.ended}"
+        if record.note:
+            message = f"{message}; before that {record.note}" if message else f"before its start {record.note}"
         return Running(
             digest=record.digest,
             version=record.version,
@@ -282,6 +309,11 @@ class Driver:
         if target not in self._logs:
             self._logs[target] = ServiceLog(self._folder / "logs" / f"{target}.log", self._config.log_bytes)
         return self._logs[target]
+
+
+def _was_told(record: Record) -> bool:
+    """Its quiesce has begun: whatever is wanted now, it is to end."""
+    return record.quiesce is not None and record.quiesce.begun
 
 
 _CRASHING = 3

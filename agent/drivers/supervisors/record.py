@@ -12,6 +12,22 @@ from crds.base import WireModel
 from crds.messages import ProcessIdentity
 
 
+class Quiesce(WireModel):
+    """What is run before the process is stopped, and how far that got."""
+
+    command: list[str]
+    folder: str
+    environment: dict[str, str]
+    secrets: list[str]
+    """Variables that are no part of it: their values are in no file, and are taken from the process itself."""
+    user: str | None = None
+    timeout: float
+    begun: bool = False
+    """From here on the process may have been told to finish: it is not kept any more."""
+    identity: ProcessIdentity | None = None
+    over: bool = False
+
+
 class Record(WireModel):
     """One start of one service. Written before the start (no identity yet), and again right after it."""
 
@@ -24,6 +40,9 @@ class Record(WireModel):
     adopted: bool = False
     """Not started by an agent, but taken over: the token is in nobody's environment."""
     stop_timeout: float = 10.0
+    quiesce: Quiesce | None = None
+    note: str = ""
+    """What is to be said of how the process before it was stopped."""
     quick_ends: int = 0
     restarts: int = 0
     ended: str = ""

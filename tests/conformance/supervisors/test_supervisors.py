@@ -19,7 +19,7 @@ from agent.drivers.find import NoSuchDriver, find_driver
 from agent.drivers.supervisors import process
 from agent.posix import PosixProcesses
 from bus.clock import SystemClock
-from crds.release import Release
+from crds.release import Quiesce, Release
 from tests.simulation.drivers import ProcessFaults, SimClock, SimSupervisor
 from tests.support.waiting import eventually
 
@@ -49,8 +49,10 @@ class ProcessShop:
             "lasting": ["sleep", "1000"],
             "crashing": ["sh", "-c", "echo it broke; exit 3"],
             "stubborn": [sys.executable, "-c", STUBBORN],
+            "working": ["sleep", "1000"],
         }[kind]
-        return Release(version=version, url="x", sha256="0" * 64, run=run, stop_timeout=0.3)
+        quiesce = Quiesce(command=["sleep", "0.2"]) if kind == "working" else None
+        return Release(version=version, url="x", sha256="0" * 64, run=run, stop_timeout=0.3, quiesce=quiesce)
 
     def ready(self, kind: str) -> None:
         if kind == "stubborn":
@@ -88,14 +90,15 @@ class SimShop:
 
     def __init__(self, tmp_path: Path) -> None:
         self._clock = SimClock()
-        self._faults = ProcessFaults(stop_seconds=0.1)
+        self._faults = ProcessFaults(stop_seconds=0.1, quiesce_seconds=0.2)
         self.supervisor = SimSupervisor(self._clock, faults=self._faults)
 
     def again(self) -> Supervisor:
         return self.supervisor
 
     def release(self, version: str, kind: str = "lasting") -> Release:
-        release = Release(version=version, url=kind, sha256="0" * 64, run=["run"], stop_timeout=0.3)
+        quiesce = Quiesce(command=["leave"]) if kind == "working" else None
+        release = Release(version=version, url=kind, sha256="0" * 64, run=["run"], stop_timeout=0.3, quiesce=quiesce)
         if kind == "crashing":
             self._faults.lasts[release.digest] = 0.01
         if kind == "stubborn":
@@ -190,6 +193,19 @@ def test_stops_by_force_what_does_not_want_to(shop: Shop) -> None:
     shop.ready("stubborn")
     assert shop.supervisor.stop(TARGET, 0.3).identity == first.identity
     shop.wait(lambda: shop.supervisor.stop(TARGET, 0.3).identity is None)
+
+
+def test_what_was_told_to_finish_its_work_is_not_kept(shop: Shop) -> None:
+    """It may have left its queue already; another process of the same release takes its place."""
+    old, new = shop.release("1", "working"), shop.release("2")
+    first = ensure(shop, old)
+    running = ensure(shop, new)
+    assert (running.identity, running.digest) == (first.identity, old.digest)
+    assert running.message
+    assert running.again_in is not None
+    shop.supervisor = shop.again()
+    shop.wait(lambda: ensure(shop, old).identity not in (None, first.identity))
+    assert not shop.supervisor.running(TARGET).crashing
 
 
 def test_says_that_it_is_crashing_and_waits_longer(shop: Shop) -> None:

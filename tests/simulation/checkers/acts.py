@@ -35,13 +35,16 @@ class Acts:
             self._leaves(node, service, server, before)
 
     def _leaves(self, node: str, service: str, host: str, before: Server) -> None:
+        """Whoever serves nobody may go however many are out: it is missing already, and is mended on its way."""
         if not self._orders.asks_for(node, f"{service}@prod", host):
             raise PromiseBroken(9, f"{node} takes {host} out of {service}, {before.status} and on no journey")
         self.notice()
-        self._fits_the_fleet(host)
+        serves = self._truth.serves(service, host)
+        if serves:
+            self._fits_the_fleet(host)
         self.out.add((service, host))
         out = sorted(name for name in self._truth.names if (service, name) in self.out)
-        if service in self.complete and len(out) > self._truth.allowed:
+        if serves and service in self.complete and len(out) > self._truth.allowed:
             words = f"then {out} are out, {self._truth.allowed} may"
             raise PromiseBroken(1, f"{node} takes {host} out of {service}: {words}")
 
