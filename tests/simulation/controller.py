@@ -1,11 +1,13 @@
 """The simulated controller: one life after another, and sometimes two at once."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from controller.deciding import Deciding
 from controller.mailbox import Message, RevisionRead
 from controller.store import StoreError
 from controller.world import World
+from crds.freeze import Freeze
 from crds.status import RolloutStatus
 from tests.simulation.absence import Watched
 from tests.simulation.checkers import PromiseBroken
@@ -29,6 +31,10 @@ class SimController:
         """The version that the head of the repository says."""
         self.good: dict[str, dict[str, str]] = {}
         """Versions by service of every good commit."""
+        self.frozen: dict[str, tuple[str, ...]] = {}
+        """Names of the freezes of every good commit."""
+        self.freezes: dict[str, Freeze] = {}
+        """Those that the head of the repository has."""
         self.heads: list[RevisionRead] = []
         """Good commits, oldest first."""
         self.watched = Watched()
@@ -95,12 +101,20 @@ class SimController:
         versions = dict.fromkeys(self._simulation.services, version)
         revision = f"revision-{len(self.heads)}-{version}"
         self.newest, self.good[revision] = version, versions
-        self.heads.append(RevisionRead(revision, desired(revision, self._simulation.hosts, versions), [], {}))
+        state = desired(revision, self._simulation.hosts, versions, self.freezes)
+        self.frozen[revision] = tuple(self.freezes)
+        self.heads.append(RevisionRead(revision, state, [], {}))
         self._read(self.heads[-1])
+
+    def freeze(self, freezes: Mapping[str, Freeze]) -> None:
+        """The repository's head has these freezes."""
+        self.freezes = dict(freezes)
+        self.commit(self.newest)
 
     def force(self, head: RevisionRead) -> None:
         """The branch is put back to an earlier commit."""
-        self.newest = next(iter(self.good[head.revision].values()))
+        assert head.state is not None
+        self.newest, self.freezes = next(iter(self.good[head.revision].values())), dict(head.state.freezes)
         self._read(RevisionRead(head.revision, head.state, [], {}, forced=True))
 
     def refuse(self, revision: str) -> None:
@@ -191,7 +205,7 @@ class SimController:
         simulation = self._simulation
         if life is not self.life:
             return
-        simulation.checkers.decided(life.deciding, self.good)
+        simulation.checkers.decided(life.deciding, self.good, life.clock.now())
         for target, status in self.world.statuses.items():
             was = before.get(target) or RolloutStatus(target=target)
             if status.quarantine is not None and was.quarantine is None:

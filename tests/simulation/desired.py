@@ -1,13 +1,14 @@
 """The state that the simulated fleet is asked to be in."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
 from crds.desired import DesiredState
 from crds.fleet import Fleet
+from crds.freeze import Freeze
 from crds.loadbalancer import LoadBalancer
 from crds.service import Service
 from crds.versionfile import VersionFile
@@ -71,7 +72,7 @@ def pool(service: str, kind: str) -> str:
     return f"{service}_{kind}"
 
 
-def desired(revision: str, hosts: int, versions: dict[str, str]) -> DesiredState:
+def desired(revision: str, hosts: int, versions: dict[str, str], freezes: Mapping[str, Freeze]) -> DesiredState:
     """Every service of ``versions`` on every host of the fleet ``prod``, in that version."""
     return DesiredState(
         revision=revision,
@@ -79,7 +80,20 @@ def desired(revision: str, hosts: int, versions: dict[str, str]) -> DesiredState
         services={service: _service(service) for service in versions},
         balancers={("prod", "edge"): _balancer(versions)},
         versions={("prod", service): _version(version) for service, version in versions.items()},
+        freezes=dict(freezes),
     )
+
+
+def freeze(name: str, effect: str, services: list[str], begins: str, ends: str, rollbacks: str) -> Freeze:
+    """A freeze of these services with one window, in UTC."""
+    spec = {
+        "reason": "planted",
+        "effect": effect,
+        "services": services,
+        "windows": [{"from": begins, "until": ends}],
+        "rollbacks": rollbacks,
+    }
+    return _read(Freeze, {"kind": "Freeze", "metadata": {"name": name}, "spec": spec})
 
 
 def _address(host: str) -> str:

@@ -84,6 +84,9 @@ class Faults:
     operators: float = 40.0
     """Somebody pauses, resumes, aborts, retries, skips or restarts a rollout, excludes or includes a host."""
 
+    freeze: float = 150.0
+    """Somebody commits a freeze, of some services or all, at once or for a window, and lifts it after minutes."""
+
     # --- git, artifacts, releases, gates
     commit: float = 60.0
     """A new commit while the one before may still be under way."""

@@ -9,6 +9,7 @@ import heapq
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from random import Random
 
@@ -20,11 +21,13 @@ from crds.status import RolloutStatus
 from reconcilers.conditions import find
 from tests.simulation.balancer import Line, SimBalancer
 from tests.simulation.checkers import Checkers, PromiseBroken, Truth
+from tests.simulation.checkers.freezes import left_out
 from tests.simulation.clones import Clones
 from tests.simulation.controller import SimController
 from tests.simulation.desired import BALANCERS, RUNNERS, address, host_names, pool, port, service_names
 from tests.simulation.drivers import SimClock
 from tests.simulation.faults import NONE, Faults
+from tests.simulation.freezing import Freezing
 from tests.simulation.memory_bus import MemoryNetwork
 from tests.simulation.mortality import AgentDied
 from tests.simulation.network import Post
@@ -36,6 +39,8 @@ from tests.simulation.trouble import Trouble
 
 _DROWSY = 600.0
 """Seconds between two steps of a node while the controller is away for hours: a day must not take minutes."""
+_CAUGHT_UP = 60.0
+"""Seconds after which the controller has heard of all that was mended when faults stopped."""
 _SETTLED = 120.0
 """Seconds that everything stays converged after messages that are hours late have arrived."""
 
@@ -99,7 +104,7 @@ class Simulation:
         self.controller = SimController(self)
         self.hands, self.backups, self.clones = Hands(self), Backups(self), Clones(self)
         self.releases, self.trouble = Releases(self), Trouble(self)
-        self.operators = Operators(self)
+        self.operators, self.freezing = Operators(self), Freezing(self)
         self.checkers = Checkers(self._truth())
         self.balancers = {name: self._balancer() for name in BALANCERS}
         names = (*host_names(hosts), *BALANCERS, *RUNNERS)
@@ -245,6 +250,7 @@ class Simulation:
             journal=lambda node: self.nodes[node].journal,
             marked=lambda node, *place: place in self.balancers[node].people,
             excluded=lambda service, host: self.hands.has_out(service, host) or self.operators.has_out(host),
+            frozen=self._frozen,
             time=self.clock.monotonic,
         )
 
@@ -265,6 +271,10 @@ class Simulation:
         assert isinstance(node, HostNode)
         return node.supervisor.runs(target)
 
+    def _frozen(self, revision: str, service: str, when: datetime, rolling_back: bool) -> bool:
+        planted = (self.freezing.planted[name] for name in self.controller.frozen.get(revision, ()))
+        return any(each.forbids(service, when, rolling_back) for each in planted)
+
     # --- a run
 
     def run(self, faulty: float, calm: float) -> Outcomes:
@@ -279,10 +289,10 @@ class Simulation:
             self.advance()
             self.faulty_left -= 0.0 if absent else self.clock.monotonic() - before
         self._calm_down()
+        self._end_freezes(calm)
         self._converge(calm)
-        late = self.clock.monotonic() + (_SETTLED if self.post.deliver_stragglers() else INTERVAL)
-        while self.clock.monotonic() < late:  # the last answers too: then nothing that was asked is left
-            self.advance()
+        # The last answers too: then nothing that was asked is left.
+        self._go_on(_SETTLED if self.post.deliver_stragglers() else INTERVAL)
         self._converge(calm)
         self._check_end()
         self.outcomes.seconds = self.clock.monotonic()
@@ -294,6 +304,22 @@ class Simulation:
         while not self._converged():
             if self.clock.monotonic() > end:
                 raise PromiseBroken(17, f"nothing converged within {calm:g} s after the faults: {self._words()}")
+            self.advance()
+
+    def _end_freezes(self, calm: float) -> None:
+        """While something is still frozen, hosts that are out return; then everything is let go."""
+        if self.freezing.holding():
+            end, out = self.clock.monotonic() + calm, list[str]()
+            self._go_on(_CAUGHT_UP)
+            while self.controller.deciding is None or (out := left_out(self.controller.world)):
+                if self.clock.monotonic() > end:
+                    raise PromiseBroken(12, f"{out} stay out while it is frozen: {self._words()}")
+                self.advance()
+        self.freezing.lift_all()
+
+    def _go_on(self, seconds: float) -> None:
+        end = self.clock.monotonic() + seconds
+        while self.clock.monotonic() < end:
             self.advance()
 
     def begin(self) -> None:

@@ -65,6 +65,7 @@ class Trouble:
             "endless": self._endless,
             "manual": simulation.hands.take_out,
             "operators": simulation.operators.act,
+            "freeze": simulation.freezing.act,
         }
 
     def _again(self, kind: str, mean: float, act: Callable[[], None]) -> None:
@@ -93,6 +94,7 @@ class Trouble:
         simulation.hands.lift_all()
         simulation.controller.finish_faults()
         simulation.operators.take_back()
+        simulation.at(5.0, simulation.operators.take_back)  # what was said last may not have been heard yet
         for name, node in simulation.nodes.items():
             node.fuse.put_out()
             simulation.start_agent_in(name, 0.001)

@@ -4,11 +4,14 @@ They look at the truth (what balancers and processes really are, what arrived, w
 take the controller's word, at its records, never at the code that decides.
 """
 
+from datetime import datetime
+
 from controller.deciding import Deciding
 from crds.messages import Assignment
 from tests.simulation.checkers.acts import Acts
 from tests.simulation.checkers.decisions import Decisions
 from tests.simulation.checkers.ending import ended
+from tests.simulation.checkers.freezes import Freezes
 from tests.simulation.checkers.migrations import Migrations
 from tests.simulation.checkers.orders import Orders
 from tests.simulation.checkers.quarantine import Quarantines
@@ -27,6 +30,7 @@ class Checkers:
         self.acts = Acts(truth, self.orders)
         self.decisions = Decisions(truth, self.acts)
         self.migrations, self.quarantines = Migrations(truth), Quarantines()
+        self.freezes = Freezes(truth)
         self.record = Record()
 
     # --- acts, before they happen (see nodes.Witness)
@@ -73,14 +77,16 @@ class Checkers:
             self.decisions.forget_lives()
             self.quarantines = Quarantines()
         self.decisions.began(deciding)
+        self.freezes.began(deciding.world)
 
     def sealed(self, deciding: Deciding, assignment: Assignment, envelope: bytes) -> None:
         """A controller has signed an assignment, and may publish it."""
         self.orders.sealed(deciding.world, assignment, envelope)
 
-    def decided(self, deciding: Deciding, good: dict[str, dict[str, str]]) -> None:
-        """A controller has finished a step. ``good``: what each commit says, version by service."""
+    def decided(self, deciding: Deciding, good: dict[str, dict[str, str]], now: datetime) -> None:
+        """A controller has finished a step. ``good``: what each commit says, version by service; ``now``: its time."""
         self.decisions.decided(deciding, good)
+        self.freezes.decided(deciding, now)
         self.migrations.decided(deciding.world)
         self.quarantines.check(deciding.world)
 

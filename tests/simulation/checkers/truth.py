@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from agent.drivers.contracts import Server
 from agent.journal import Journal
@@ -35,6 +36,8 @@ class Truth:
     """(balancer node, pool, host) -> a person took it out, and nobody has put it back."""
     excluded: Callable[[str, str], bool]
     """(service, host) -> people keep it out of the pool on some node, or are about to lift that."""
+    frozen: Callable[[str, str, datetime, bool], bool]
+    """(revision, service, moment, whether it rolls back) -> a freeze of that revision holds the service then."""
     time: Callable[[], float]
     """Seconds since the run began."""
     _behind: dict[str, str | None] = field(default_factory=dict)

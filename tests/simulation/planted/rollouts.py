@@ -6,6 +6,7 @@ from datetime import datetime
 import pytest
 
 import controller.world
+import reconcilers.batch
 import reconcilers.obstacles
 import reconcilers.plan
 import reconcilers.verdict
@@ -15,13 +16,16 @@ from agent.drivers.contracts import Outcome
 from agent.drivers.operations.migration import Driver
 from controller.operations import Operations
 from crds.status import RolloutStatus
+from reconcilers.draft import Draft
 from reconcilers.limits import HOSTS, FleetIndex
+from reconcilers.obstacles import Obstacle
 from reconcilers.target import TargetSpec
 from tests.simulation.faults import ALL
 from tests.simulation.planted import Bug
 
 BAD = replace(ALL.only({"bad_release", "lost", "late", "controller_crash"}), bad_release=0.5, commit=150.0)
 MIGRATING = ALL.only({"died_migrating", "unclear_check", "late"})
+FREEZING = replace(ALL.only({"freeze"}), freeze=40.0, commit=50.0)
 FEW = ALL.only({"late", "busy"})
 
 
@@ -89,7 +93,24 @@ def each_target_counts_for_itself(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(FleetIndex, "left", left)
 
 
+def freezes_count_only_when_a_batch_begins(patch: pytest.MonkeyPatch) -> None:
+    real = reconcilers.batch.obstacle
+
+    def obstacle(draft: Draft, serving: bool = True) -> Obstacle | None:
+        found = real(draft, serving)
+        return None if found and found.reason == "Frozen" and draft.journeys else found
+
+    patch.setattr(reconcilers.batch, "obstacle", obstacle)
+
+
+def freezes_forgotten(patch: pytest.MonkeyPatch) -> None:
+    real = reconcilers.obstacles.frozen
+    patch.setattr(reconcilers.obstacles, "frozen", lambda *args, **more: real(args[0][:0], *args[1:], **more))
+
+
 BUGS = [
+    Bug(12, freezes_count_only_when_a_batch_begins, FREEZING),
+    Bug(12, freezes_forgotten, FREEZING),
     Bug(1, a_place_too_many_in_the_fleet, FEW),
     Bug(1, a_place_too_many_in_a_zone, FEW),
     Bug(1, each_target_counts_for_itself, FEW),
