@@ -38,6 +38,7 @@ def acts() -> Acts:
         version=lambda host, target: "1",
         journal=lambda node: None,  # type: ignore[arg-type, return-value]
         marked=lambda node, pool, host: False,
+        frozen=lambda revision, service, moment, back: False,
         excluded=lambda service, host: False,
         time=lambda: 0.0,
     )

@@ -18,7 +18,7 @@ AWAY = replace(NONE, controller_away=2400.0, commit=0.0)
 
 
 def test_bad_releases_are_rolled_back_under_faults() -> None:
-    trace = simulate(21, hosts=8, faults=BAD, faulty=600.0).trace
+    trace = simulate(23, hosts=8, faults=BAD, faulty=600.0).trace
     assert any("into quarantine" in line for line in trace)
 
 

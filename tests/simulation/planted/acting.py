@@ -124,7 +124,7 @@ def a_log_cut_off_at_its_end_does_not_show(patch: pytest.MonkeyPatch) -> None:
 
 
 BUGS = [
-    Bug(5, older_assignments_taken, also=(10,)),
+    Bug(5, older_assignments_taken, ALL.only({"late", "hours_late"}), also=(10,)),
     Bug(5, signatures_not_verified),
     Bug(5, assignments_of_other_nodes_taken),
     Bug(10, a_takeover_raises_no_term, TWO_CONTROLLERS),

@@ -193,8 +193,8 @@ def unknown_hosts_are_no_obstacle_to_success(patch: pytest.MonkeyPatch) -> None:
 def silent_hosts_are_taken_out(patch: pytest.MonkeyPatch) -> None:
     real = reconcilers.entries._online_state
 
-    def state(facts: HostFacts, node: str, pool: PoolSpec) -> Any:
-        return "maint" if facts.silent and facts.journey is None else real(facts, node, pool)
+    def state(target: TargetSpec, facts: HostFacts, node: str, pool: PoolSpec) -> Any:
+        return "maint" if facts.silent and facts.journey is None else real(target, facts, node, pool)
 
     patch.setattr(reconcilers.entries, "_online_state", state)
 
