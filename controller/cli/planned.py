@@ -79,6 +79,8 @@ def _target(target: Resource, named: int | None) -> Iterator[str]:
 
 def _effect(target: Resource) -> str:
     if not target["batches"] or not target["happens"]:
+        if target["effect"] == "settings" and target["forgotten"]:
+            return f"{hosts(len(target['forgotten']))} removed, no other moves"
         return _WHY.get(target["effect"], "nothing to do")
     count = hosts(sum(len(batch["hosts"]) for batch in target["batches"]))
     batches = len(target["batches"])

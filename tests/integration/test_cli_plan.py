@@ -135,6 +135,14 @@ def test_a_service_that_is_adopted(tmp_path: Path) -> None:
     ]
 
 
+def test_hosts_that_leave_are_not_called_mere_settings(live: Served, tmp_path: Path) -> None:
+    found = state("1")
+    found.fleets["prod"].spec.hosts.pop()
+    left = asked(live, written(found, tmp_path))
+    assert "api@prod: 1: 1 host removed, no other moves\n    taken out of it: vm4\n" in left.stdout
+    assert "no host moves" not in left.stdout
+
+
 def test_a_version_file_that_is_gone(live: Served, tmp_path: Path) -> None:
     folder = written(state("1"), tmp_path)
     (folder / V).unlink()

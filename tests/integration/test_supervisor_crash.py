@@ -1,5 +1,6 @@
 """An agent killed at the worst moments leaves at most one process of a service, and none that nobody knows."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -107,7 +108,8 @@ def next_agent(tmp_path: Path) -> process.Driver:
 def _nothing_is_left(tmp_path: Path) -> Iterator[None]:
     yield
     for pid in marked(tmp_path):
-        os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def ensured(tmp_path: Path, driver: process.Driver, release: Release) -> Running:

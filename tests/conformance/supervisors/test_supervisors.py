@@ -41,7 +41,7 @@ class ProcessShop:
         """The agent was restarted."""
         base = {"PATH": os.environ["PATH"]}
         return process.Driver(
-            process.Config(), self._state, PosixProcesses(), SystemClock(), Random(1), lambda: None, base
+            process.Config(), self._state, PosixProcesses(), SystemClock(), Random(str(self._state)), lambda: None, base
         )
 
     def release(self, version: str, kind: str = "lasting") -> Release:
