@@ -43,7 +43,8 @@ class Freezes:
         for target, spec in world.specs.items():
             held = self._truth.frozen(spec.revision, service_of(target), now, bool(spec.in_place_of))
             self.kept += held
-            proven = spec.digest == world.statuses[target].succeeded_digest
+            status = world.statuses.get(target)
+            proven = status is not None and status.succeeded_digest == spec.digest
             for _, host in sorted(way for way in self._out - before if held and way[0] == target):
                 if not self._ails(target, host) or not (proven or (target, host) in failed):
                     raise PromiseBroken(12, f"{host} is taken out of {target}, while a freeze holds it")

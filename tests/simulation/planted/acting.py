@@ -24,6 +24,8 @@ from tests.simulation.faults import ALL
 from tests.simulation.planted import Bug
 
 TWO_CONTROLLERS = replace(ALL.only({"controller_paused", "lost", "late"}), controller_paused=20.0)
+BEHIND_TIME = ALL.only({"late", "twice", "lost"})
+RESTARTS = ALL.only({"agent_crash", "late"})
 HANDS = replace(ALL.only({"manual"}), manual=5.0)
 
 
@@ -124,7 +126,7 @@ def a_log_cut_off_at_its_end_does_not_show(patch: pytest.MonkeyPatch) -> None:
 
 
 BUGS = [
-    Bug(5, older_assignments_taken, ALL.only({"late", "hours_late"}), also=(10,)),
+    Bug(5, older_assignments_taken, BEHIND_TIME, also=(10,)),
     Bug(5, signatures_not_verified),
     Bug(5, assignments_of_other_nodes_taken),
     Bug(10, a_takeover_raises_no_term, TWO_CONTROLLERS),
@@ -133,7 +135,7 @@ BUGS = [
     Bug(13, marks_of_people_are_forgotten_in_a_restart, replace(HANDS, agent_crash=5.0)),
     Bug(7, deletions_not_saved),
     Bug(7, serials_kept_in_memory_alone),
-    Bug(9, a_restarted_agent_stops_what_it_finds, also=(3,)),
+    Bug(9, a_restarted_agent_stops_what_it_finds, RESTARTS, also=(3,)),
     Bug(15, events_kept_for_the_next_step),
     Bug(15, messages_of_events_not_covered_by_the_hash),
     Bug(15, a_log_cut_off_at_its_end_does_not_show),
