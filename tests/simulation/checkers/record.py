@@ -58,6 +58,8 @@ class Record:
         target, _, host = about.partition("/")
         if verb == "RolloutStarted":
             self._told[target], self._succeeded[target] = {}, False
+        elif verb == "RestartAsked":
+            self._succeeded[target] = False
         elif verb in ("RolloutSucceeded", "RolledBack"):
             self._succeeded[target] = True
         elif verb in ("HostMoved", "HostConverged", "HostSetApart"):
