@@ -62,8 +62,7 @@ class PosixProcesses:
         return ""
 
     def find(self, name: str, value: str) -> list[ProcessIdentity]:
-        pids = [int(entry.name) for entry in self._proc.iterdir() if entry.name.isdigit()]
-        leaders = [pid for pid in pids if self._has(pid, name, value) and self._stat(pid, _SESSION) == str(pid)]
+        leaders = [pid for pid in self._with(name, value) if self._stat(pid, _SESSION) == str(pid)]
         found = [identity for identity in map(self._identity, leaders) if self._is_there(identity)]
         return sorted(found, key=lambda identity: int(identity.started))
 
@@ -96,8 +95,7 @@ class PosixProcesses:
                 os.kill(identity.pid, number)
 
     def sweep(self, name: str, value: str) -> bool:
-        pids = [int(entry.name) for entry in self._proc.iterdir() if entry.name.isdigit()]
-        found = [pid for pid in pids if self._has(pid, name, value)]
+        found = self._with(name, value)
         for pid in found:
             self._kill_if_ours(pid, name, value)
         return bool(found)
@@ -208,11 +206,18 @@ class PosixProcesses:
             return ""
         return raw.rstrip(b"\0").replace(b"\0", b" ").decode(errors="replace")
 
-    def _has(self, pid: int, name: str, value: str) -> bool:
+    def _with(self, name: str, value: str) -> list[int]:
+        """Who has this in the environment. Looked for at each end of a service, among all that the machine runs."""
+        pids = [pid for pid in os.listdir(self._proc) if pid.isdigit()]  # noqa: PTH208  without a path for each
+        return [int(pid) for pid in pids if self._has(pid, name, value)]
+
+    def _has(self, pid: int | str, name: str, value: str) -> bool:
         try:
-            return f"{name}={value}".encode() in (self._proc / str(pid) / "environ").read_bytes().split(b"\0")
+            with open(f"{self._proc}/{pid}/environ", "rb", buffering=0) as file:  # noqa: PTH123  as above
+                said = file.read()
         except OSError:
             return False
+        return f"\0{name}={value}\0".encode() in b"\0" + said + b"\0"
 
     def _kill_if_ours(self, pid: int, name: str, value: str) -> None:
         with contextlib.suppress(OSError):
