@@ -63,9 +63,9 @@ def here(host: str) -> Callable[[str], str]:
     def change(text: str) -> str:
         fleet = yaml.safe_load(text)
         for each in fleet["spec"]["hosts"]:
-            each["labels"].pop("scheduler", None)
-            if each["name"] == host:
-                each["labels"]["scheduler"] = "here"
+            mark = {"scheduler": "here"} if each["name"] == host else {}
+            # A copy: by YAML's anchors several hosts may have one and the same labels.
+            each["labels"] = {key: value for key, value in each["labels"].items() if key != "scheduler"} | mark
         return yaml.safe_dump(fleet, sort_keys=False)
 
     return change
