@@ -39,8 +39,6 @@ from controller.transport import build_bus
 
 _SWITCH = 0.0005
 """Seconds for which one thread may keep the others from going on."""
-
-
 _REST, _LONGEST_REST = 2.0, 0.1
 """After a step, in times what it took, and in seconds at most: what is reported meanwhile is decided in one step then,
 so that many hosts under way cost fewer steps and not longer queues. With few hosts steps are short, and so is the rest.

@@ -8,16 +8,14 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from random import Random
 from typing import Any
 
 import pytest
 
 from agent.drivers.contracts import Running
 from agent.drivers.supervisors import process
-from agent.posix import PosixProcesses
-from bus.clock import SystemClock
 from crds.release import Quiesce, Release
+from tests.support.supervised import marked, next_agent
 from tests.support.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
@@ -77,31 +75,9 @@ def release(tmp_path: Path, version: str, *command: str, timeout: float = 30.0, 
     return Release(version=version, url="x", sha256="0" * 64, stop_timeout=5.0, **said)
 
 
-def supervisor(tmp_path: Path) -> process.Driver:
-    base = {"PATH": os.environ["PATH"]}
-    state = tmp_path / "state"
-    return process.Driver(
-        process.Config(), state, PosixProcesses(), SystemClock(), Random(f"next {tmp_path}"), lambda: None, base
-    )
-
-
 def record(tmp_path: Path) -> list[str]:
     file = tmp_path / "record"
     return file.read_text().splitlines() if file.exists() else []
-
-
-def marked(tmp_path: Path) -> list[int]:
-    """Processes of the service, its commands included, known to anybody or not."""
-    mark, found = f"MARK={tmp_path}".encode(), []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                alive = (entry / "stat").read_bytes().rpartition(b")")[2].split()[0] not in (b"Z", b"X")
-                if alive and mark in (entry / "environ").read_bytes().split(b"\0"):
-                    found.append(int(entry.name))
-            except OSError:
-                continue
-    return found
 
 
 def command_line(pid: int) -> bytes:
@@ -143,7 +119,7 @@ def begun(tmp_path: Path, driver: process.Driver, wanted: Release) -> Running:
 
 
 def test_it_is_stopped_once_its_work_is_done(tmp_path: Path) -> None:
-    driver, old, new = supervisor(tmp_path), release(tmp_path, "1"), release(tmp_path, "2")
+    driver, old, new = next_agent(tmp_path), release(tmp_path, "1"), release(tmp_path, "2")
     first = begun(tmp_path, driver, old)
     eventually(lambda: (ensure(driver, tmp_path, new), (tmp_path / "begun").exists())[1])
     for _ in range(10):
@@ -161,7 +137,7 @@ def test_it_is_stopped_once_its_work_is_done(tmp_path: Path) -> None:
 def test_it_knows_the_process_and_has_its_environment_folder_and_secrets(tmp_path: Path) -> None:
     script = 'echo "$DRUMBEAT_PID $VERSION $PASSWORD $DRUMBEAT_HOST $0 $(pwd)" > told'
     told = release(tmp_path, "1", "sh", "-c", script, "{host}", secrets={"PASSWORD": "database"})
-    driver = supervisor(tmp_path)
+    driver = next_agent(tmp_path)
     first = driver.ensure(TARGET, told, tmp_path, {"host": "h1"}, {"PASSWORD": "tr0ub4dor"})
     eventually(lambda: record(tmp_path) == ["1 starts"])
     eventually(lambda: driver.stop(TARGET, 5.0).identity is None)
@@ -184,7 +160,7 @@ def test_it_knows_the_process_and_has_its_environment_folder_and_secrets(tmp_pat
 def test_one_that_fails_is_told_and_the_process_stopped_all_the_same(
     tmp_path: Path, command: list[str], words: str
 ) -> None:
-    driver = supervisor(tmp_path)
+    driver = next_agent(tmp_path)
     old, new = release(tmp_path, "1", *command, timeout=0.3), release(tmp_path, "2")
     begun(tmp_path, driver, old)
     said: list[str] = []
@@ -211,7 +187,7 @@ def test_an_agent_killed_meanwhile_stops_nothing_too_early_and_starts_nothing_be
     said = [each.model_dump_json() for each in (old, new)]
     ended = subprocess.run([sys.executable, "-c", AGENT, str(tmp_path), point, *said], cwd=ROOT, timeout=60)
     assert ended.returncode == -signal.SIGKILL
-    driver = supervisor(tmp_path)
+    driver = next_agent(tmp_path)
     # Whoever is wanted now: the old one was told to finish, and is not kept.
     eventually(lambda: (ensure(driver, tmp_path, old), "1 quiesces" in record(tmp_path))[1])
     for _ in range(10):
@@ -225,7 +201,7 @@ def test_an_agent_killed_meanwhile_stops_nothing_too_early_and_starts_nothing_be
 
 def test_a_process_that_ends_meanwhile_has_its_command_waited_for(tmp_path: Path) -> None:
     script = f"kill -TERM $DRUMBEAT_PID; {LEAVE}"
-    driver, old, new = supervisor(tmp_path), release(tmp_path, "1", "sh", "-c", script), release(tmp_path, "2")
+    driver, old, new = next_agent(tmp_path), release(tmp_path, "1", "sh", "-c", script), release(tmp_path, "2")
     first = begun(tmp_path, driver, old)
     assert first.identity
     gone = first.identity.pid
@@ -242,7 +218,7 @@ def test_a_process_that_ends_meanwhile_has_its_command_waited_for(tmp_path: Path
 
 
 def test_it_is_not_run_for_a_process_that_has_ended_by_itself(tmp_path: Path) -> None:
-    driver, old = supervisor(tmp_path), release(tmp_path, "1")
+    driver, old = next_agent(tmp_path), release(tmp_path, "1")
     first = begun(tmp_path, driver, old)
     assert first.identity
     os.kill(first.identity.pid, signal.SIGKILL)

@@ -16,6 +16,7 @@ from agent.drivers.supervisors import process
 from agent.posix import PosixProcesses
 from bus.clock import SystemClock
 from crds.release import Release
+from tests.support.supervised import marked, next_agent
 from tests.support.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
@@ -80,28 +81,6 @@ def killed_agent(tmp_path: Path, point: str, *releases: Release) -> None:
     said = [release.model_dump_json() for release in releases]
     ended = subprocess.run([sys.executable, "-c", AGENT, str(state), point, *said], cwd=ROOT, timeout=60)
     assert ended.returncode == -signal.SIGKILL
-
-
-def marked(tmp_path: Path) -> list[int]:
-    """Processes of the service, known to anybody or not."""
-    mark, found = f"MARK={tmp_path}".encode(), []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                alive = (entry / "stat").read_bytes().rpartition(b")")[2].split()[0] not in (b"Z", b"X")
-                if alive and mark in (entry / "environ").read_bytes().split(b"\0"):
-                    found.append(int(entry.name))
-            except OSError:
-                continue
-    return found
-
-
-def next_agent(tmp_path: Path) -> process.Driver:
-    base = {"PATH": os.environ["PATH"]}
-    state = tmp_path / "state"
-    return process.Driver(
-        process.Config(), state, PosixProcesses(), SystemClock(), Random(f"next {tmp_path}"), lambda: None, base
-    )
 
 
 @pytest.fixture(autouse=True)

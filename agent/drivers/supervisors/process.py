@@ -15,7 +15,7 @@ from pydantic import Field
 from agent.backoff import Backoff
 from agent.drivers.contracts import Retry, Running
 from agent.drivers.supervisors.logs import ServiceLog, last_lines
-from agent.drivers.supervisors.quiesce import Quiescing, quiesce_of
+from agent.drivers.supervisors.quiesce import LOOK, Quiescing, quiesce_of
 from agent.drivers.supervisors.record import Quiesce, Record, Records
 from agent.environment import fill, service_environment
 from agent.processes import Processes, Start
@@ -26,8 +26,6 @@ from crds.messages import ProcessIdentity
 from crds.release import Release
 
 TOKEN = "DRUMBEAT_START"
-_LOOK = 0.05
-"""Seconds between looks at what ends without telling."""
 _SETTLING = 1.0
 """A start that was announced and then interrupted may take this long to show among the processes."""
 
@@ -267,14 +265,14 @@ class Driver:
         elif not life.killed and now - life.asked >= timeout:
             life.killed = True
             self._processes.stop(identity, force=True)
-        left = _LOOK if life.killed else max(0.0, timeout - (now - life.asked))
+        left = LOOK if life.killed else max(0.0, timeout - (now - life.asked))
         trouble = self._quiescing.trouble(record.target)
         words = f"stopping; {trouble}" if trouble else "stopping"
-        return self._say(record, words, left if life.woken else min(left, _LOOK))
+        return self._say(record, words, left if life.woken else min(left, LOOK))
 
     def _unsettled(self, record: Record) -> Running:
         message = "looking for the process of a start that was interrupted"
-        return Running(record.digest, record.version, message=message, restarts=record.restarts, again_in=_LOOK)
+        return Running(record.digest, record.version, message=message, restarts=record.restarts, again_in=LOOK)
 
     def _say(self, record: Record, message: str = "", again_in: float | None = None) -> Running:
         life, now = self._life(record.target), self._clock.monotonic()
@@ -285,7 +283,7 @@ class Driver:
         elif again_in is None and (crashing or not life.woken):
             again_in = life.since + _LASTING - now if life.woken else _UNWATCHED
         if life.remains:
-            message, again_in = "what its process left behind is being ended", _LOOK
+            message, again_in = "what its process left behind is being ended", LOOK
         if record.ended and not message:
             message = record.ended if record.identity is None else f"restarted: the process before {record.ended}"
         if record.note:

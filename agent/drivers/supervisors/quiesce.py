@@ -24,7 +24,7 @@ MARK = "DRUMBEAT_QUIESCE"
 """In the command's environment: finds it if the agent died before it could write the identity."""
 PID = "DRUMBEAT_PID"
 """Likewise: the process that is to be stopped."""
-_LOOK = 0.05
+LOOK = 0.05
 """Seconds between looks at what ends without telling."""
 
 
@@ -85,7 +85,7 @@ class Quiescing:
         if left <= 0 and not look.killed:
             look.killed = True
             self._processes.stop(asked.identity, force=True)
-        return record, left if look.woken and left > 0 else _LOOK
+        return record, left if look.woken and left > 0 else LOOK
 
     def trouble(self, target: str) -> str:
         """In words, what went wrong before the process that was stopped last, until another one is started."""

@@ -1,6 +1,5 @@
 """A worker whose first starts end at once is tried again on its host; one that never starts shows how its log ends."""
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -44,9 +43,7 @@ def service(folder: Path) -> dict[str, Any]:
 
 def version_file(folder: Path, version: str, failing: int) -> dict[str, Any]:
     """A version of which so many starts on each host end at once."""
-    archive = folder / f"{NAME}-{version}.tar.gz"
-    tar_gz({NAME: IMPORTER.replace("FAILING", str(failing))}, archive)
-    checksum = hashlib.sha256(archive.read_bytes()).hexdigest()
+    checksum = tar_gz({NAME: IMPORTER.replace("FAILING", str(failing))}, folder / f"{NAME}-{version}.tar.gz")
     return {"apiVersion": "drumbeat/v1alpha1", "version": version, "sha256": checksum}
 
 

@@ -1,6 +1,5 @@
 """A singleton that moves to another host: real processes, and an agent that is killed when it should let go."""
 
-import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -51,9 +50,7 @@ def service(folder: Path) -> dict[str, Any]:
 
 
 def version_file(folder: Path, version: str) -> dict[str, Any]:
-    archive = folder / f"{NAME}-{version}.tar.gz"
-    tar_gz({NAME: SCHEDULER, "leave": LEAVE}, archive)
-    checksum = hashlib.sha256(archive.read_bytes()).hexdigest()
+    checksum = tar_gz({NAME: SCHEDULER, "leave": LEAVE}, folder / f"{NAME}-{version}.tar.gz")
     return {"apiVersion": "drumbeat/v1alpha1", "version": version, "sha256": checksum}
 
 
