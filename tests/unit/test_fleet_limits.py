@@ -221,7 +221,7 @@ def test_a_changed_target_is_looked_at_whole_even_if_another_of_its_fleet_was_pl
 def test_what_nothing_declares_any_more_takes_no_place_whatever_is_noted_about_it() -> None:
     site = fleet({"rollouts": 1})
     status = site.status("api@prod")
-    site.world.set_specs({"job@prod": spec_of("job@prod", "2", {"rollouts": 1})})
+    site.world.set_specs({"job@prod": spec_of("job@prod", "2", {"rollouts": 1})}, site.now)
     site.world.apply("api@prod", PutStatus(status.model_copy(update={"under_way": True})), Stamp(0, 0))
     site.run(60)
     assert set(site.versions("job@prod").values()) == {"2"}, site.status("job@prod").conditions
@@ -266,10 +266,10 @@ def test_a_rollout_that_lost_its_place_meanwhile_waits_for_another_after_its_bat
     places = {"rollouts": 1}
     site = release(fleet(places), places, "api@prod").run(2)
     api, job = site.world.specs["api@prod"], spec_of("job@prod", "2", places, batches=[4])
-    site.world.set_specs({job.name: job})
+    site.world.set_specs({job.name: job}, site.now)
     site.run(2)
     assert out(site)["job@prod"]
-    site.world.set_specs({api.name: api, job.name: job})
+    site.world.set_specs({api.name: api, job.name: job}, site.now)
     site.until(lambda site: site.condition("Ready", "job@prod")[0] == "True")
     begun = [event.object for event in ran(site, "BatchStarted")]
     assert begun == ["api@prod", "job@prod", "job@prod"]
