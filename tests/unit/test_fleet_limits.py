@@ -141,6 +141,20 @@ def test_a_rollout_that_is_held_lets_another_one_pass() -> None:
     assert site.condition("Ready", "job@prod")[0] == "True"
 
 
+def test_a_rollout_whose_only_host_may_not_go_keeps_no_other_from_moving() -> None:
+    """It was under way on eight hosts when all but the one that serves already were taken from it."""
+    places = {"rollouts": 1}
+    site = Site(spec_of("api@prod", "1", places, batches=[1])).run(1)
+    site.until(lambda site: site.status("api@prod").batch == 2)
+    site.declare(spec_of("api@prod", "2", places, count=1))
+    site.until(lambda site: site.condition("Stalled", "api@prod")[1] == "NeedsDowntime")
+    job = spec_of("job@prod", "1", places)
+    site.install(job)
+    site.declare(job)
+    site.run(120)
+    assert site.condition("Ready", "job@prod")[0] == "True", site.condition("Reconciling", "job@prod")
+
+
 def test_two_that_want_many_hosts_take_turns() -> None:
     places = {"hosts": 1}
     site = release(fleet(places, batches=["100%"]), places, *NAMES[:2], batches=["100%"])
