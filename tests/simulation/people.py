@@ -193,3 +193,4 @@ class Backups:
         simulation.note(f"the store is restored from {path.name}")
         controller.die(controller.life, "to have its store restored")
         shutil.copyfile(path, simulation.folder / "drumbeat.db")
+        simulation.checkers.store_restored()
