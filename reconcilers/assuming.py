@@ -26,7 +26,7 @@ def assumed_forecasts(before: Specs, after: Specs, now: datetime) -> list[Foreca
 
     def other(name: str) -> Other | None:
         spec = after.get(name)
-        return Other(spec, statuses.get(name) or RolloutStatus(target=name)) if spec else None
+        return Other(spec, statuses.get(name) or RolloutStatus(target=name), now) if spec else None
 
     changed = [spec for name, spec in after.items() if differs(before.get(name), spec)]
     found = [
