@@ -247,7 +247,8 @@ class NodeResourceStatus(WireModel):
     message: str = Field(description="for people, where the headline needs a word")
     silent: bool
     excluded: Mark | None = Field(description="people have excluded it by command")
-    last_seen: datetime | None = Field(description="None: not since the controller started")
+    last_seen: datetime | None = Field(description="its last report; None: none since the controller started")
+    overdue: bool = Field(description="it counts still, though its next report should have come: it may be gone")
     agent_version: str
     platform: str
     roles: list[str] = Field(description="that its agent plays")
