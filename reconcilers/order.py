@@ -136,13 +136,13 @@ def unproven(spec: "TargetSpec", others: Others, now: datetime, watching_since: 
 
 def _instead(spec: "TargetSpec", other: Other) -> str:
     """In words, what is declared there instead, or was ready there; empty where just this edition is on its way."""
-    there, name = other.spec, other.spec.name
-    if there.in_place_of:
-        return f"; {name} was taken back from version {there.in_place_of} to {there.version}"
+    there, name, bad = other.spec, other.spec.name, other.status.quarantine
     if there.version != spec.version:
         return f"; {name} declares version {there.version or 'none'}"
     if there.edition != spec.edition:
         return f"; {name} declares version {there.version} with another sha256"
+    if bad is not None and bad.digest == there.digest:
+        return "; it was taken back there"
     known = {each.edition for each in other.status.editions if each.version == spec.version}
     if known and spec.edition not in known:
         return f"; version {spec.version} was ready there with another revision of the service only"

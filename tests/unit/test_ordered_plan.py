@@ -130,8 +130,15 @@ def test_it_says_what_else_staging_declares_or_ran() -> None:
     changed = release("2").model_copy(update={"run": ["api", "--verbose"]})
     there.declare(web("2", name="web@staging", edition="new", release=changed))
     assert after(there) == "; version 2 was ready there with another revision of the service only"
-    there.declare(web("2", name="web@staging", edition="new", in_place_of="3"))
-    assert after(there) == "; web@staging was taken back from version 3 to 2"
+
+
+def test_it_says_that_staging_was_taken_back() -> None:
+    there = site(api("1"), web("1", name="web@staging", edition="old"))
+    there.behaviour.failing.add("2")
+    there.declare(web("2", name="web@staging", edition="new", on_failure="rollback"))
+    there.until(lambda site: site.condition("Stalled", "web@staging")[1] == "RolledBack", rounds=200)
+    there.declare(api("2", edition="new", after=("web@staging", 0.0)))
+    assert after(there) == "; it was taken back there"
 
 
 def test_a_soak_counts_when_staging_has_moved_on_since() -> None:
