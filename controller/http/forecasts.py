@@ -37,7 +37,7 @@ from controller.views.forecasts import (
 )
 from controller.views.resources import Problem
 from crds.desired import DesiredState
-from reconcilers.forecast import Forecast
+from reconcilers.forecast import Beginnings, Forecast
 from reconcilers.target import TargetSpec, targets_of
 
 if TYPE_CHECKING:
@@ -137,9 +137,10 @@ async def _foretell(asker: Asker, clock: Clock, commit: _Commit) -> bytes:
     now, specs = clock.now(), commit.specs
     names = await asker.ask(lambda deciding: changed(deciding.world, specs))
     found = list(await asker.ask(lambda deciding: gone(deciding.world, specs)))
+    begun = Beginnings()
     for name in names:
         supposed = await _supposed(asker, specs[name])
-        found.append(await asyncio.to_thread(supposed.forecast, specs, now))
+        found.append(await asyncio.to_thread(supposed.forecast, specs, now, begun))
     meta = await asker.ask(lambda deciding: forecast_meta(deciding, now))
     unchanged = await asker.ask(lambda deciding: unchanged_targets(deciding, specs, names))
     before = await asker.ask(lambda deciding: deciding.revisions.state)
