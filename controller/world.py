@@ -63,8 +63,8 @@ class World:
         self.journeys = {target: dict(journeys) for target, journeys in loaded.journeys.items()}
         self.operations = Operations()
         self._asked = Asked(loaded.entries)
-        self.entries = self._asked.by_node
-        """By node, target and key."""
+        self.entries, self.leavers = self._asked.by_node, self._asked.leavers
+        """By node, target and key; by target, hosts that were given its service and are none of its hosts any more."""
         self.serials = dict(loaded.serials)
         self.nodes = Nodes(node_timeout)
         self.dirty: set[str] = set()

@@ -84,10 +84,17 @@ def over(node: str, mark: Mark) -> list[Write]:
     return [DropExclusion(node), AddEvent("NodeIncluded", node, "TimeIsUp", f"it was excluded {marked(mark)}")]
 
 
-def taken_out_again(journeys: Iterable[Journey], now: datetime) -> list[Write]:
-    """A balancer node is back: hosts that are out on all others must be out there too, before they go on."""
-    out = [journey for journey in journeys if journey.step in (Step.DEPLOYING, Step.TESTING)]
-    return [PutJourney(moved(journey, Step.LEAVING, now, journey.elapsed)) for journey in out]
+def taken_out_again(target: str, journeys: Iterable[Journey], now: datetime) -> list[Write]:
+    """A balancer node is back: hosts that are out on all others must be out there too, before they go on.
+
+    Whoever has given way to another target goes on doing so.
+    """
+    writes, why = list[Write](), "a balancer node counts again, and must confirm that the host is out"
+    for journey in journeys:
+        if journey.step in (Step.DEPLOYING, Step.TESTING):
+            again = moved(journey, Step.LEAVING, now, journey.elapsed).model_copy(update={"yields": journey.yields})
+            writes += [PutJourney(again), AddEvent("HostMoved", f"{target}/{journey.host}", "Leaving", why)]
+    return writes
 
 
 def without(target: TargetSpec, excluded: Set[str]) -> TargetSpec:

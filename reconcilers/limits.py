@@ -192,7 +192,8 @@ class FleetIndex:
         """Why there is no place, and for whom the target waits."""
         used, fleet = self.used[limit], self.limits.fleet
         if limit == ROLLOUTS:
-            counted = f"{used} rollouts are under way on fleet {fleet}"
+            one = f"1 rollout is under way on fleet {fleet}"
+            counted = one if used == 1 else f"{used} rollouts are under way on fleet {fleet}"
         elif limit == HOSTS:
             counted = f"{used} of {self.limits.sizes[limit]} hosts of fleet {fleet} are out"
         else:

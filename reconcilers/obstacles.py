@@ -127,7 +127,7 @@ def _out_of_order(draft: Draft) -> Iterator[Obstacle]:
     """What must come before a release that is new here."""
     target, observed = draft.target, draft.observed
     if words := halted(target, observed.failed(draft.status.rollout_revision)):
-        yield Obstacle("Halted", words + "; it goes on with a newer revision, or once they are let go on", stalls=True)
+        yield Obstacle("Halted", words, stalls=True)
     if words := not_ready(target.depends_on, observed.others):
         yield Obstacle("DependsOn", f"waits until these are ready with their release: {words}")
     if words := unfinished(target.earlier, observed.others):

@@ -122,7 +122,7 @@ def test_only_so_many_rollouts_are_under_way_and_the_next_in_turn_follows_at_onc
     assert site.condition("Reconciling", "api@prod") == (
         "True",
         "RolloutsLimited",
-        "1 rollouts are under way on fleet prod (web@prod), and its limits allow 1; job@prod waited first",
+        "1 rollout is under way on fleet prod (web@prod), and its limits allow 1; job@prod waited first",
     )
     watched(site, places)
     done = [event.object for event in ran(site, "RolloutSucceeded")]
