@@ -69,7 +69,7 @@ class Revisions:
         orphans = {target for target in self._world.statuses if target not in specs}
         for target in sorted(self._world.specs.keys() - specs.keys() | orphans):
             self._orphan(target, now)
-        self._world.set_specs(specs)
+        self._world.set_specs(specs, now)
 
     def _orphan(self, target: str, now: datetime) -> None:
         """Nothing declares the target any more: that removes nothing, and it says so."""

@@ -27,7 +27,7 @@ def assumed_forecasts(before: Specs, after: Specs, now: datetime) -> list[Foreca
 
     def other(name: str) -> Other | None:
         spec = after.get(name)
-        return Other(spec, statuses.get(name) or RolloutStatus(target=name)) if spec else None
+        return Other(spec, statuses.get(name) or RolloutStatus(target=name), now) if spec else None
 
     changed, begun = [after[name] for name in sorted(after) if differs(before.get(name), after[name])], Beginnings()
     found = [

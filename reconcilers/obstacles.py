@@ -144,7 +144,7 @@ def _out_of_order(draft: Draft) -> Iterator[Obstacle]:
         yield Obstacle("DependsOn", f"waits until these are ready with their release: {words}")
     if words := unfinished(target.earlier, observed.others):
         yield Obstacle("Wave", f"services of earlier waves come first: {words}")
-    if missing := unproven(target, observed.others, draft.now, observed.watching_since):
+    if missing := unproven(target, observed.others, draft.now):
         yield Obstacle("After", missing.words, until=missing.until)
 
 

@@ -34,6 +34,8 @@ class Other:
 
     spec: "TargetSpec"
     status: RolloutStatus
+    watching_since: datetime
+    """When this controller began to observe it: what was before proves nothing."""
 
 
 Others = Callable[[str], Other | None]
@@ -107,7 +109,7 @@ def unfinished(names: Iterable[str], others: Others) -> str:
     return listed(waiting)
 
 
-def unproven(spec: "TargetSpec", others: Others, now: datetime, watching_since: datetime) -> Unproven | None:
+def unproven(spec: "TargetSpec", others: Others, now: datetime) -> Unproven | None:
     """Whether version and service revision have been ready for long enough on the fleet that comes before.
 
     Only time that this controller watched counts: while nobody looked, nothing was proven.
@@ -125,7 +127,7 @@ def unproven(spec: "TargetSpec", others: Others, now: datetime, watching_since: 
     if edition is None or edition.ready_since is None:
         must = f"version {spec.version} of this revision of the service must first be ready on {where}"
         return Unproven(must + _instead(spec, other))
-    since = watched_from(edition.ready_since, now, watching_since)
+    since = watched_from(edition.ready_since, now, other.watching_since)
     until = since + timedelta(seconds=soak)
     if until <= now:
         return None

@@ -59,9 +59,9 @@ GATES = tuple(
 
 def from_nothing(world: World) -> World:
     """The same world, built at once from what is stored and what the nodes last said."""
-    fresh = World(saved(world, {}), TIMEOUT, world.watching_since)
+    fresh = World(saved(world, {}), TIMEOUT, world.watched.since)
     fresh.nodes.nodes = world.nodes.nodes
-    fresh.set_specs(world.declared)
+    fresh.set_specs(world.declared, world.watched.since)
     return fresh
 
 
@@ -147,7 +147,7 @@ class Histories(RuleBasedStateMachine):
     @rule(name=names)
     def version_file_vanishes(self, name: str) -> None:
         rest = {key: spec for key, spec in self.site.world.declared.items() if key != name}
-        self.site.world.set_specs(rest)
+        self.site.world.set_specs(rest, self.site.now)
 
     @rule(chosen=st.sets(nodes, max_size=2), heal=st.booleans())
     def silence(self, chosen: set[str], heal: bool) -> None:

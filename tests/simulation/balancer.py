@@ -187,6 +187,11 @@ class SimBalancer:
         found = self._worker.pools.get(pool, {}).get(server)
         return self._server(pool, server, found, self._clock.monotonic()) if found else None
 
+    def saved(self, pool: str, server: str) -> AdminState | None:
+        """Which state a reload would bring back; None if none was saved."""
+        admin, _ = (self._saved or {}).get(pool, {}).get(server, (None, 0))
+        return admin
+
     def _replace_worker(self) -> None:
         """What a person did shortly before, and nobody has noticed yet, may come from the saved state as well."""
         self._worker = self._begin(self._worker.number + 1)

@@ -150,6 +150,16 @@ def test_a_soak_counts_when_staging_has_moved_on_since() -> None:
     there.until(lambda site: bool(site.steps("api@prod")))
 
 
+def test_a_soak_was_watched_elsewhere_however_new_the_target_is() -> None:
+    there = site(web("1", name="web@staging", edition="one"))
+    there.run(200)
+    new = api("2", edition="one", after=("web@staging", 150.0))
+    there.install(new)
+    there.declare(new)
+    there.run(5)
+    assert there.steps("api@prod")
+
+
 def test_a_soak_begins_anew_after_trouble_and_with_each_controller() -> None:
     there = site(api("1"), web("1", name="web@staging", edition="one"))
     there.run(80)

@@ -1,0 +1,60 @@
+"""Simulated people: what they set by hand they lift, or a run would wait for them for ever."""
+
+from pathlib import Path
+
+from tests.simulation.faults import NONE
+from tests.simulation.nodes import INTERVAL
+from tests.simulation.run import quiet
+from tests.simulation.simulator import Simulation
+
+PLACE = ("lb1", "api_online", "vm1")
+
+
+def test_somebody_lifts_what_no_agent_has_noticed_yet(tmp_path: Path) -> None:
+    """The balancer did not answer its agent meanwhile; the agent takes it for a person's once it looks."""
+    simulation = converged(tmp_path)
+    balancer = simulation.balancers["lb1"]
+    balancer.silent = True
+    simulation.nodes["lb1"].crash()
+    simulation.hands.mark(PLACE, "drain", lasts=3600.0)
+    simulation.start_agent_in("lb1", 1.0)
+    go_on(simulation, 2.0)
+    balancer.silent = False
+    simulation.hands.lift_all()
+    go_on(simulation, 2 * INTERVAL)
+    assert balancer.serves("api_online", "vm1")
+
+
+def test_somebody_lifts_what_a_reload_brings_back(tmp_path: Path) -> None:
+    simulation = converged(tmp_path)
+    balancer = simulation.balancers["lb1"]
+    simulation.hands.mark(PLACE, "drain", lasts=10.0)
+    go_on(simulation, 9.0)
+    balancer.full_disk = True
+    go_on(simulation, INTERVAL)
+    assert balancer.serves("api_online", "vm1"), "that is not saved"
+    balancer.reload()
+    balancer.full_disk = False
+    go_on(simulation, 2 * INTERVAL)
+    assert balancer.serves("api_online", "vm1")
+
+
+def converged(folder: Path) -> Simulation:
+    """Four hosts that run one service."""
+    quiet()
+    simulation = Simulation(1, 4, folder, NONE, services=1)
+    simulation.begin()
+    while not has_succeeded(simulation):
+        simulation.advance()
+    return simulation
+
+
+def has_succeeded(simulation: Simulation) -> bool:
+    status = simulation.controller.world.statuses.get("api@prod")
+    return status is not None and status.finished is not None
+
+
+def go_on(simulation: Simulation, seconds: float) -> None:
+    end = simulation.clock.monotonic() + seconds
+    while simulation.clock.monotonic() < end:
+        simulation.advance()
