@@ -91,11 +91,12 @@ class Hands:
         if not agent_runs or self._step(place) not in _HARMLESS:
             simulation.at(5.0, lambda: self._lift(place))
             return
-        if server is None or not self._is_persons(place):
+        persons = self._is_persons(place)
+        if server is None or not (persons or simulation.balancers[node].brings_back(pool_name, host)):
             del self.marks[place]
             return
         simulation.at(5.0, lambda: self._lift(place))  # who looks again finds what a reload has brought back
-        if server.admin == "ready":
+        if not persons or server.admin == "ready":
             return
         simulation.note(f"somebody makes {host} in {pool_name} on {node} ready again")
         mark.firm = False
