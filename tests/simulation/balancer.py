@@ -161,9 +161,10 @@ class SimBalancer:
         else:
             self._marks, self._shown, self._seen_by = {}, set(), agent  # nobody can tell what changed before
 
-    def brings_back(self, pool: str, server: str) -> bool:
-        """Whether a reload would take the server out: its state was saved so, and not since."""
-        return bool(self._saved) and self._saved[pool][server][0] != "ready"
+    def unsettled(self, pool: str, server: str) -> bool:
+        """Whether its agent may still find out what a person did, or a reload bring it back: it was saved last."""
+        saved = self._saved[pool][server][0] if self._saved else "ready"
+        return pool not in self._shown or (pool, server) in self._marks or saved != "ready"
 
     def hold(self, pool: str, server: str, seconds: float) -> None:
         """A session begins there and lasts so long."""

@@ -92,10 +92,10 @@ class Hands:
             simulation.at(5.0, lambda: self._lift(place))
             return
         persons = self._is_persons(place)
-        if server is None or not (persons or simulation.balancers[node].brings_back(pool_name, host)):
+        if server is None or not (persons or simulation.balancers[node].unsettled(pool_name, host)):
             del self.marks[place]
             return
-        simulation.at(5.0, lambda: self._lift(place))  # who looks again finds what a reload has brought back
+        simulation.at(5.0, lambda: self._lift(place))  # who looks again finds what came to light, or came back
         if not persons or server.admin == "ready":
             return
         simulation.note(f"somebody makes {host} in {pool_name} on {node} ready again")

@@ -38,11 +38,16 @@ def test_a_change_before_the_first_look_at_a_worker_may_be_of_the_reload() -> No
     assert not edge.people
 
 
-def test_a_mark_that_was_lifted_and_not_saved_comes_back_with_the_next_reload() -> None:
+def test_whoever_lifts_a_mark_looks_again_until_it_is_noticed_and_no_reload_would_bring_it_back() -> None:
     edge = balancer()
+    assert not edge.unsettled(*MARK)
     edge.by_person(*MARK, "drain")
+    assert edge.unsettled(*MARK), "its agent has not looked yet"
+    seen(edge)
     edge.save()
     edge.by_person(*MARK, "ready")
-    assert edge.brings_back(*MARK)
+    assert edge.unsettled(*MARK), "the next reload brings it back"
     edge.save()
-    assert not edge.brings_back(*MARK)
+    assert not edge.unsettled(*MARK)
+    edge.reload()
+    assert edge.unsettled(*MARK), "its agent has not seen this worker yet"
