@@ -5,15 +5,20 @@ from datetime import datetime
 
 from controller.saving import Saving
 from controller.world import World
-from reconcilers.writes import DropEntry, DropJourney, DropOperation, PutStatus, Write
+from reconcilers.writes import AddEvent, DropEntry, DropJourney, DropOperation, PutStatus, Write
+
+LOST_OR_RESTORED = "LostOrRestored"
+"""Why, in events."""
 
 
-def forget_machines(world: World, saving: Saving, now: datetime) -> None:
+def forget_machines(world: World, saving: Saving, because: str, now: datetime) -> None:
     """Go on as with an empty store, but for what people decided: what runs where, nodes say themselves.
 
     What an old copy asks would take every host back at once, and its journeys would take answers to forgotten
-    assignments for answers to theirs. What nothing is asked about is left as it is.
+    assignments for answers to theirs. What nothing is asked about is left as it is. ``because``: how it shows.
     """
+    words = f"{because}: what was asked of machines is forgotten"
+    saving.event("StoreFoundBehind", "store", LOST_OR_RESTORED, words, now)
     targets = {target for fragments in world.entries.values() for target in fragments}
     for target in sorted(targets | world.journeys.keys() | world.statuses.keys()):
         saving.save(target, list(_forgotten(world, target)), now)
@@ -23,7 +28,10 @@ def forget_machines(world: World, saving: Saving, now: datetime) -> None:
 def _forgotten(world: World, target: str) -> Iterator[Write]:
     for node, fragments in sorted(world.entries.items()):
         yield from (DropEntry(node, key) for key in sorted(fragments.get(target, ())))
-    yield from (DropJourney(host) for host in sorted(world.journeys.get(target, ())))
+    for host in sorted(world.journeys.get(target, ())):
+        yield DropJourney(host)
+        words = "its journey is one of an old copy of the store"
+        yield AddEvent("HostSetApart", f"{target}/{host}", LOST_OR_RESTORED, words)
     yield from (DropOperation(identity) for identity in sorted(world.operations.of(target)))
     status = world.statuses.get(target)
     if status is not None and status.leaving:

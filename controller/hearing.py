@@ -28,8 +28,8 @@ class Hearing:
         self._log = structlog.get_logger("controller.deciding")
         self.restamp: set[str] = world.in_flight()
         """Nodes to be assigned anew in this step; at a start: a former leader must not reach them any more."""
-        self._forgotten: dict[str, int] = {}
-        """Nodes that took an assignment which the store knows nothing of, with its serial."""
+        self._forgotten: dict[str, Stamp] = {}
+        """Nodes that took an assignment which the store knows nothing of, and which."""
         self._term_above, self._begun_anew = 0, False
         self._silence_changed = True
 
@@ -127,7 +127,8 @@ class Hearing:
         self._log.error("store.is_behind", node=node, taken=taken, term=self._saving.term)
         self._metrics.store_behind_total.inc()
         self._term_above = max(self._term_above, taken.term)
-        self._forgotten[node] = max(self._forgotten.get(node, 0), taken.serial)
+        known = self._forgotten.get(node, taken)
+        self._forgotten[node] = Stamp(max(known.term, taken.term), max(known.serial, taken.serial))
 
     def rise(self, now: datetime) -> None:
         """Take the store over anew where a node knows a higher term than ours.
@@ -145,11 +146,13 @@ class Hearing:
         """Give the same assignment under a new serial: it fences a former leader, and asks for a full report."""
         if self.owes_answers and self._term_above >= self._saving.term:
             return
-        for node, serial in self._forgotten.items():
-            self._world.serials[node] = max(self._world.serials.get(node, 0), serial)
+        for node, taken in self._forgotten.items():
+            self._world.serials[node] = max(self._world.serials.get(node, 0), taken.serial)
         if self._forgotten and not self._begun_anew:
             self._begun_anew = True
-            forget_machines(self._world, self._saving, now)
+            first, taken = next(iter(self._forgotten.items()))
+            words = f"{first} has taken assignment {taken.serial} of term {taken.term}"
+            forget_machines(self._world, self._saving, f"{words}, which is not in the store", now)
         for node in sorted(self.restamp | self._forgotten.keys()):
             self._saving.stamp(node)
         for node in sorted(self._forgotten):

@@ -161,11 +161,6 @@ class SimBalancer:
         else:
             self._marks, self._shown, self._seen_by = {}, set(), agent  # nobody can tell what changed before
 
-    def unsettled(self, pool: str, server: str) -> bool:
-        """Whether its agent may still find out what a person did, or a reload bring it back: it was saved last."""
-        saved = self._saved[pool][server][0] if self._saved else "ready"
-        return pool not in self._shown or (pool, server) in self._marks or saved != "ready"
-
     def hold(self, pool: str, server: str, seconds: float) -> None:
         """A session begins there and lasts so long."""
         ends = self._worker.sessions.setdefault((pool, server), [])
@@ -194,6 +189,11 @@ class SimBalancer:
         self._tick()
         found = self._worker.pools.get(pool, {}).get(server)
         return self._server(pool, server, found, self._clock.monotonic()) if found else None
+
+    def saved(self, pool: str, server: str) -> AdminState | None:
+        """Which state a reload would bring back; None if none was saved."""
+        admin, _ = (self._saved or {}).get(pool, {}).get(server, (None, 0))
+        return admin
 
     def _replace_worker(self) -> None:
         """What a person did shortly before, and nobody has noticed yet, may come from the saved state as well."""

@@ -44,18 +44,20 @@ class Hands:
     def take_out(self) -> None:
         """Somebody sets a server to MAINT or DRAIN, and means to lift that after a while."""
         simulation, dice = self._simulation, self._simulation.dice("manual")
-        place = (dice.choice(BALANCERS), dice.choice(simulation.services), dice.choice(host_names(simulation.hosts)))
-        node, service, host = place
-        place = (node, pool(service, "online"), host)
+        node, service = dice.choice(BALANCERS), dice.choice(simulation.services)
+        host = dice.choice(host_names(simulation.hosts))
         state: AdminState = dice.choice(["maint", "drain"])
-        lasts = dice.uniform(5.0, 300.0)
-        server = self._server(place)
+        self.mark((node, pool(service, "online"), host), state, dice.uniform(5.0, 300.0))
+
+    def mark(self, place: Place, state: AdminState, lasts: float) -> None:
+        """Somebody sets a server that is ready to that state, and means to lift it after so many seconds."""
+        simulation, (node, pool_name, host), server = self._simulation, place, self._server(place)
         if place in self.marks or server is None or server.admin != "ready":
             return
         self.marks[place] = Mark(state)
-        simulation.note(f"somebody sets {host} in {place[1]} on {node} to {state}")
+        simulation.note(f"somebody sets {host} in {pool_name} on {node} to {state}")
         worker, ours = simulation.balancers[node].worker, self._intended(place)
-        simulation.balancers[node].by_person(place[1], host, state)
+        simulation.balancers[node].by_person(pool_name, host, state)
         if ours in (None, "ready"):
             simulation.at(_SEEN, lambda: self._was_seen(place, worker))
         simulation.at(lasts, lambda: self._lift(place))
@@ -91,16 +93,24 @@ class Hands:
         if not agent_runs or self._step(place) not in _HARMLESS:
             simulation.at(5.0, lambda: self._lift(place))
             return
-        persons = self._is_persons(place)
-        if server is None or not (persons or simulation.balancers[node].unsettled(pool_name, host)):
+        if server is None or not self._may_be_in_the_way(place, mark, server):
             del self.marks[place]
             return
-        simulation.at(5.0, lambda: self._lift(place))  # who looks again finds what came to light, or came back
-        if not persons or server.admin == "ready":
+        simulation.at(5.0, lambda: self._lift(place))  # who looks again finds what a reload has brought back
+        if server.admin == "ready":
             return
         simulation.note(f"somebody makes {host} in {pool_name} on {node} ready again")
         mark.firm = False
         simulation.balancers[node].by_person(pool_name, host, "ready")
+
+    def _may_be_in_the_way(self, place: Place, mark: Mark, server: Server) -> bool:
+        """Its agent takes it for a person's; or so it may yet, since nobody else asked for what was set.
+
+        It may not have looked since, or a reload may bring back what was saved. Nobody goes away before.
+        """
+        node, pool_name, host = place
+        states = (server.admin, self._simulation.balancers[node].saved(pool_name, host))
+        return self._is_persons(place) or (mark.state in states and self._intended(place) in (None, "ready"))
 
     def _server(self, place: Place) -> Server | None:
         node, pool_name, host = place
@@ -183,3 +193,4 @@ class Backups:
         simulation.note(f"the store is restored from {path.name}")
         controller.die(controller.life, "to have its store restored")
         shutil.copyfile(path, simulation.folder / "drumbeat.db")
+        simulation.checkers.store_restored()

@@ -1,53 +1,92 @@
-"""What people do by hand: what a simulated balancer takes for a person's deed, its agent must be able to know."""
+"""Simulated people: what they set by hand they lift, or a run would wait for them for ever."""
+
+from pathlib import Path
 
 from tests.simulation.balancer import Line, SimBalancer
 from tests.simulation.drivers import SimClock
+from tests.simulation.faults import NONE
+from tests.simulation.nodes import INTERVAL
+from tests.simulation.run import quiet
+from tests.simulation.simulator import Simulation
 
-AGENT = object()
-MARK = ("web_online", "vm1")
-
-
-def seen(balancer: SimBalancer) -> None:
-    """A step of the balancer's agent."""
-    balancer.observe({"web_online"})
-    balancer.was_seen_by(AGENT)
+PLACE = ("lb1", "api_online", "vm1")
 
 
-def balancer() -> SimBalancer:
-    """One server, which its agent has seen ready, and saved so."""
-    made = SimBalancer(SimClock(), {"web_online": {"vm1": Line("10.0.0.1:80")}}, lambda _: True)
-    seen(made)
-    seen(made)
-    made.save()
-    return made
+def test_somebody_lifts_what_no_agent_has_noticed_yet(tmp_path: Path) -> None:
+    """The balancer did not answer its agent meanwhile; the agent takes it for a person's once it looks."""
+    simulation = converged(tmp_path)
+    balancer = simulation.balancers["lb1"]
+    balancer.silent = True
+    simulation.nodes["lb1"].crash()
+    simulation.hands.mark(PLACE, "drain", lasts=3600.0)
+    simulation.start_agent_in("lb1", 1.0)
+    go_on(simulation, 2.0)
+    balancer.silent = False
+    simulation.hands.lift_all()
+    go_on(simulation, 2 * INTERVAL)
+    assert balancer.serves("api_online", "vm1")
+
+
+def test_somebody_lifts_what_a_reload_brings_back(tmp_path: Path) -> None:
+    simulation = converged(tmp_path)
+    balancer = simulation.balancers["lb1"]
+    simulation.hands.mark(PLACE, "drain", lasts=10.0)
+    go_on(simulation, 9.0)
+    balancer.full_disk = True
+    go_on(simulation, INTERVAL)
+    assert balancer.serves("api_online", "vm1"), "that is not saved"
+    balancer.reload()
+    balancer.full_disk = False
+    go_on(simulation, 2 * INTERVAL)
+    assert balancer.serves("api_online", "vm1")
 
 
 def test_a_change_between_two_looks_of_one_agent_is_a_persons() -> None:
-    edge = balancer()
-    edge.by_person(*MARK, "maint")
+    edge = watched()
+    edge.by_person("web_online", "vm1", "maint")
     assert not edge.people
-    seen(edge)
-    assert edge.people == {MARK}
+    look(edge)
+    assert edge.people == {("web_online", "vm1")}
 
 
 def test_a_change_before_the_first_look_at_a_worker_may_be_of_the_reload() -> None:
-    edge = balancer()
+    edge = watched()
     edge.reload()
-    edge.by_person(*MARK, "maint")
-    seen(edge)
+    edge.by_person("web_online", "vm1", "maint")
+    look(edge)
     assert not edge.people
 
 
-def test_whoever_lifts_a_mark_looks_again_until_it_is_noticed_and_no_reload_would_bring_it_back() -> None:
-    edge = balancer()
-    assert not edge.unsettled(*MARK)
-    edge.by_person(*MARK, "drain")
-    assert edge.unsettled(*MARK), "its agent has not looked yet"
-    seen(edge)
-    edge.save()
-    edge.by_person(*MARK, "ready")
-    assert edge.unsettled(*MARK), "the next reload brings it back"
-    edge.save()
-    assert not edge.unsettled(*MARK)
-    edge.reload()
-    assert edge.unsettled(*MARK), "its agent has not seen this worker yet"
+def watched() -> SimBalancer:
+    """A balancer with one server, which its agent has seen ready."""
+    made = SimBalancer(SimClock(), {"web_online": {"vm1": Line("10.0.0.1:80")}}, lambda _: True)
+    look(made)
+    look(made)
+    return made
+
+
+def look(balancer: SimBalancer) -> None:
+    """A step of the balancer's agent."""
+    balancer.observe({"web_online"})
+    balancer.was_seen_by(look)
+
+
+def converged(folder: Path) -> Simulation:
+    """Four hosts that run one service."""
+    quiet()
+    simulation = Simulation(1, 4, folder, NONE, services=1)
+    simulation.begin()
+    while not has_succeeded(simulation):
+        simulation.advance()
+    return simulation
+
+
+def has_succeeded(simulation: Simulation) -> bool:
+    status = simulation.controller.world.statuses.get("api@prod")
+    return status is not None and status.finished is not None
+
+
+def go_on(simulation: Simulation, seconds: float) -> None:
+    end = simulation.clock.monotonic() + seconds
+    while simulation.clock.monotonic() < end:
+        simulation.advance()

@@ -47,7 +47,7 @@ def test_promises_hold_for_a_fresh_seed(group: str) -> None:
     assert simulate(seed, hosts=8, faults=named(group, seed), faulty=300.0).journeys > 0
 
 
-@pytest.mark.parametrize("seed", [43])
+@pytest.mark.parametrize("seed", [41, 42, 43])
 def test_promises_hold_where_people_restore_machines_and_the_store(seed: int) -> None:
     simulate(seed, hosts=8, faults=PERSONS, faulty=400.0)
 

@@ -158,3 +158,23 @@ def test_hosts_serve_on_under_an_old_copy_of_the_store(
     status = fleet.deciding.world.statuses["api@prod"]
     assert status.counts.current == len(HOSTS)
     assert not fleet.deciding.world.journeys.get("api@prod")
+
+
+def test_what_an_old_copy_had_under_way_is_forgotten_on_record(fleet: Fleet) -> None:
+    """Promise 15: a change and its event commit together; and whoever restored it can see what became of it."""
+    fleet.roll_out("1")
+    fleet.deciding.step([managed("2")])
+    fleet.step()
+    copy = fleet.back_up()
+    moving = sorted(fleet.deciding.world.journeys["api@prod"])
+    fleet.roll_out("2")
+    fleet.deciding.store.close()
+
+    fleet.start(copy)
+    fleet.deciding.step([managed("2")])
+    fleet.bus.speak("vm1")
+    fleet.settle()
+    told = [event for event in fleet.deciding.store.events() if event.reason == "LostOrRestored"]
+    assert [event.verb for event in told] == ["StoreFoundBehind", *("HostSetApart" for _ in moving)]
+    assert told[0].message.startswith("vm1 has taken ")
+    assert [event.object for event in told[1:]] == [f"api@prod/{host}" for host in moving] != []

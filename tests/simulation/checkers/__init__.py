@@ -69,13 +69,16 @@ class Checkers:
         """The controller was brought something from the node."""
         self.decisions.heard(node)
 
+    def store_restored(self) -> None:
+        """The store was brought back from an older copy: of what was written to it since, nobody can know."""
+        self.record, self.quarantines = Record(), Quarantines()
+        self.decisions.store_restored()
+
     # --- the controller
 
     def began(self, deciding: Deciding) -> None:
         """A controller has taken over."""
-        if not self.record.check(deciding.store):
-            self.decisions.forget_lives()
-            self.quarantines = Quarantines()
+        self.record.check(deciding.store)
         self.decisions.began(deciding)
         self.freezes.began(deciding.world)
 

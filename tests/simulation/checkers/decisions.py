@@ -52,9 +52,15 @@ class Decisions:
         """The controller was brought something from the node."""
         self._heard[node] = self._truth.time()
 
-    def forget_lives(self) -> None:
-        """The store was brought back from an older copy: of whoever wrote to it since, it knows nothing."""
+    def store_restored(self) -> None:
+        """The store was brought back from an older copy: whoever took it over since is dead, and not on record.
+
+        So the next term may have been taken before (Orders looks at who asks for anything under it), batches have
+        hosts that had arrived, and what finished then is no news.
+        """
         self._lives = []
+        self._batches.clear()
+        self._finished.clear()
 
     def began(self, deciding: Deciding) -> None:
         """A controller has taken over: it has heard nobody, and knows what is stored."""
@@ -82,7 +88,7 @@ class Decisions:
                 self._fails(target, host, journey)
         self._remember(world)
         for target, status in world.statuses.items():
-            if status.finished is not None and self._finished.get(target) is None:
+            if status.finished is not None and self._finished.get(target, status.finished) is None:
                 self.succeeded(target, status)
             self._finished[target] = status.finished
 
@@ -195,9 +201,11 @@ class Decisions:
         self._in_force = bool(revisions)
 
     def _one_leader(self, deciding: Deciding) -> None:
+        """Nobody writes once another one has taken over; the present one's term may have risen in this step."""
         for term, taken_over in self._lives:
             if term > deciding.term and deciding.resource_version > taken_over:
                 raise PromiseBroken(10, f"term {deciding.term} writes after term {term} has taken over")
+        self._lives[-1] = deciding.term, self._lives[-1][1]
 
     def succeeded(self, target: str, status: RolloutStatus) -> None:
         """Promise 8: success means every host on the digest, healthy and online, but for what people took out."""

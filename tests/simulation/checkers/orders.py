@@ -35,13 +35,25 @@ class Orders:
         self._moving: tuple[tuple[float, int], frozenset[Way]] = ((-1.0, 0), frozenset())
 
     def sealed(self, world: World, assignment: Assignment, envelope: bytes) -> None:
-        """A controller has signed it; from now on it may arrive."""
+        """A controller has signed it; from now on it may arrive.
+
+        Promise 10: no controller asks for anything under a lower term than a node that it heard has taken, or under a
+        lower serial than that node has. So a restored store, which cannot know who led since it was copied, fences too.
+        """
+        self._outbids(world, assignment)
         orders = self._orders.setdefault(assignment.node, {})
         order = orders.setdefault(assignment.stamp, Order())
         order.envelopes.add(hashlib.sha256(envelope).digest())
         order.moving |= self._on_their_way(world)
-        for oldest in sorted(orders)[:-_KEPT]:
+        for oldest in list(orders)[:-_KEPT]:
             del orders[oldest]
+
+    def _outbids(self, world: World, assignment: Assignment) -> None:
+        stamp = assignment.stamp
+        for name, node in world.nodes.nodes.items():
+            newer = node.taken.term > stamp.term or (name == assignment.node and node.taken > stamp)
+            if newer and node.trusted:
+                raise PromiseBroken(10, f"{assignment.node} is asked under {stamp}, and {name} has taken {node.taken}")
 
     def _on_their_way(self, world: World) -> frozenset[Way]:
         """Worked out once a step."""

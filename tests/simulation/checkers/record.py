@@ -27,20 +27,16 @@ class Record:
         """
         self._succeeded: dict[str, bool] = {}
 
-    def check(self, store: Store) -> bool:
-        """Read what is new of the log, and compare it with the journeys and statuses that are stored.
-
-        False if the store was brought back from an older copy.
-        """
-        if not (goes_on := self._goes_on(store)):
-            self.__init__()  # type: ignore[misc]
+    def check(self, store: Store) -> None:
+        """Read what is new of the log, and compare it with the journeys and statuses that are stored."""
+        if not self._goes_on(store):
+            raise PromiseBroken(15, f"the log does not go on from event {self._last}, as it was read before")
         for row in _rows(store, "SELECT * FROM event WHERE id > ? ORDER BY id", self._last):
             self._link(row)
         head = tuple(_rows(store, "SELECT event_id, event_hash FROM lease")[0].values())
         if head != (self._last, self._hash):
             raise PromiseBroken(15, f"the log ends with event {self._last}, and the lease row says {head}")
         self._compare(store)
-        return goes_on
 
     def _goes_on(self, store: Store) -> bool:
         rows = _rows(store, "SELECT hash FROM event WHERE id = ?", self._last)

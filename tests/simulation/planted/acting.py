@@ -15,15 +15,17 @@ from agent.roles.host import HostRole
 from agent.roles.marks import Marks
 from bus.envelope import open_envelope, read_payload, unverified
 from bus.keys import PublicKey
+from controller.hearing import Hearing
 from controller.saving import Saving
 from controller.store import Store, Transaction, tables
 from controller.store.chain import Head
 from crds.messages import ASSIGNMENT_TYPE, Assignment
 from tests.simulation import nodes
-from tests.simulation.faults import ALL
+from tests.simulation.faults import ALL, PERSONS
 from tests.simulation.planted import Bug
 
 TWO_CONTROLLERS = replace(ALL.only({"controller_paused", "lost", "late"}), controller_paused=20.0)
+RESTORED = replace(PERSONS.only({"store_restored", "controller_crash"}), store_restored=60.0, controller_crash=8.0)
 BEHIND_TIME = ALL.only({"late", "twice", "lost"})
 RESTARTS = ALL.only({"agent_crash", "late"})
 HANDS = replace(ALL.only({"manual"}), manual=5.0)
@@ -65,6 +67,10 @@ def a_takeover_raises_no_term(patch: pytest.MonkeyPatch) -> None:
             return int(store._connection.execute(select(tables.lease.c.term)).scalar_one())
 
     patch.setattr(Store, "take_over", take_over)
+
+
+def a_restored_store_keeps_its_term(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Hearing, "rise", lambda hearing, now: setattr(hearing, "_term_above", 0))
 
 
 def the_store_does_not_fence(patch: pytest.MonkeyPatch) -> None:
@@ -131,6 +137,7 @@ BUGS = [
     Bug(5, assignments_of_other_nodes_taken),
     Bug(10, a_takeover_raises_no_term, TWO_CONTROLLERS),
     Bug(10, the_store_does_not_fence, TWO_CONTROLLERS),
+    Bug(10, a_restored_store_keeps_its_term, RESTORED),
     Bug(13, marks_of_people_ignored_by_the_agent, HANDS, also=(17,)),
     Bug(13, marks_of_people_are_forgotten_in_a_restart, replace(HANDS, agent_crash=5.0)),
     Bug(7, deletions_not_saved),
