@@ -84,10 +84,15 @@ def over(node: str, mark: Mark) -> list[Write]:
     return [DropExclusion(node), AddEvent("NodeIncluded", node, "TimeIsUp", f"it was excluded {marked(mark)}")]
 
 
-def taken_out_again(journeys: Iterable[Journey], now: datetime) -> list[Write]:
+def taken_out_again(target: str, node: str, journeys: Iterable[Journey], now: datetime) -> list[Write]:
     """A balancer node is back: hosts that are out on all others must be out there too, before they go on."""
-    out = [journey for journey in journeys if journey.step in (Step.DEPLOYING, Step.TESTING)]
-    return [PutJourney(moved(journey, Step.LEAVING, now, journey.elapsed)) for journey in out]
+    writes: list[Write] = []
+    for journey in journeys:
+        if journey.step in (Step.DEPLOYING, Step.TESTING):
+            again = moved(journey, Step.LEAVING, now, journey.elapsed, f"balancer node {node} is back")
+            event = AddEvent("HostMoved", f"{target}/{journey.host}", again.step.capitalize(), again.reason)
+            writes += [PutJourney(again), event]
+    return writes
 
 
 def without(target: TargetSpec, excluded: Set[str]) -> TargetSpec:

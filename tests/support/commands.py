@@ -37,6 +37,8 @@ def command_node(site: Site, verb: NodeVerb, node: str, said: OperatorCommand | 
         if isinstance(write, DropExclusion):
             for target, journeys in world.journeys.items():
                 if target not in world.specs or node in world.specs[target].balancer_nodes:
-                    for again in taken_out_again(list(journeys.values()), site.now):
+                    for again in taken_out_again(target, node, list(journeys.values()), site.now):
+                        if isinstance(again, AddEvent):
+                            site.events.append(again)
                         world.apply(target, again, Stamp(0, 0))
     return decision
