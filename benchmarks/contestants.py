@@ -34,7 +34,6 @@ class Measured:
     first_drain_seconds: float = 0.0
     controller_cpu_seconds: float = 0.0
     controller_rss_mb: float = 0.0
-    idle_cpu_percent: float | None = None
 
 
 @contextmanager
@@ -44,26 +43,32 @@ def stage(hosts: int) -> Iterator[Layout]:
         yield Layout.of(Path(folder), hosts)
 
 
-def drumbeat(hosts: int, idle_for: float) -> Measured:
-    """A rollout by Drumbeat; before it, with ``idle_for`` seconds, what a controller uses that has nothing to do."""
-    with stage(hosts) as layout, running(Fleet(layout, tune)) as fleet:
-        fleet.start(FIRST)
-        follow(fleet, converged(FIRST))
-        idle = _idle_cpu_percent(fleet, idle_for) if idle_for else None
+def drumbeat(hosts: int) -> Measured:
+    """A rollout by Drumbeat."""
+    with _converged(hosts) as fleet:
         fleet.admit_customers(RATE)
         rollout = measured_rollout(fleet, SECOND, tell=lambda _: None, show=None)
         time.sleep(TAIL)
         rss = peak_rss_mb(fleet.controller.pid)
         tally = fleet.dismiss_customers()
-    return Measured(rollout.seconds, tally, rollout.first_drain_seconds, rollout.cpu_seconds, rss, idle)
+    return Measured(rollout.seconds, tally, rollout.first_drain_seconds, rollout.cpu_seconds, rss)
 
 
-def _idle_cpu_percent(fleet: Fleet, seconds: float) -> float:
-    """Of one core. Nobody asks the controller anything meanwhile, but its agents."""
-    time.sleep(5.0)  # the last reports of the deployment
-    used, begun = cpu_seconds(fleet.controller.pid), time.monotonic()
-    time.sleep(seconds)
-    return 100 * (cpu_seconds(fleet.controller.pid) - used) / (time.monotonic() - begun)
+def idle_cpu_percent(hosts: int, seconds: float) -> float:
+    """Of one core, by a controller that has nothing to do. Nobody asks it anything meanwhile, but its agents."""
+    with _converged(hosts) as fleet:
+        time.sleep(5.0)  # the last reports of the deployment
+        used, begun = cpu_seconds(fleet.controller.pid), time.monotonic()
+        time.sleep(seconds)
+        return 100 * (cpu_seconds(fleet.controller.pid) - used) / (time.monotonic() - begun)
+
+
+@contextmanager
+def _converged(hosts: int) -> Iterator[Fleet]:
+    with stage(hosts) as layout, running(Fleet(layout, tune)) as fleet:
+        fleet.start(FIRST)
+        follow(fleet, converged(FIRST))
+        yield fleet
 
 
 def bare(hosts: int) -> Measured:

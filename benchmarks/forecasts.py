@@ -51,7 +51,7 @@ def world(specs: Iterable[TargetSpec]) -> World:
     """All hosts run what is declared, and every balancer node has all of them online."""
     made, pools = World(Loaded(), 1e9, NOW), {}
     declared = {spec.name: spec for spec in specs}
-    made.set_specs(declared)
+    made.set_specs(declared, NOW)
     for spec in declared.values():
         for host in spec.hosts:
             runs = ServiceReport(read=Stamp(0, 0), state="running", digest=spec.digest, healthy=True)

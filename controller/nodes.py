@@ -119,6 +119,10 @@ class Nodes:
             return f"a reload of the balancer on {name} would forget what was set (ReloadUnsafe): {balancer.message}"
         return ""
 
+    def is_overdue(self, node: Node, now: datetime) -> bool:
+        """At least one report of it is missing, and it counts still: it may be late, or gone."""
+        return not node.silent and node.seen is not None and (now - node.seen).total_seconds() > self.timeout / 2
+
     def load(self, report: Report) -> None:
         """Remember a stored report; the node is silent until it speaks."""
         node = self.nodes[report.node] = Node(

@@ -81,7 +81,7 @@ class Operating:
         for target, journeys in self._world.journeys.items():
             spec = self._world.specs.get(target)
             if spec is None or node in spec.balancer_nodes:
-                self._saving.save(target, taken_out_again(target, node, journeys.values(), now), now)
+                self._saving.save(target, taken_out_again(target, journeys.values(), now), now)
 
     def _known_target(self, name: str) -> str:
         if name in self._world.specs:

@@ -10,6 +10,7 @@ from controller.queue import Queue
 from controller.saving import Saving
 from controller.store import Revision
 from controller.world import World
+from crds.desired import DesiredState
 from reconcilers.conditions import set_condition
 from reconcilers.target import TargetSpec, targets_of
 from reconcilers.writes import PutStatus
@@ -28,6 +29,8 @@ class Revisions:
         refused: Revision | None,
     ) -> None:
         self.in_force, self.refused, self.source_error = in_force, refused, ""
+        self.state: DesiredState | None = None
+        """What is in force, once it was read since this start."""
         self._world, self._saving, self._queue, self._metrics = world, saving, queue, metrics
         self._log = structlog.get_logger("controller.deciding")
 
@@ -39,6 +42,7 @@ class Revisions:
             return
         if not read.resumed:
             self._accept(read, now)
+        self.state = read.state
         self._put_in_force(targets_of(read.state), now)
 
     def _refuse(self, read: RevisionRead, now: datetime) -> None:
@@ -65,7 +69,7 @@ class Revisions:
         orphans = {target for target in self._world.statuses if target not in specs}
         for target in sorted(self._world.specs.keys() - specs.keys() | orphans):
             self._orphan(target, now)
-        self._world.set_specs(specs)
+        self._world.set_specs(specs, now)
 
     def _orphan(self, target: str, now: datetime) -> None:
         """Nothing declares the target any more: that removes nothing, and it says so."""

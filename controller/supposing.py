@@ -16,7 +16,7 @@ from reconcilers.classify import classify
 from reconcilers.draft import Observed
 from reconcilers.exclusions import without
 from reconcilers.facts import HostFacts, online_places
-from reconcilers.forecast import Forecast, differs, forecast, orphaned
+from reconcilers.forecast import Beginnings, Forecast, differs, forecast, orphaned
 from reconcilers.index import rebuilt
 from reconcilers.limits import FleetIndex
 from reconcilers.marks import marked
@@ -46,9 +46,11 @@ class Supposed:
     statuses: Mapping[str, RolloutStatus]
     fleet: FleetIndex | None
     watching_since: datetime
+    watched_since: Mapping[str, datetime]
+    """The same of every target that has a status."""
 
-    def forecast(self, specs: Mapping[str, TargetSpec], now: datetime) -> Forecast:
-        """What would happen to it with these specs in force. Pure, and the part that takes long."""
+    def forecast(self, specs: Mapping[str, TargetSpec], now: datetime, begun: Beginnings | None = None) -> Forecast:
+        """What would happen to it with these specs in force. Pure but for ``begun``, and the part that takes long."""
         found = {name: classify(self.spec, facts) for name, facts in self.facts.items()}
         observed = Observed(
             status=self.status,
@@ -64,12 +66,13 @@ class Supposed:
             fleet=self.fleet,
             watching_since=self.watching_since,
         )
-        return forecast(self.spec, observed, self.before, now)
+        return forecast(self.spec, observed, self.before, now, begun)
 
     def _others(self, specs: Mapping[str, TargetSpec]) -> Callable[[str], Other | None]:
         def other(name: str) -> Other | None:
             spec = specs.get(name)
-            return Other(spec, self.statuses.get(name) or RolloutStatus(target=name)) if spec else None
+            status = self.statuses.get(name) or RolloutStatus(target=name)
+            return Other(spec, status, self.watched_since.get(name, self.watching_since)) if spec else None
 
         return other
 
@@ -103,7 +106,8 @@ def suppose(world: "World", declared: TargetSpec, hosts: Iterable[str] | None = 
         runners=[runner for runner in spec.runners if not world.nodes.get(runner).mute],
         statuses=dict(world.statuses),
         fleet=_fleet(world, spec),
-        watching_since=world.watching_since,
+        watching_since=world.watched.of(name),
+        watched_since={other: world.watched.of(other) for other in world.statuses},
     )
 
 

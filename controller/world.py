@@ -1,7 +1,6 @@
 """World: everything the deciding thread knows, in memory, kept step by step.
 
-Only the deciding thread touches it. Each change marks the hosts and targets that it may matter to; planning looks at
-those alone.
+Only the deciding thread touches it. Each change marks hosts and targets that it may matter to; planning looks at these.
 """
 
 from collections import defaultdict
@@ -18,6 +17,7 @@ from controller.operations import Operations, waits_in
 from controller.pools import Pools
 from controller.relations import Relations
 from controller.store import Loaded
+from controller.watched import Watched
 from crds.messages import PoolReport, Report, Stamp
 from crds.status import Journey, Operation, RolloutStatus
 from reconcilers.classify import classify
@@ -51,7 +51,7 @@ class World:
     """Specs, statuses, journeys, entries, reports, and the index of each target."""
 
     def __init__(self, loaded: Loaded, node_timeout: float, watching_since: datetime) -> None:
-        self.watching_since = watching_since
+        self.watched = Watched(watching_since)
         self.declared: dict[str, TargetSpec] = {}
         """As git says."""
         self.exclusions = dict(loaded.exclusions)
@@ -63,8 +63,8 @@ class World:
         self.journeys = {target: dict(journeys) for target, journeys in loaded.journeys.items()}
         self.operations = Operations()
         self._asked = Asked(loaded.entries)
-        self.entries = self._asked.by_node
-        """By node, target and key."""
+        self.entries, self.leavers = self._asked.by_node, self._asked.leavers
+        """By node, target and key; by target, hosts that were given its service and are none of its hosts any more."""
         self.serials = dict(loaded.serials)
         self.nodes = Nodes(node_timeout)
         self.dirty: set[str] = set()
@@ -86,8 +86,9 @@ class World:
 
     # --- what should be
 
-    def set_specs(self, declared: Mapping[str, TargetSpec]) -> None:
+    def set_specs(self, declared: Mapping[str, TargetSpec], now: datetime) -> None:
         """Put a revision in force. Targets that it no longer declares keep what they have and are planned no more."""
+        self.watched.declare(declared.keys(), now)
         self.declared = dict(declared)
         specs = {target: self._planned(spec) for target, spec in declared.items()}
         for target in self.specs.keys() | specs.keys():
@@ -186,7 +187,7 @@ class World:
 
     def jumped(self, jump: timedelta, now: datetime) -> None:
         """The time of day has moved on by so much, or back, while nobody watched: what is past keeps its distance."""
-        self.watching_since = now
+        self.watched.begin_anew(now)
         self.nodes.jumped(jump)
         for target in self.specs:
             self.look_at_all(target)
@@ -266,7 +267,7 @@ class World:
             pool_entries={key: entry.value for key, entry in self._asked.about(target, "").items()},
             silent_balancers=[words for node in spec.balancer_nodes if (words := self.nodes.obstacle(node))],
             runners=[runner for runner in spec.runners if not self.nodes.get(runner).mute],
-            watching_since=self.watching_since,
+            watching_since=self.watched.of(target),
             changed=changed,
             others=self._other,
             failed=self._relations.failed,
@@ -275,7 +276,7 @@ class World:
 
     def _other(self, name: str) -> Other | None:
         spec = self.declared.get(name)
-        return Other(spec, self._status(name)) if spec else None
+        return Other(spec, self._status(name), self.watched.of(name)) if spec else None
 
     def index(self, target: str) -> TargetIndex:
         """The target's index, brought up to date."""
@@ -314,7 +315,7 @@ class World:
         return HostFacts(
             host=host,
             silent=node.mute,
-            silent_since=node.silent_since(self.watching_since),
+            silent_since=node.silent_since(self.watched.since),
             distrust=node.distrust,
             service=node.report.services.get(target) if node.report else None,
             servers=servers,
@@ -328,7 +329,7 @@ class World:
         )
 
     def _leaver(self, target: str, name: str) -> HostFacts:
-        facts = leaver_facts(self.specs[target], name, self._asked.about(target, name), self.nodes, self.watching_since)
+        facts = leaver_facts(self.specs[target], name, self._asked.about(target, name), self.nodes, self.watched.since)
         excluded = f"excluded {marked(self.exclusions[name])}" if name in self.exclusions else ""
         return replace(facts, claimed_by=self.claims.of_another(target, name), excluded=excluded)
 
@@ -389,7 +390,7 @@ class World:
 
     def _heed_exclusion(self, node: str) -> None:
         if any(node in spec.balancer_nodes for spec in self.declared.values()):
-            self.set_specs(self.declared)
+            self.set_specs(self.declared, self.watched.since)  # none of them is new
         self.touch_node(node)
 
     def _claim(self, target: str, host: str, journey: Journey | None) -> None:

@@ -230,6 +230,7 @@ class RolloutStatus(WireModel):
     leaving: dict[str, Journey] = Field(
         default_factory=dict, description="hosts that are none of the target's any more, on their way out"
     )
+    leaving_waits: str = Field(default="", description="in words, why others of these have not begun to leave")
     counts: Counts = Counts()
     conditions: list[Condition] = Field(default_factory=list)
 

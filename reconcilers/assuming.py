@@ -12,8 +12,9 @@ from crds.status import Condition, ProvenEdition, RolloutStatus
 from reconcilers.classify import Classification, Standing
 from reconcilers.draft import Observed
 from reconcilers.facts import HostFacts
-from reconcilers.forecast import Forecast, differs, forecast, orphaned
+from reconcilers.forecast import Beginnings, Forecast, differs, forecast, orphaned
 from reconcilers.index import rebuilt
+from reconcilers.limits import FleetIndex
 from reconcilers.order import Other
 from reconcilers.target import TargetSpec
 
@@ -26,11 +27,11 @@ def assumed_forecasts(before: Specs, after: Specs, now: datetime) -> list[Foreca
 
     def other(name: str) -> Other | None:
         spec = after.get(name)
-        return Other(spec, statuses.get(name) or RolloutStatus(target=name)) if spec else None
+        return Other(spec, statuses.get(name) or RolloutStatus(target=name), now) if spec else None
 
-    changed = [spec for name, spec in after.items() if differs(before.get(name), spec)]
+    changed, begun = [after[name] for name in sorted(after) if differs(before.get(name), after[name])], Beginnings()
     found = [
-        forecast(spec, _observed(spec, before.get(spec.name), statuses, other, now), before.get(spec.name), now)
+        forecast(spec, _observed(spec, before.get(spec.name), statuses, other, now), before.get(spec.name), now, begun)
         for spec in changed
     ]
     found += [orphaned(before[name]) for name in before.keys() - after.keys()]
@@ -64,6 +65,7 @@ def _observed(
         operations={},
         runners=spec.runners,
         others=other,
+        fleet=FleetIndex(spec.limits) if spec.limits else None,
         watching_since=now,
     )
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from crds.messages import ServiceReport
 from crds.status import Step
 from reconcilers.entries import entries_for
 from reconcilers.facts import HostFacts, mismatch, online_places, persons_mark
@@ -79,7 +80,7 @@ def serves(target: TargetSpec, facts: HostFacts) -> bool:
     service = facts.service
     if not target.pools:
         return service is not None and service.healthy is True
-    if service is not None and (service.healthy is False or service.state == "crashing"):
+    if service is not None and (service.healthy is False or (service.state == "crashing" and not service.healthy)):
         return False  # whatever the balancer still sees: a check from before, or somebody else at the port
     servers = [facts.believed_server(node, pool.online) for node, pool in online_places(target)]
     return all(server is not None and server.admin == "ready" and server.up for server in servers)
@@ -111,9 +112,15 @@ def _standing_by_release(target: TargetSpec, facts: HostFacts) -> tuple[Standing
     if service is None or service.digest != target.digest or service.restart < facts.restart:
         drift = drift_of(target, facts)
         return (Standing.DRIFTED if drift and target.rollout.drift == "report" else Standing.OUTDATED), drift
+    return _standing_on_release(target, facts, service)
+
+
+def _standing_on_release(target: TargetSpec, facts: HostFacts, service: ServiceReport) -> tuple[Standing, str]:
+    """Who is up for the moment, or of unknown health, serves customers no worse than before, but it is not success."""
     if serves(target, facts):
-        # Health that nobody knows yet serves customers no worse than before, but it is not success.
-        return (Standing.CURRENT, "") if service.healthy else (Standing.UNHEALTHY, "its probes have not answered yet")
+        if service.healthy and service.state != "crashing":
+            return Standing.CURRENT, ""
+        return Standing.UNHEALTHY, service.message or "its probes have not answered yet"
     servers = [facts.servers[node, pool.online] for node, pool in online_places(target)]
     if service.healthy and any(server.admin != "ready" for server in servers):
         return Standing.OUT, ""

@@ -84,14 +84,16 @@ def over(node: str, mark: Mark) -> list[Write]:
     return [DropExclusion(node), AddEvent("NodeIncluded", node, "TimeIsUp", f"it was excluded {marked(mark)}")]
 
 
-def taken_out_again(target: str, node: str, journeys: Iterable[Journey], now: datetime) -> list[Write]:
-    """A balancer node is back: hosts that are out on all others must be out there too, before they go on."""
-    writes: list[Write] = []
+def taken_out_again(target: str, journeys: Iterable[Journey], now: datetime) -> list[Write]:
+    """A balancer node is back: hosts that are out on all others must be out there too, before they go on.
+
+    Whoever has given way to another target goes on doing so.
+    """
+    writes, why = list[Write](), "a balancer node counts again, and must confirm that the host is out"
     for journey in journeys:
         if journey.step in (Step.DEPLOYING, Step.TESTING):
-            again = moved(journey, Step.LEAVING, now, journey.elapsed, f"balancer node {node} is back")
-            event = AddEvent("HostMoved", f"{target}/{journey.host}", again.step.capitalize(), again.reason)
-            writes += [PutJourney(again), event]
+            again = moved(journey, Step.LEAVING, now, journey.elapsed).model_copy(update={"yields": journey.yields})
+            writes += [PutJourney(again), AddEvent("HostMoved", f"{target}/{journey.host}", "Leaving", why)]
     return writes
 
 

@@ -6,7 +6,8 @@ batch have arrived; obstacles are those of obstacles.py. So a forecast cannot sa
 """
 
 import hashlib
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -15,6 +16,7 @@ from typing import Literal
 from crds.release import canonical_json
 from crds.status import RolloutStatus, Step
 from reconcilers.batch import needs_downtime, next_batch
+from reconcilers.beginnings import Beginning, put_out, with_rollouts
 from reconcilers.classify import Classification, Standing, classify
 from reconcilers.conditions import find
 from reconcilers.draft import Draft, Observed
@@ -100,19 +102,53 @@ class Forecast:
         return bool(self.batches or self.adopted or self.forgotten) and self.effect != "unsigned"
 
 
-def forecast(spec: TargetSpec, observed: Observed, before: TargetSpec | None, now: datetime) -> Forecast:
+class Beginnings:
+    """Who begins at once of the targets that one commit changes, as far as they were foretold: in order of names."""
+
+    def __init__(self) -> None:
+        self._by_fleet = defaultdict[str, list[Beginning]](list)
+
+    def ahead_of(self, target: str) -> list[Beginning]:
+        """Those on the same fleet, so far."""
+        return self._by_fleet[target.partition("@")[2]]
+
+    def note(self, made: Forecast) -> None:
+        """Whoever has something in the way, or to do first, begins later."""
+        if made.spec is None or not made.batches or made.obstacles or made.before:
+            return
+        first = made.batches[0]
+        out = () if first.under_way else first.hosts[: first.at_once]
+        zones = {host: made.spec.hosts[host].zone for host in out}
+        self.ahead_of(made.target).append(Beginning(made.target, zones))
+
+
+def forecast(
+    spec: TargetSpec, observed: Observed, before: TargetSpec | None, now: datetime, begun: Beginnings | None = None
+) -> Forecast:
     """What would happen if the spec took the place of ``before``; None: nothing was declared.
 
-    ``observed``: with the spec supposed, so that its index says how hosts stand towards it.
+    ``observed``: with the spec supposed, so that its index says how hosts stand towards it. ``begun``: others that the
+    same commit changes; it is noted there whether this one begins at once.
     """
+    ahead = begun.ahead_of(spec.name) if begun else []
+    made = _forecast(spec, replace(observed, fleet=with_rollouts(observed.fleet, ahead)), before, now, ahead)
+    if begun:
+        begun.note(made)
+    return made
+
+
+def _forecast(
+    spec: TargetSpec, observed: Observed, before: TargetSpec | None, now: datetime, ahead: Sequence[Beginning]
+) -> Forecast:
     draft = Draft(spec, observed, now, observed.status, dict(observed.journeys))
     notice_spec(draft)
     heed_mode(draft)
     spec = draft.target = resolved(spec, draft.status)
     lift_pause(draft)
     index = _as_it_begins(draft)
-    batches = tuple(_batches(draft, index.copied()))
-    first, last = foreseen(draft) if batches else ([], [])
+    first, last = foreseen(draft)
+    in_the_way = tuple(_in_the_way(draft, index, observed.status))
+    batches = tuple(_batches(draft, index.copied(), [] if first or in_the_way else ahead))
     taken_over = _in_order(spec, adopted(draft, index))
     effect = _effect(spec, before, batches, taken_over)
     made = Forecast(
@@ -123,9 +159,11 @@ def forecast(spec: TargetSpec, observed: Observed, before: TargetSpec | None, no
         release=spec.digest,
         hosts=len(spec.hosts),
         batches=batches,
-        before=tuple(job.words for job in first),
-        after=tuple(job.words + (", once a person approves" if job.approval else "") for job in last),
-        obstacles=tuple(_in_the_way(draft, index, observed.status)) if batches else (),
+        before=tuple(job.words for job in first) if batches else (),
+        after=tuple(job.words + (", once a person approves" if job.approval else "") for job in last)
+        if batches
+        else (),
+        obstacles=in_the_way if batches else (),
         left_out=tuple(_left_out(index, taken_over)) if effect != "observes" else (),
         adopted=taken_over,
         forgotten=_forgotten(spec, before),
@@ -168,7 +206,7 @@ def _as_it_begins(draft: Draft) -> TargetIndex:
     return index
 
 
-def _batches(draft: Draft, index: TargetIndex) -> Iterator[ForecastBatch]:
+def _batches(draft: Draft, index: TargetIndex, ahead: Sequence[Beginning]) -> Iterator[ForecastBatch]:
     """``index`` is changed on the way. Nobody begins where nothing is to be touched; who is under way arrives."""
     target, status = draft.target, draft.status
     observed = replace(draft.observed, index=index, journeys={}, fleet=deepcopy(draft.observed.fleet))
@@ -177,10 +215,12 @@ def _batches(draft: Draft, index: TargetIndex) -> Iterator[ForecastBatch]:
         hosts = _in_order(target, under_way)
         yield ForecastBatch(max(status.batch, 1), hosts, len(hosts), under_way=True)
         _arrive(target, observed, hosts)
+    put_out(observed.fleet, ahead, out=True)
     while index.candidates and target.mode != "observe":
         at = Draft(target, observed, draft.now, status, {})
         number, chosen = next_batch(at)
-        yield _batch(at, number, _in_order(target, chosen))
+        yield _batch(at, number, _in_order(target, chosen), ahead)
+        ahead = []
         status = status.model_copy(update={"batch": number, "finished": None})
 
 
@@ -188,15 +228,20 @@ def _in_order(target: TargetSpec, hosts: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(hosts, key=lambda host: target.hosts[host].rank))
 
 
-def _batch(draft: Draft, number: int, hosts: tuple[str, ...]) -> ForecastBatch:
-    """The batch, gone through: as many as may be out together go, until all have arrived or nobody may go any more."""
+def _batch(draft: Draft, number: int, hosts: tuple[str, ...], ahead: Sequence[Beginning]) -> ForecastBatch:
+    """The batch, gone through: as many as may be out together go, until all have arrived or nobody may go any more.
+
+    Hosts of others that are out as it begins come back meanwhile.
+    """
     together, left, waits = 0, hosts, ""
     while left and not waits:
         going, lacks = _who_may_go(draft, left)
+        put_out(draft.observed.fleet, ahead, out=False)
         together = together or len(going)
         _arrive(draft.target, draft.observed, going)
         left = tuple(host for host in left if host not in going)
-        waits = "" if going else f"{left[0]}: {lacks}"
+        waits = "" if going or ahead else f"{left[0]}: {lacks}"
+        ahead = []
     _arrive(draft.target, draft.observed, left)
     is_new = draft.status.succeeded_digest != draft.target.digest
     awaits_go = is_new and number in draft.target.rollout.pause_after

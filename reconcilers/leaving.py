@@ -38,17 +38,24 @@ def see_off(draft: Draft) -> None:
         else:
             under_way[host] = following
             _ask(draft, replace(leavers[host], journey=following))
-    if under_way != draft.status.leaving:
-        draft.status = draft.status.model_copy(update={"leaving": under_way})
+    rest = leavers.keys() - under_way.keys() - draft.forgotten
+    waits = (_waits_for(draft) or "its turn comes") if rest else ""
+    if (under_way, waits) != (draft.status.leaving, draft.status.leaving_waits):
+        draft.status = draft.status.model_copy(update={"leaving": under_way, "leaving_waits": waits})
+
+
+def does(journey: Journey) -> str:
+    """What becomes of a host that leaves, in a word: nothing is deployed there, although it is that step."""
+    return "removing" if journey.step is Step.DEPLOYING else journey.step.value
 
 
 def leaving_words(draft: Draft) -> str:
     """In words, who leaves and what each waits for; empty if nobody does."""
     if draft.target.is_observed:
         return ""
-    under_way = [f"{host} {each.step} ({each.reason or 'goes on'})" for host, each in draft.status.leaving.items()]
+    under_way = [f"{host} {does(each)} ({each.reason or 'goes on'})" for host, each in draft.status.leaving.items()]
     rest = sorted(draft.observed.leavers - draft.status.leaving.keys() - draft.forgotten)
-    return listed(under_way + [f"{host} (waits: {_waits_for(draft) or 'its turn comes'})" for host in rest])
+    return listed(under_way + [f"{host} (waits: {draft.status.leaving_waits})" for host in rest])
 
 
 def leaving_wakes_at(draft: Draft) -> list[datetime]:

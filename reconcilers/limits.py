@@ -9,7 +9,7 @@ anew from then on, so that two rollouts that want many hosts take turns.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -31,6 +31,12 @@ def limit_of_zone(zone: str) -> str:
 def limits_on(zone: str) -> tuple[str, ...]:
     """Limits of which a host of that zone takes a place; the narrower first. A host without a zone is in none."""
     return (limit_of_zone(zone), HOSTS) if zone else (HOSTS,)
+
+
+def keeps_places(status: RolloutStatus) -> bool:
+    """The target has failed hosts, and moves none: the places that they take stay taken until somebody mends that."""
+    failed = status.hold is not None or status.counts.failed > 0
+    return failed and not status.under_way and not status.counts.unknown
 
 
 @dataclass(frozen=True)
@@ -75,8 +81,12 @@ class FleetIndex:
     """The same by limit and target; a host that is out for two targets counts for both."""
     turns: dict[str, Turn] = field(default_factory=dict)
     """Targets that wait."""
+    keeping: set[str] = field(default_factory=set)
+    """Targets whose places stay taken until somebody mends their failed hosts."""
     freed: bool = field(default=False, compare=False)
     """A place became free, or somebody gave up his turn, since ``next_in_turn`` was last asked."""
+    stopped: bool = field(default=False, compare=False)
+    """Likewise, a target has begun to keep its places, or does so no more."""
 
     def put_host(self, target: str, host: str, zone: str, out: bool) -> None:
         """The host is out for the target, or is not."""
@@ -97,6 +107,7 @@ class FleetIndex:
         if status.under_way != bool(self.holders[ROLLOUTS, status.target]):
             self._count(ROLLOUTS, status.target, 1 if status.under_way else -1, True)
         self._put_turn(status.target, status.turn)
+        self._put_keeping(status.target, keeps_places(status))
 
     def leave(self, target: str) -> None:
         """The target gives up its turn, since it cannot be planned now: others must not wait for it."""
@@ -125,6 +136,11 @@ class FleetIndex:
         else:
             self.turns[target] = turn
 
+    def _put_keeping(self, target: str, keeps: bool) -> None:
+        if keeps != (target in self.keeping):
+            (self.keeping.add if keeps else self.keeping.remove)(target)
+            self.stopped = True
+
     # --- what a plan asks
 
     def left(self, limit: str, target: str) -> float:
@@ -133,6 +149,15 @@ class FleetIndex:
             return float("inf")
         own = bool(self.holders[limit, target]) if limit == ROLLOUTS else 0
         return self.limits.places[limit] - (self.used[limit] - own) - len(self._ahead(limit, target))
+
+    def others_with(self, limits: Collection[str], target: str) -> list[str]:
+        """The other targets that have places of these limits."""
+        return sorted({who for name, who in self.holders if name in limits and who != target})
+
+    def stay_full(self, limits: Collection[str], target: str) -> bool:
+        """No place of these limits is free, nor will another target give one back by itself."""
+        full = all(self.used[limit] >= self.limits.places[limit] for limit in limits)
+        return full and self.keeping.issuperset(self.others_with(limits, target))
 
     def exceeds(self, limit: str) -> bool:
         """More places are in use than there are."""
@@ -150,11 +175,14 @@ class FleetIndex:
         yield from sorted((turn.since, target) for target, turn in self.turns.items() if limit in turn.limits)
 
     def next_in_turn(self) -> set[str]:
-        """Targets for which there is a place now, if anything has changed about that."""
-        if not self.freed:
+        """Targets for which there is a place now, if anything has changed about that.
+
+        All that wait, where another one begins to keep its places, or does so no more: they tell people.
+        """
+        if not self.freed and not self.stopped:
             return set()
-        self.freed = False
-        found = set()
+        found = set(self.turns) if self.stopped else set()
+        self.freed = self.stopped = False
         for limit, places in self.limits.places.items():
             free = max(places - self.used[limit], 0)
             found |= {target for _, target in list(self._waiting(limit))[:free]}
@@ -164,7 +192,8 @@ class FleetIndex:
         """Why there is no place, and for whom the target waits."""
         used, fleet = self.used[limit], self.limits.fleet
         if limit == ROLLOUTS:
-            counted = f"{used} rollouts are under way on fleet {fleet}"
+            one = f"1 rollout is under way on fleet {fleet}"
+            counted = one if used == 1 else f"{used} rollouts are under way on fleet {fleet}"
         elif limit == HOSTS:
             counted = f"{used} of {self.limits.sizes[limit]} hosts of fleet {fleet} are out"
         else:

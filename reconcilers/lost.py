@@ -20,8 +20,15 @@ def leave_lost_behind(draft: Draft) -> None:
     for host, journey in list(draft.journeys.items()):
         if journey.step is not Step.WAITING and draft.facts(host).lost(after, draft.now):
             draft.put(host, None)
-            words = f"silent for {format_duration(after)} while {journey.step}: the rollout goes on without it"
+            goes_on = f"the rollout goes on without it; it was {journey.step}"
+            words = f"{_not_heard(draft, host)}, and lostAfter is {format_duration(after)}: {goes_on}"
             draft.event("HostLost", f"{draft.target.name}/{host}", "Silent", words)
+
+
+def _not_heard(draft: Draft, host: str) -> str:
+    """In words, since when: longer than ``lostAfter`` where that is shorter than it takes to count as silent."""
+    since = draft.facts(host).silent_since or draft.now
+    return f"not heard for {format_duration(int((draft.now - since).total_seconds()))}"
 
 
 def lost_hosts(draft: Draft) -> list[str]:

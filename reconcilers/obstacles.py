@@ -127,12 +127,12 @@ def _out_of_order(draft: Draft) -> Iterator[Obstacle]:
     """What must come before a release that is new here."""
     target, observed = draft.target, draft.observed
     if words := halted(target, observed.failed(draft.status.rollout_revision)):
-        yield Obstacle("Halted", words + "; it goes on with a newer revision, or once they are let go on", stalls=True)
+        yield Obstacle("Halted", words, stalls=True)
     if words := not_ready(target.depends_on, observed.others):
         yield Obstacle("DependsOn", f"waits until these are ready with their release: {words}")
     if words := unfinished(target.earlier, observed.others):
         yield Obstacle("Wave", f"services of earlier waves come first: {words}")
-    if missing := unproven(target, observed.others, draft.now, observed.watching_since):
+    if missing := unproven(target, observed.others, draft.now):
         yield Obstacle("After", missing.words, until=missing.until)
 
 

@@ -1,6 +1,7 @@
 """What an operator's command does: from the command and what is known, to what to save, or a refusal in words.
 
-Each command says what should be so, hence asking twice does no harm: what is so already writes nothing.
+Each command says what should be so, hence asking twice does no harm: what is so already writes nothing. Whoever must be
+mistaken about what is so is refused.
 """
 
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from crds.status import Hold, Mark, Step
 from reconcilers.draft import Observed
 from reconcilers.manual import awaits_go
 from reconcilers.marks import is_over, marked
+from reconcilers.order import halted
 from reconcilers.rollback import retried, undone, way_back
 from reconcilers.stages import approved
 from reconcilers.target import TargetSpec
@@ -156,11 +158,20 @@ def _retry(case: Case) -> Decision:
     failed = sorted(journey.host for journey in journeys.values() if journey.step is Step.FAILED)
     stuck = [task.name for task in status.tasks if task.state in ENDED]
     if status.hold is None and status.quarantine is None and not failed and not stuck:
-        return Decision(f"{name} is neither held nor has it failed hosts: there is nothing to try again")
+        raise Refused(f"{name} {_nothing_to_retry(case)}")
     again = f"failed hosts begin anew: {', '.join(failed)}" if failed else ""
     told = "; ".join(filter(None, (case.command.reason, again)))
     after = PutStatus(retried(status, case.now))
     return Decision(f"{name} is tried again", [after, case.event("RolloutRetried", told)])
+
+
+def _nothing_to_retry(case: Case) -> str:
+    """In words, why not: who sees it stalled must hear whom he should try again instead."""
+    status, digest = case.observed.status, case.target.digest
+    stopped = halted(case.target, case.observed.failed(status.rollout_revision))
+    if stopped and status.succeeded_digest != digest:
+        return f"has not failed itself: {stopped}"
+    return "is neither held nor has it failed hosts: there is nothing to try again"
 
 
 def _undo(case: Case) -> Decision:

@@ -34,6 +34,8 @@ class Other:
 
     spec: "TargetSpec"
     status: RolloutStatus
+    watching_since: datetime
+    """When this controller began to observe it: what was before proves nothing."""
 
 
 Others = Callable[[str], Other | None]
@@ -107,7 +109,7 @@ def unfinished(names: Iterable[str], others: Others) -> str:
     return listed(waiting)
 
 
-def unproven(spec: "TargetSpec", others: Others, now: datetime, watching_since: datetime) -> Unproven | None:
+def unproven(spec: "TargetSpec", others: Others, now: datetime) -> Unproven | None:
     """Whether version and service revision have been ready for long enough on the fleet that comes before.
 
     Only time that this controller watched counts: while nobody looked, nothing was proven.
@@ -123,8 +125,9 @@ def unproven(spec: "TargetSpec", others: Others, now: datetime, watching_since: 
         return None
     where = f"{name} for {format_duration(soak)}" if soak else name
     if edition is None or edition.ready_since is None:
-        return Unproven(f"version {spec.version} of this revision of the service must first be ready on {where}")
-    since = watched_from(edition.ready_since, now, watching_since)
+        must = f"version {spec.version} of this revision of the service must first be ready on {where}"
+        return Unproven(must + _instead(spec, other))
+    since = watched_from(edition.ready_since, now, other.watching_since)
     until = since + timedelta(seconds=soak)
     if until <= now:
         return None
@@ -133,12 +136,32 @@ def unproven(spec: "TargetSpec", others: Others, now: datetime, watching_since: 
     )
 
 
+def _instead(spec: "TargetSpec", other: Other) -> str:
+    """In words, what is declared there instead, or was ready there; empty where just this edition is on its way."""
+    there, name, bad = other.spec, other.spec.name, other.status.quarantine
+    if there.version != spec.version:
+        return f"; {name} declares version {there.version or 'none'}"
+    if there.edition != spec.edition:
+        return f"; {name} declares version {there.version} with another sha256"
+    if bad is not None and bad.digest == there.digest:
+        return "; it was taken back there"
+    known = {each.edition for each in other.status.editions if each.version == spec.version}
+    if known and spec.edition not in known:
+        return f"; version {spec.version} was ready there with another revision of the service only"
+    return ""
+
+
 def halted(spec: "TargetSpec", failed: Iterable[str]) -> str:
-    """In words, why rollouts of the revision stop everywhere: it failed in too many targets; empty if not so."""
+    """In words, why rollouts of the revision stop everywhere, and what ends it; empty where it failed too seldom."""
     names = sorted(failed)
     if spec.halt_after is None or len(names) < spec.halt_after:
         return ""
-    return f"rollouts of its revision failed on {listed(names)}, and haltAfter is {spec.halt_after}"
+    many = len(names) - spec.halt_after + 1
+    whom = "that is" if len(names) == 1 else f"{many} of them {'is' if many == 1 else 'are'}"
+    return (
+        f"rollouts of its revision failed on {listed(names)}, and haltAfter is {spec.halt_after}; "
+        f"it goes on with a newer revision, or once {whom} let go on: 'drumbeat rollout retry {names[0]}'"
+    )
 
 
 def signal(status: RolloutStatus | None) -> tuple[object, ...]:

@@ -236,6 +236,7 @@ def _request_operations(draft: Draft) -> None:
     An operation is written last: it says that its runner was asked, or still is, and nobody looks there again.
     """
     observed, needed = draft.observed, set()
+    asked_no_more = {write for write in draft.writes if isinstance(write, DropEntry)}
     for host, journey in sorted(draft.journeys.items()):
         due = journey.step in _GATED and journey.reason.startswith("gate ") and not draft.target.unsigned
         if due and draft.concerns(host):
@@ -244,7 +245,8 @@ def _request_operations(draft: Draft) -> None:
             needed.add(host)
     for operation in observed.operations.values():
         if operation.host not in needed if operation.host else not is_kept(draft, operation):
-            draft.writes.append(DropEntry(operation.node, operation_key(operation.id)))
+            entry = DropEntry(operation.node, operation_key(operation.id))
+            draft.writes += [] if entry in asked_no_more else [entry]
             draft.writes.append(DropOperation(operation.id))
 
 

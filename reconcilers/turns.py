@@ -24,7 +24,7 @@ def _under_way(draft: Draft) -> bool:
     if any(journey.step not in (Step.WAITING, Step.FAILED) for journey in draft.journeys.values()):
         return True
     goes_on = draft.status.under_way and draft.status.finished is None and draft.has_hosts_to_take()
-    return goes_on and not draft.stuck and not any(obstacles(draft))
+    return goes_on and not draft.stuck and not needs_downtime(draft) and not any(obstacles(draft))
 
 
 def _turn(draft: Draft) -> Turn | None:

@@ -121,6 +121,8 @@ def _left_over(draft: Draft) -> tuple[str, str] | None:
     """Hosts for which nothing is tried any more, once nobody else is on the way."""
     if words := _stopped_by_failed_hosts(draft):
         return "HostsFailed", words
+    if words := _stopped_by_others(draft):
+        return "PlacesKept", words
     index = draft.observed.index
     if draft.journeys or index.candidates or index.standings[Standing.UNKNOWN]:
         return None
@@ -145,10 +147,24 @@ def _stopped_by_failed_hosts(draft: Draft) -> str:
     named = listed([f"{host} ({draft.journeys[host].reason})" for host in failed])
     if not waiting:
         return "" if index.candidates else f"all others have arrived: {named}"
-    room, others = Room(draft), index.unavailable - len(failed)
+    room, others, fleet = Room(draft), index.unavailable - len(failed), draft.observed.fleet
     if others > 0 or obstacle(draft) or not all(room.lacks(host) for host in waiting):
         return ""
+    if fleet and not fleet.stay_full(room.lacking, draft.target.name):
+        return ""
     return f"failed hosts take up the budget: {named}"
+
+
+def _stopped_by_others(draft: Draft) -> str:
+    """In words, that it waits for places of its fleet which stay taken until somebody mends another target."""
+    fleet, name, limits = draft.observed.fleet, draft.target.name, draft.lacking
+    if fleet is None or not draft.stuck or not limits or obstacle(draft):
+        return ""
+    has_some = any(fleet.holders[limit, name] for limit in limits)
+    if has_some or draft.observed.index.standings[Standing.UNKNOWN] or not fleet.stay_full(limits, name):
+        return ""
+    words = "; ".join(fleet.words(limit, name) for limit in sorted(limits))
+    return f"{words}. They stay out until somebody mends what failed there: {listed(fleet.others_with(limits, name))}"
 
 
 def _reconciling(draft: Draft) -> tuple[str, str]:

@@ -35,7 +35,7 @@ class Drive:
         self._asked: set[str] = set()
         specs = targets_of(estate(size, {}))
         self.fleet = Fleet(specs)
-        self.world.set_specs(specs)
+        self.world.set_specs(specs, self.now)
         for name in (*self.fleet.balancers, *self.fleet.hosts):
             self.world.fold(self.fleet.answer(name, {}, Stamp(0, 0)), self.now)
         self._plan_all()
@@ -47,7 +47,7 @@ class Drive:
         self._versions[service] = str(int(self._versions.get(service, "1")) + 1)
         state = estate(self._size, self._versions)
         begun = time.process_time()
-        self.world.set_specs(targets_of(state))
+        self.world.set_specs(targets_of(state), self.now)
         self._plan_all()
         return time.process_time() - begun
 

@@ -56,6 +56,7 @@ def _target(client: Client, target: Resource) -> list[str]:
         *_section("Conditions", _conditions(target)),
         *_section("Tasks", _tasks(target)),
         *_section("Hosts", _hosts(target)),
+        *_section("Leaving", _leaving(target)),
         *_section("Logs", _logs(target)),
         *_section("Pools", _pools(target)),
         *_section("Runs", _running(status)),
@@ -242,6 +243,14 @@ def _hosts(target: Resource) -> list[str]:
         for host in target["status"]["hosts"]
     ]
     return _table(("HOST", "ZONE", "STANDING", "VERSION", "HEALTHY", "POOLS", "STEP", "FOR", "REASON"), rows)
+
+
+def _leaving(target: Resource) -> list[str]:
+    """Hosts that are none of the target's any more."""
+    rows = [
+        (host["name"], host["step"], age(host["since"], target), host["reason"]) for host in target["status"]["leaving"]
+    ]
+    return _table(("HOST", "STEP", "FOR", "REASON"), rows)
 
 
 def _logs(target: Resource) -> list[str]:

@@ -65,6 +65,11 @@ def _waits_for(resource: Resource) -> str:
     return next((f"{each['host']} {each['reason']}" for each in journeys if each["reason"]), "")
 
 
+def _last_seen(node: Resource) -> str:
+    late = " (overdue)" if node["status"]["overdue"] else ""
+    return age(node["status"]["lastSeen"], node) + late
+
+
 def _behind(resource: Resource) -> str:
     status = resource["status"]
     return "yes" if status["taken"][1] < status["assigned"] else "no"
@@ -120,7 +125,7 @@ NODE = Kind(
         _NAME,
         _STATUS,
         Column("ROLES", lambda node: ",".join(node["spec"]["roles"] or node["status"]["roles"])),
-        Column("SEEN", lambda node: age(node["status"]["lastSeen"], node)),
+        Column("LAST SEEN", _last_seen),
         Column("ZONE", _spec("zone"), wide=True),
         Column("AGENT", _status("agentVersion"), wide=True),
         Column("PLATFORM", _status("platform"), wide=True),

@@ -45,7 +45,7 @@ def abort(target: Target, reason: Why, by: By = "", server: Server = SERVER) -> 
 def retry(target: Target, reason: Why = "", by: By = "", server: Server = SERVER) -> None:
     """Let a rollout that is held go on; failed hosts begin anew.
 
-    Exit codes: 0 it goes on, or was not held; 1 refused or no answer; 2 wrong use.
+    Exit codes: 0 it goes on; 1 there is nothing to try again, or no answer; 2 wrong use.
     """
     _rollout(server, target, "retry", by, reason)
 

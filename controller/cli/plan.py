@@ -9,7 +9,7 @@ import typer
 
 from bus.clock import SystemClock
 from controller.cli.client import Client, Resource
-from controller.cli.options import SERVER, Form, Output, Server, explained
+from controller.cli.options import FAILED, SERVER, Form, Output, Server, explained
 from controller.cli.planned import show_plan
 from controller.cli.states import fail, files_of, git_of, read_directory, state_of
 from controller.cli.tables import talk
@@ -17,6 +17,7 @@ from controller.source.entries import FileEntry
 from controller.source.git import GitError
 from controller.source.layout import in_layout
 from controller.source.reader import read_state
+from controller.source.removals import acknowledged, unacknowledged
 from controller.source.tree import resolve
 from controller.views.forecasts import ForecastMeta, SupposedCommit, forecast_resource, posted
 from crds.desired import DesiredState
@@ -51,21 +52,45 @@ def plan(
     hosts that are left out; and why nothing would happen, where that is so. Nothing is changed by asking. The digest
     names all of this: it stays the same until a host, a batch, a release or something in the way differs.
 
-    Exit codes: 0 nothing would happen; 1 the commit is refused, or nobody answers; 2 something would happen.
+    Exit codes: 0 nothing would happen; 1 the commit would be refused, or nobody answers; 2 something would happen.
     """
     if base is not None and not offline:
         raise typer.BadParameter("a controller knows what is in force; --base goes with --offline", param_hint="--base")
     try:
         name, files = _files(repo, revision, folder)
         state = state_of(read_state(files, name), revision or "what lies on disk")
-        found = _assumed(state, repo, _before(repo, revision, base), folder) if offline else None
+        if offline:
+            before = _before(repo, revision, base)
+            found = _assumed(state, repo, before, folder, _acknowledged(repo, before, revision))
+        else:
+            found = _asked(Client(server), repo, revision, name, files)
     except GitError as error:
         raise fail(error) from error
-    if found is None:
-        with explained():
-            found = Client(server).forecast(_posted(name, files))
     show_plan(found, output)
+    _warn(found, revision and name)
     raise typer.Exit(HAPPENS if found["happens"] else 0)
+
+
+def _warn(found: Resource, commit: str | None) -> None:
+    """Say what is removed and nowhere acknowledged; it ends the command where that is a commit, which is refused."""
+    for problem in found["unacknowledged"]:
+        talk(f"error: commit {commit[:12]} would be refused: {problem}" if commit else f"warning: {problem}")
+    if commit and found["unacknowledged"]:
+        raise typer.Exit(FAILED)
+
+
+def _asked(client: Client, repo: Path, revision: str | None, name: str, files: Files) -> Resource:
+    """What the controller says of it. Raises GitError."""
+    with explained():
+        in_force = client.state()["revision"]
+    acknowledged = _acknowledged(repo, in_force["id"] if in_force else None, revision)
+    with explained():
+        return client.forecast(_posted(name, files, acknowledged))
+
+
+def _acknowledged(repo: Path, since: str | None, revision: str | None) -> set[str]:
+    """Fleets on which messages say that removals are meant; files on disk have no message yet. Raises GitError."""
+    return acknowledged(git_of(repo), since, revision) if revision else set()
 
 
 def _files(repo: Path, revision: str | None, folder: str | None) -> tuple[str, Files]:
@@ -74,10 +99,11 @@ def _files(repo: Path, revision: str | None, folder: str | None) -> tuple[str, F
     return files_of(repo, revision, folder)
 
 
-def _posted(name: str, files: Files) -> Resource:
+def _posted(name: str, files: Files, acknowledged: set[str]) -> Resource:
     read = {path: entry for path, entry in files.items() if in_layout(path)}
     sent = {path: posted(entry, _encoded(entry.data)) for path, entry in read.items()}
-    return SupposedCommit(revision=name, files=sent).model_dump(mode="json", by_alias=True)
+    commit = SupposedCommit(revision=name, files=sent, acknowledged=sorted(acknowledged))
+    return commit.model_dump(mode="json", by_alias=True)
 
 
 def _encoded(data: bytes | None) -> str | None:
@@ -96,14 +122,15 @@ def _before(repo: Path, revision: str | None, base: str | None) -> str | None:
     return before
 
 
-def _assumed(state: DesiredState, repo: Path, base: str | None, folder: str | None) -> Resource:
-    before = {}
+def _assumed(state: DesiredState, repo: Path, base: str | None, folder: str | None, acknowledged: set[str]) -> Resource:
+    before, too_much = {}, list[str]()
     if base is not None:
         name, files = files_of(repo, base, folder)
-        before = targets_of(state_of(read_state(files, name), base))
+        old = state_of(read_state(files, name), base)
+        before, too_much = targets_of(old), unacknowledged(old, state, acknowledged)
     now = SystemClock().now()
     runs = f"every host ran what {base} declares, healthy and online" if base else "nothing ran anywhere yet"
     talk(f"no controller was asked: batches follow from the files alone, as if {runs}")
     found = assumed_forecasts(before, targets_of(state), now)
     meta = ForecastMeta(observed_at=now, resource_version=None, in_force=base)
-    return forecast_resource(state.revision, found, [], meta).model_dump(mode="json", by_alias=True)
+    return forecast_resource(state.revision, found, [], meta, too_much).model_dump(mode="json", by_alias=True)

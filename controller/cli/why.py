@@ -33,6 +33,7 @@ def _planning(target: Resource) -> list[str]:
 def _waited_for(target: Resource) -> list[str]:
     """Every host that is on its way, and every one that nobody can act on, with its reason."""
     lines = [line for host in target["status"]["hosts"] if (line := _of_host(host, target))]
+    lines += [_of_a_leaver(host, target) for host in target["status"]["leaving"]]
     rest = len(lines) - _NAMED
     return lines[:_NAMED] + ([f"and {hosts(rest)} more, see below"] if rest > 0 else [])
 
@@ -48,6 +49,11 @@ def _of_host(host: Resource, target: Resource) -> str:
     if host["standing"] in ("unknown", "unhealthy", "excluded"):
         return f"{host['name']} is {host['standing']}: {host['why']}"
     return ""
+
+
+def _of_a_leaver(host: Resource, target: Resource) -> str:
+    does = f"leaves: {host['step']}" + (f", for {age(host['since'], target)}" if host["since"] else "")
+    return f"{host['name']} {does}: {host['reason']}"
 
 
 def _state(state: Resource) -> list[str]:

@@ -8,7 +8,7 @@ import asyncio
 import base64
 import binascii
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,7 @@ from controller.http.problems import PROBLEMS
 from controller.source.entries import FileEntry
 from controller.source.problems import errors
 from controller.source.reader import read_state
+from controller.source.removals import unacknowledged
 from controller.supposing import Supposed, changed, gone, suppose
 from controller.views.errors import QuestionError
 from controller.views.forecasts import (
@@ -35,7 +36,8 @@ from controller.views.forecasts import (
     unchanged_targets,
 )
 from controller.views.resources import Problem
-from reconcilers.forecast import Forecast
+from crds.desired import DesiredState
+from reconcilers.forecast import Beginnings, Forecast
 from reconcilers.target import TargetSpec, targets_of
 
 if TYPE_CHECKING:
@@ -76,8 +78,8 @@ def forecasts(asker: Asker, clock: Clock) -> APIRouter:
         """What would happen if the commit with these files were put in force now. Nothing is changed by asking."""
         async with one_at_a_time:
             raw = await _body(request)
-            revision, specs = await asyncio.to_thread(_read, raw)
-            content = await _foretell(asker, clock, revision, specs)
+            commit = await asyncio.to_thread(_read, raw)
+            content = await _foretell(asker, clock, commit)
         return Response(content, media_type="application/json")
 
     return router
@@ -100,8 +102,17 @@ async def _body(request: Request) -> bytes:
     return bytes(body)
 
 
-def _read(raw: bytes) -> tuple[str, Specs]:
-    """Revision and targets of the commit, with all that is costly worked out already. Raises QuestionError."""
+@dataclass(frozen=True)
+class _Commit:
+    """What was posted, as it was read."""
+
+    state: DesiredState
+    specs: Specs
+    acknowledged: frozenset[str]
+
+
+def _read(raw: bytes) -> _Commit:
+    """The commit, with all that is costly worked out already. Raises QuestionError."""
     try:
         commit = SupposedCommit.model_validate_json(raw)
         files = {path: _entry(file) for path, file in commit.files.items()}
@@ -114,7 +125,7 @@ def _read(raw: bytes) -> tuple[str, Specs]:
     specs = targets_of(result.state)
     for spec in specs.values():
         _ = spec.fingerprint
-    return commit.revision, specs
+    return _Commit(result.state, specs, frozenset(commit.acknowledged))
 
 
 def _entry(file: PostedFile) -> FileEntry:
@@ -122,16 +133,18 @@ def _entry(file: PostedFile) -> FileEntry:
     return FileEntry(file.kind, data, file.size if data is None else len(data))
 
 
-async def _foretell(asker: Asker, clock: Clock, revision: str, specs: Specs) -> bytes:
-    now = clock.now()
+async def _foretell(asker: Asker, clock: Clock, commit: _Commit) -> bytes:
+    now, specs = clock.now(), commit.specs
     names = await asker.ask(lambda deciding: changed(deciding.world, specs))
     found = list(await asker.ask(lambda deciding: gone(deciding.world, specs)))
+    begun = Beginnings()
     for name in names:
         supposed = await _supposed(asker, specs[name])
-        found.append(await asyncio.to_thread(supposed.forecast, specs, now))
+        found.append(await asyncio.to_thread(supposed.forecast, specs, now, begun))
     meta = await asker.ask(lambda deciding: forecast_meta(deciding, now))
     unchanged = await asker.ask(lambda deciding: unchanged_targets(deciding, specs, names))
-    return await asyncio.to_thread(_written, revision, found, unchanged, meta)
+    before = await asker.ask(lambda deciding: deciding.revisions.state)
+    return await asyncio.to_thread(_written, commit, before, found, unchanged, meta)
 
 
 async def _supposed(asker: Asker, spec: TargetSpec) -> Supposed:
@@ -146,5 +159,13 @@ def _suppose(spec: TargetSpec, hosts: list[str], deciding: "Deciding") -> Suppos
     return suppose(deciding.world, spec, hosts)
 
 
-def _written(revision: str, found: Sequence[Forecast], unchanged: list[UnchangedTarget], meta: ForecastMeta) -> bytes:
-    return forecast_resource(revision, found, unchanged, meta).model_dump_json(by_alias=True).encode()
+def _written(
+    commit: _Commit,
+    before: DesiredState | None,
+    found: Sequence[Forecast],
+    unchanged: list[UnchangedTarget],
+    meta: ForecastMeta,
+) -> bytes:
+    too_much = unacknowledged(before, commit.state, commit.acknowledged) if before else []
+    written = forecast_resource(commit.state.revision, found, unchanged, meta, too_much)
+    return written.model_dump_json(by_alias=True).encode()

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from controller.source.entries import FileEntry
 from controller.source.git import REMOTE_DEADLINE, Git, GitError, without_secrets
+from controller.source.removals import acknowledged
 from controller.source.tree import Commit, commit_of, read_tree
 
 
@@ -96,18 +97,12 @@ class Mirror:
             raise SourceError(self._explained(error)) from error
         return [path.decode("utf-8", "surrogateescape") for path in output.split(b"\0")[:-1]]
 
-    def trailers(self, since: str, revision: str, key: str) -> set[str]:
-        """What the messages of all commits after ``since`` name in trailers of that key, split at commas.
-
-        Raises SourceError.
-        """
-        wanted = f"--format=%(trailers:key={key},valueonly,separator=%x2C)"
-        span = [f"{since}..{revision}"] if self._knows(since) else ["--max-count=1", revision]
+    def acknowledged(self, since: str, revision: str) -> set[str]:
+        """Fleets on which removals are meant, by the messages of all commits after ``since``. Raises SourceError."""
         try:
-            said = self._git.text("log", wanted, *span)
+            return acknowledged(self._git, since, revision)
         except GitError as error:
             raise SourceError(self._explained(error)) from error
-        return {name.strip() for line in said.splitlines() for name in line.split(",") if name.strip()}
 
     def _remote_revision(self) -> str:
         asked = ["ls-remote", "--refs", "--", self._url, self._ref]

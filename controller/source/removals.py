@@ -7,6 +7,7 @@ meant.
 
 from collections.abc import Iterator, Set
 
+from controller.source.git import Git
 from crds.base import Limit
 from crds.desired import DesiredState
 from reconcilers.overrides import service_on
@@ -14,6 +15,18 @@ from reconcilers.sizes import limit_of
 
 TRAILER = "Drumbeat-Removes"
 """In the message of a commit since the one in force: fleets on which removals are meant, with commas between."""
+
+
+def acknowledged(git: Git, since: str | None, revision: str) -> set[str]:
+    """Fleets that the messages of all commits after ``since`` name, or of the one if ``since`` is not to be had there.
+
+    Raises GitError.
+    """
+    wanted = f"--format=%(trailers:key={TRAILER},valueonly,separator=%x2C)"
+    knows = since is not None and git.succeeds("rev-parse", "--verify", "--quiet", f"{since}^{{commit}}")
+    span = [f"{since}..{revision}"] if knows else ["--max-count=1", revision]
+    said = git.text("log", wanted, *span)
+    return {name.strip() for line in said.splitlines() for name in line.split(",") if name.strip()}
 
 
 def unacknowledged(before: DesiredState, after: DesiredState, acknowledged: Set[str]) -> list[str]:

@@ -14,7 +14,7 @@ from controller.source.commit_rule import CommitRule, NotAdmitted
 from controller.source.mirror import Fetched, Mirror, SourceError
 from controller.source.problems import Problem, errors
 from controller.source.reader import read_state
-from controller.source.removals import TRAILER, unacknowledged
+from controller.source.removals import unacknowledged
 from controller.watching import Hints, hints
 from crds.desired import DesiredState
 
@@ -150,8 +150,7 @@ class SourceWatcher:
         before = self._state_in_force() if read.state is not None else None
         if before is None or read.state is None or before.revision == read.revision:
             return read
-        acknowledged = self._mirror.trailers(before.revision, read.revision, TRAILER)
-        problems = unacknowledged(before, read.state, acknowledged)
+        problems = unacknowledged(before, read.state, self._mirror.acknowledged(before.revision, read.revision))
         if not problems:
             return read
         said = [f"commit {read.revision[:12]} is refused: {problem}" for problem in problems]

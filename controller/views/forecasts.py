@@ -103,6 +103,10 @@ class ForecastResource(WireModel):
     digest: str = Field(description="names all that would happen; see docs/planning.md for what it covers")
     targets: list[TargetForecast] = Field(description="that the commit changes, brings, or does not declare any more")
     unchanged: list[UnchangedTarget]
+    unacknowledged: list[str] = Field(
+        default=[],
+        description="in words, what it removes beyond maxRemoved and no message acknowledges: such a commit is refused",
+    )
 
 
 class PostedFile(WireModel):
@@ -118,6 +122,7 @@ class SupposedCommit(WireModel):
 
     revision: str = Field(min_length=1, max_length=100, description="its id, or other words for it")
     files: dict[str, PostedFile] = Field(description="by path relative to the state directory")
+    acknowledged: list[str] = Field(default=[], description="fleets on which its messages say that removals are meant")
 
 
 def posted(entry: FileEntry, encoded: str | None) -> PostedFile:
@@ -144,7 +149,11 @@ def unchanged_targets(
 
 
 def forecast_resource(
-    revision: str, found: Sequence[Forecast], unchanged: list[UnchangedTarget], meta: ForecastMeta
+    revision: str,
+    found: Sequence[Forecast],
+    unchanged: list[UnchangedTarget],
+    meta: ForecastMeta,
+    unacknowledged: list[str],
 ) -> ForecastResource:
     """All of it."""
     ordered = sorted(found, key=lambda each: each.target)
@@ -155,6 +164,7 @@ def forecast_resource(
         digest=digest_of(ordered),
         targets=[_target(each) for each in ordered],
         unchanged=unchanged,
+        unacknowledged=unacknowledged,
     )
 
 

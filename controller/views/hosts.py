@@ -2,9 +2,12 @@
 
 from typing import TYPE_CHECKING
 
-from controller.views.resources import HostRow, Seat
+from controller.views.resources import HostRow, LeavingRow, Seat
+from crds.status import RolloutStatus
 from reconcilers.classify import Classification
 from reconcilers.facts import HostFacts, online_places
+from reconcilers.leaving import does
+from reconcilers.marks import marked
 from reconcilers.target import HostSpec, TargetSpec
 
 if TYPE_CHECKING:
@@ -18,6 +21,23 @@ def host_rows(world: "World", target: str) -> list[HostRow]:
         return []
     index = world.index(target)
     return [_row(world, spec, host, index.hosts[host.name]) for host in spec.hosts.values()]
+
+
+def leaving_rows(world: "World", target: str) -> list[LeavingRow]:
+    """Hosts that are none of the target's any more, and how far on their way out each is."""
+    status = world.statuses.get(target) or RolloutStatus(target=target)
+    return [
+        _leaving_row(world, status, host) for host in sorted(world.leavers.get(target, set()) | status.leaving.keys())
+    ]
+
+
+def _leaving_row(world: "World", status: RolloutStatus, host: str) -> LeavingRow:
+    journey = status.leaving.get(host)
+    if journey is not None:
+        return LeavingRow(name=host, step=does(journey), since=journey.since, reason=journey.reason or "goes on")
+    mark, other = world.exclusions.get(host), world.claims.of_another(status.target, host)
+    own = f"excluded {marked(mark)}" if mark else f"{other} has it on a journey" if other else ""
+    return LeavingRow(name=host, step="waiting", since=None, reason=own or status.leaving_waits)
 
 
 def _row(world: "World", spec: TargetSpec, host: HostSpec, found: Classification) -> HostRow:

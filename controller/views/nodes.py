@@ -10,7 +10,7 @@ from controller.views.common import list_meta, selected
 from controller.views.errors import NotFound
 from controller.views.resources import Meta, NodeList, NodeResource, NodeResourceSpec, NodeResourceStatus
 from controller.views.selector import Matches
-from crds.status import Mark
+from crds.base import format_duration
 from reconcilers.marks import marked
 
 if TYPE_CHECKING:
@@ -74,28 +74,31 @@ def _resource(deciding: "Deciding", name: str, use: Use, now: datetime) -> NodeR
     return NodeResource(
         metadata=Meta(name=name, labels=labels, observed_at=now),
         spec=NodeResourceSpec(roles=sorted(use.roles), zone=use.zone, targets=sorted(use.targets)),
-        status=_status(
-            deciding.world.nodes.get(name), deciding.world.serials.get(name, 0), deciding.world.exclusions.get(name)
-        ),
+        status=_status(deciding.world, name, now),
     )
 
 
-def _status(node: Node, assigned: int, excluded: Mark | None) -> NodeResourceStatus:
-    report = node.report
+def _status(world: "World", name: str, now: datetime) -> NodeResourceStatus:
+    node, excluded = world.nodes.get(name), world.exclusions.get(name)
+    report, overdue = node.report, world.nodes.is_overdue(node, now)
     headline, message = node_headline(node)
     if excluded is not None and headline == "Ready":
         headline, message = "Excluded", f"excluded {marked(excluded)}"
+    if overdue:
+        late = f"a report is overdue; without one it is silent {format_duration(world.nodes.timeout)} after the last"
+        message = "; ".join(filter(None, (message, late)))
     return NodeResourceStatus(
         headline=headline,
         message=message,
         silent=node.silent,
         excluded=excluded,
         last_seen=node.seen,
+        overdue=overdue,
         agent_version=report.agent_version if report else "",
         platform=report.platform if report else "",
         roles=sorted(report.roles) if report else [],
         taken=node.taken,
-        assigned=assigned,
+        assigned=world.serials.get(name, 0),
         balancer=report.balancer if report else None,
         pools=sorted(report.pools) if report else [],
     )

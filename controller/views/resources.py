@@ -111,6 +111,15 @@ class HostRow(WireModel):
     last_seen: datetime | None = Field(description="None: not since the controller started")
 
 
+class LeavingRow(WireModel):
+    """A host that is none of the target's any more, and has the service still."""
+
+    name: str
+    step: str = Field(description="waiting, draining, leaving (its pools) or removing (the service)")
+    since: datetime | None = Field(description="when the step began")
+    reason: str = Field(description="what it waits for")
+
+
 class TargetResourceStatus(WireModel):
     """Where the target is."""
 
@@ -138,6 +147,7 @@ class TargetResourceStatus(WireModel):
     planning_fails: bool = Field(description="planning raised an error; the controller's log says which")
     next_wake: datetime | None = Field(description="when it is looked at though nothing happened")
     hosts: list[HostRow] | None = Field(default=None, description="only where the target was asked for by name")
+    leaving: list[LeavingRow] = Field(default=[], description="hosts on their way out, where it was asked for by name")
 
 
 class TargetResource(WireModel):
@@ -247,7 +257,8 @@ class NodeResourceStatus(WireModel):
     message: str = Field(description="for people, where the headline needs a word")
     silent: bool
     excluded: Mark | None = Field(description="people have excluded it by command")
-    last_seen: datetime | None = Field(description="None: not since the controller started")
+    last_seen: datetime | None = Field(description="its last report; None: none since the controller started")
+    overdue: bool = Field(description="it counts still, though its next report should have come: it may be gone")
     agent_version: str
     platform: str
     roles: list[str] = Field(description="that its agent plays")

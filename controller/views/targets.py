@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from controller.views.common import list_meta, selected, target_labels
 from controller.views.errors import NotFound
-from controller.views.hosts import host_rows
+from controller.views.hosts import host_rows, leaving_rows
 from controller.views.resources import (
     Meta,
     PoolNames,
@@ -50,7 +50,9 @@ def target(deciding: "Deciding", name: str, now: datetime, with_hosts: bool = Tr
     found = _resource(deciding, known_target(deciding.world, name), now)
     if not with_hosts:
         return found
-    status = found.status.model_copy(update={"hosts": host_rows(deciding.world, name)})
+    world = deciding.world
+    rows = {"hosts": host_rows(world, name), "leaving": leaving_rows(world, name)}
+    status = found.status.model_copy(update=rows)
     return found.model_copy(update={"status": status})
 
 

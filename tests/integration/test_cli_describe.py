@@ -55,6 +55,32 @@ def test_converged(served: Served) -> None:
     assert said["Recent events"][-1].split()[2:5] == ["drumbeat", "RolloutSucceeded", "api@prod"]
 
 
+def test_hosts_that_leave_are_followed_to_their_end(tmp_path: Path) -> None:
+    pretence = Pretence()
+    with controller(tmp_path, pretence=pretence) as served:
+        served.controller.commit(state("1"))
+        served.reaches("Converged")
+        pause = CliRunner().invoke(
+            app, ["rollout", "pause", "api@prod", "--reason", "a look", "--as", "ann", "--server", served.url]
+        )
+        assert pause.exit_code == 0, pause.output
+        pretence.silent.add("vm4")
+        fewer = state("1")
+        fewer.fleets["prod"].spec.hosts.pop()
+        served.controller.commit(fewer)
+        served.reaches("HostsLeaving")
+        waits = describe(served, "target", "api@prod")
+        assert rows(waits["Leaving"])["vm4"][1:6] == ["waiting", "-", "paused", "by", "ann"]
+        assert any(line.startswith("vm4 leaves: waiting: paused by ann") for line in waits["Why"])
+        CliRunner().invoke(app, ["rollout", "resume", "api@prod", "--server", served.url])
+        awaited = "waits for its agent to take the assignment"
+        eventually(lambda: awaited in describe(served, "target", "api@prod")["Leaving"][1])
+        said = describe(served, "target", "api@prod")
+        assert rows(said["Leaving"])["vm4"][1] == "removing"
+        assert re.match(rf"vm4 leaves: removing, for \d+s: {awaited}", said["Why"][1])
+        pretence.silent.clear()
+
+
 def test_how_people_chose_that_it_is_rolled_out(served: Served) -> None:
     profiles = {"fast": {"batches": ["100%"]}}
     found = state("1", profiles=profiles)

@@ -150,6 +150,8 @@ def test_a_rollout_is_ended_and_tried_again(fresh: Served) -> None:
     assert run(fresh, "rollout", "skip", "api@prod", "--reason", "enough").exit_code == 0
     assert run(fresh, "rollout", "retry", "api@prod").exit_code == 0
     fresh.reaches("BatchUnderWay", current=1)
+    again = run(fresh, "rollout", "retry", "api@prod")
+    assert (again.exit_code, "there is nothing to try again" in again.stderr) == (1, True)
 
 
 def test_a_release_is_undone(fresh: Served) -> None:

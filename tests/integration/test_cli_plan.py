@@ -15,7 +15,7 @@ from controller.cli.main import app
 from crds.desired import DesiredState
 from tests.support.cli import state_repository
 from tests.support.controller import Served, controller
-from tests.support.git import commit_all
+from tests.support.git import commit_all, git, repository
 from tests.support.pretend import Pretence
 from tests.support.state_files import VERSION
 from tests.support.states import state
@@ -141,6 +141,42 @@ def test_hosts_that_leave_are_not_called_mere_settings(live: Served, tmp_path: P
     left = asked(live, written(found, tmp_path))
     assert "api@prod: 1: 1 host removed, no other moves\n    taken out of it: vm4\n" in left.stdout
     assert "no host moves" not in left.stdout
+
+
+def without_three(folder: Path) -> Path:
+    """A repository with what is in force in its first commit, and three of four hosts removed on disk."""
+    written(state("1"), repository(folder))
+    commit_all(folder, "All of them")
+    found = state("1")
+    del found.fleets["prod"].spec.hosts[1:]
+    return written(found, folder)
+
+
+TOO_MUCH = (
+    "api@prod would lose 3 of 4 hosts (vm2, vm3, vm4): more than maxRemoved of fleet prod lets one commit remove; if "
+    "that is meant, write 'Drumbeat-Removes: prod' as the last line of the commit's message"
+)
+
+
+@pytest.mark.parametrize("how", ["live", "offline"])
+def test_a_commit_that_removes_too_much_without_saying_so_is_refused(live: Served, tmp_path: Path, how: str) -> None:
+    folder = without_three(tmp_path)
+    asks = ["--offline", "--base", "HEAD^"] if how == "offline" else ["--server", live.url]
+    revision = commit_all(folder, "A slip")
+    refused = plan("HEAD", "--repo", folder, *asks)
+    assert refused.exit_code == 1, refused.output
+    assert f"error: commit {revision[:12]} would be refused: {TOO_MUCH}\n" in refused.stderr
+    assert "taken out of it: vm2, vm3, vm4" in refused.stdout
+    git(folder, "commit", "--quiet", "--amend", "--message", "Meant\n\nDrumbeat-Removes: prod")
+    meant = plan("HEAD", "--repo", folder, *asks)
+    assert (meant.exit_code, "refused" in meant.stderr) == (2, False), meant.output
+
+
+def test_files_on_disk_that_remove_too_much_say_what_their_commit_must_say(live: Served, tmp_path: Path) -> None:
+    warned = asked(live, without_three(tmp_path))
+    assert warned.exit_code == 2, warned.output
+    assert warned.stderr == f"warning: {TOO_MUCH}\n"
+    assert in_json(live, tmp_path)["unacknowledged"] == [TOO_MUCH]
 
 
 def test_a_version_file_that_is_gone(live: Served, tmp_path: Path) -> None:

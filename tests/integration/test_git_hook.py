@@ -68,6 +68,26 @@ def test_a_good_push_passes_and_shows_what_it_would_do(work: Path, bare: Path) -
     assert git(bare, "rev-parse", "main") == new
 
 
+def test_a_push_that_removes_too_much_must_say_so(work: Path, bare: Path) -> None:
+    for name in ("web", "pay"):
+        service = (work / "services/api.yaml").read_text().replace("{name: api}", f"{{name: {name}}}")
+        lines = [line for line in service.splitlines() if "pools:" not in line]
+        (work / f"services/{name}.yaml").write_text("\n".join(lines) + "\n")
+        (work / f"versions/prod/{name}.yaml").write_text(VERSION)
+    before = commit_all(work, "Three services")
+    assert push(work)[0] == 0
+    for name in ("web", "pay"):
+        (work / f"versions/prod/{name}.yaml").unlink()
+    commit_all(work, "A slip")
+    code, said = push(work)
+    assert code == 1
+    assert "would be refused: 2 of 3 services on prod would go (pay, web)" in said
+    assert git(bare, "rev-parse", "main") == before
+    git(work, "commit", "--quiet", "--amend", "--message", "Meant\n\nDrumbeat-Removes: prod")
+    code, said = push(work)
+    assert code == 0, said
+
+
 def test_a_bad_push_is_refused_with_every_mistake_and_leaves_nothing_behind(work: Path, bare: Path) -> None:
     push(work)
     before = git(bare, "rev-parse", "main")

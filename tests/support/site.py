@@ -223,7 +223,7 @@ class Site:
 
     def declare(self, *specs: TargetSpec) -> None:
         """A revision with these targets, beside those that it does not name."""
-        self.world.set_specs({**self.world.declared, **{spec.name: spec for spec in specs}})
+        self.world.set_specs({**self.world.declared, **{spec.name: spec for spec in specs}}, self.now)
 
     def run(self, rounds: int = 30, span: float = 1.0) -> "Site":
         """Time passes, nodes answer, targets are planned; so many times."""
@@ -291,7 +291,7 @@ class Site:
                 reports[name] = node.report
         self.term += 1
         self.world = World(saved(self.world, reports), TIMEOUT, self.now)
-        self.world.set_specs(specs)
+        self.world.set_specs(specs, self.now)
         for node in self.world.entries:
             self.world.serials[node] = self.world.serials.get(node, 0) + 1
             self._due.add(node)

@@ -31,6 +31,14 @@ def test_a_host_whose_process_ends_again_and_again_does_not_serve_whoever_answer
     assert not classify(SPEC, facts(SPEC, crashing)).available
 
 
+def test_a_process_that_ended_often_and_is_up_again_serves_and_has_not_proven_itself() -> None:
+    """Found by the simulator: whoever counts it as missing takes it out however many are, and customers lose it."""
+    crashing = service("2", state="crashing", message="restarted: the process before exited with status 3")
+    found = classify(SPEC, facts(SPEC, crashing))
+    assert (found.standing, found.available) == (Standing.UNHEALTHY, True)
+    assert found.why == crashing.message
+
+
 def test_a_host_that_never_ran_the_service_is_outdated() -> None:
     known = HostFacts(host=SPEC.hosts["vm1"], silent=False, servers=everywhere(SPEC, server("maint", by="config")))
     found = classify(SPEC, known)

@@ -143,3 +143,16 @@ def test_it_wakes_for_the_deadline_itself() -> None:
     wake = site.wakes["api@prod"]
     assert wake is not None
     assert 0 < (wake - site.now).total_seconds() <= 121
+
+
+def test_no_time_runs_while_nothing_declares_the_target() -> None:
+    """Nobody plans it meanwhile, so that its hosts could not have moved."""
+    site = deploying("vm1", deadline="5m", progress_deadline="5m")
+    declared = site.world.declared
+    site.world.set_specs({}, site.now)
+    site.run(10, span=60.0)
+    site.world.set_specs(declared, site.now)
+    site.run(4, span=60.0)
+    assert (site.steps(), site.status().hold) == ({"vm1": Step.DEPLOYING}, None)
+    site.run(2, span=60.0)
+    assert site.condition("Stalled")[:2] == ("True", "HostFailed")

@@ -14,7 +14,7 @@ from crds.status import RolloutStatus, Step, Turn
 from reconcilers.limits import HOSTS, ROLLOUTS, FleetIndex, FleetLimits, limits_of
 from reconcilers.target import TargetSpec
 from reconcilers.writes import PutStatus
-from tests.support.commands import command_node
+from tests.support.commands import command, command_node
 from tests.support.site import Site, converged, ran
 from tests.support.states import state
 from tests.support.worlds import NODES, NOW, pool, target
@@ -122,7 +122,7 @@ def test_only_so_many_rollouts_are_under_way_and_the_next_in_turn_follows_at_onc
     assert site.condition("Reconciling", "api@prod") == (
         "True",
         "RolloutsLimited",
-        "1 rollouts are under way on fleet prod (web@prod), and its limits allow 1; job@prod waited first",
+        "1 rollout is under way on fleet prod (web@prod), and its limits allow 1; job@prod waited first",
     )
     watched(site, places)
     done = [event.object for event in ran(site, "RolloutSucceeded")]
@@ -139,6 +139,58 @@ def test_a_rollout_that_is_held_lets_another_one_pass() -> None:
     site.behaviour.failing.clear()
     release(site, places, "job@prod").run(120)
     assert site.condition("Ready", "job@prod")[0] == "True"
+
+
+def test_who_waits_for_a_place_that_a_held_rollout_keeps_says_so_and_goes_on_with_that() -> None:
+    """Promise 17: what only a person can end looks like it, wherever it is looked at."""
+    places = {"hosts": 1}
+    site = fleet(places, batches=[1])
+    site.behaviour.broken.add("2")
+    release(site, places, "api@prod", batches=[1], deadline="20s").run(60)
+    site.declare(spec_of("job@prod", "3", places, batches=[2]))
+    site.run(40)
+    assert site.condition("Stalled", "job@prod") == (
+        "True",
+        "PlacesKept",
+        "1 of 8 hosts of fleet prod are out (api@prod 1), and its limits allow 1. "
+        "They stay out until somebody mends what failed there: api@prod",
+    )
+    site.behaviour.broken.clear()
+    command(site, "retry", target="api@prod")
+    site.run(3)
+    assert site.condition("Stalled", "job@prod")[0] == "False"
+    watched(site, places)
+
+
+def test_failed_hosts_that_are_tolerated_stall_nothing_while_another_service_has_the_last_place() -> None:
+    places = {"hosts": 2}
+    site = fleet(places, batches=[1])
+    site.behaviour.stuck.add("vm1")
+    api = {"batches": [1, "50%"], "max_failed": 1, "deadline": "20s"}
+    release(site, places, "api@prod", **api)
+    site.until(lambda site: site.steps("api@prod").get("vm1") is Step.FAILED)
+    site.behaviour.stuck.clear()
+    release(site, places, "job@prod", batches=["100%"], soak="5s")
+    for _ in range(100):
+        site.run(1)
+        waits = set(site.steps("api@prod").values()) == {Step.WAITING, Step.FAILED}
+        assert not waits or not out(site)["job@prod"] or site.condition("Stalled", "api@prod")[0] == "False"
+    assert site.condition("Ready", "job@prod")[0] == "True"
+    assert site.condition("Stalled", "api@prod")[1] == "HostsFailed"
+
+
+def test_a_rollout_whose_only_host_may_not_go_keeps_no_other_from_moving() -> None:
+    """It was under way on eight hosts when all but the one that serves already were taken from it."""
+    places = {"rollouts": 1}
+    site = Site(spec_of("api@prod", "1", places, batches=[1])).run(1)
+    site.until(lambda site: site.status("api@prod").batch == 2)
+    site.declare(spec_of("api@prod", "2", places, count=1))
+    site.until(lambda site: site.condition("Stalled", "api@prod")[1] == "NeedsDowntime")
+    job = spec_of("job@prod", "1", places)
+    site.install(job)
+    site.declare(job)
+    site.run(120)
+    assert site.condition("Ready", "job@prod")[0] == "True", site.condition("Reconciling", "job@prod")
 
 
 def test_two_that_want_many_hosts_take_turns() -> None:
@@ -221,7 +273,7 @@ def test_a_changed_target_is_looked_at_whole_even_if_another_of_its_fleet_was_pl
 def test_what_nothing_declares_any_more_takes_no_place_whatever_is_noted_about_it() -> None:
     site = fleet({"rollouts": 1})
     status = site.status("api@prod")
-    site.world.set_specs({"job@prod": spec_of("job@prod", "2", {"rollouts": 1})})
+    site.world.set_specs({"job@prod": spec_of("job@prod", "2", {"rollouts": 1})}, site.now)
     site.world.apply("api@prod", PutStatus(status.model_copy(update={"under_way": True})), Stamp(0, 0))
     site.run(60)
     assert set(site.versions("job@prod").values()) == {"2"}, site.status("job@prod").conditions
@@ -266,10 +318,10 @@ def test_a_rollout_that_lost_its_place_meanwhile_waits_for_another_after_its_bat
     places = {"rollouts": 1}
     site = release(fleet(places), places, "api@prod").run(2)
     api, job = site.world.specs["api@prod"], spec_of("job@prod", "2", places, batches=[4])
-    site.world.set_specs({job.name: job})
+    site.world.set_specs({job.name: job}, site.now)
     site.run(2)
     assert out(site)["job@prod"]
-    site.world.set_specs({api.name: api, job.name: job})
+    site.world.set_specs({api.name: api, job.name: job}, site.now)
     site.until(lambda site: site.condition("Ready", "job@prod")[0] == "True")
     begun = [event.object for event in ran(site, "BatchStarted")]
     assert begun == ["api@prod", "job@prod", "job@prod"]

@@ -9,6 +9,7 @@ from crds.service import Gate
 from reconcilers.rollback import retried
 from reconcilers.target import TargetSpec
 from reconcilers.writes import PutStatus
+from tests.support.promises import PROMISES
 from tests.support.site import Site, converged, ran
 from tests.support.worlds import RUNNER, target
 
@@ -129,6 +130,24 @@ def test_the_rollout_has_not_succeeded_before_the_gate_after_has_passed() -> Non
     site.behaviour.outcomes.clear()
     let_go(site).until(arrived)
     assert site.status().succeeded_digest == site.status().digest
+
+
+def test_a_gate_that_told_nothing_is_called_off_once_when_it_is_asked_again() -> None:
+    site = converged(OLD, checks=PROMISES)
+    site.behaviour.outcomes["gate-before"] = "inconclusive"
+    site.declare(gated("before"))
+    site.until(lambda at: at.condition("Stalled")[0] == "True")
+    assert len(ran_for(site, "before")) == 3
+    assert len(site.world.operations.of("api@prod")) == 1, "the last one: its output is shown"
+
+
+def test_a_gate_that_is_declared_no_more_holds_nobody_up() -> None:
+    site = converged(OLD, checks=PROMISES)
+    site.behaviour.outcomes["gate-before"] = "running"
+    site.declare(gated("before"))
+    site.run(3)
+    site.declare(gated("maintenance"))
+    site.until(arrived)
 
 
 @pytest.mark.parametrize(("when", "back"), [("before", False), ("batch", True), ("online", True), ("after", True)])

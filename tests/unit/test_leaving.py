@@ -48,6 +48,22 @@ def test_a_removed_host_is_drained_disabled_stopped_and_forgotten() -> None:
     assert [event.object for event in ran(site, "HostForgotten")] == ["api@prod/vm4"]
 
 
+def test_who_has_not_begun_to_leave_says_what_it_waits_for_whatever_else_is_said_of_the_target() -> None:
+    """While others are on their way the condition tells of those."""
+    site = converged(target("1", batches=[1]))
+    site.behaviour.stuck.add("vm1")
+    site.behaviour.down |= {(node, host) for node in NODES for host in ("vm1", "vm2")}
+    site.run(3)
+    site.declare(but(target("2", batches=[1]), "vm4"))
+    site.run(5)
+    assert site.condition("Reconciling")[1] == "BatchUnderWay"
+    assert site.status().leaving_waits == "2 of 3 hosts that stay are unavailable, and maxUnavailable allows 1"
+    site.behaviour.stuck.clear()
+    site.behaviour.down.clear()
+    site.run(100)
+    assert (site.status().leaving_waits, asked_about(site, "vm4")) == ("", set())
+
+
 def test_nothing_is_stopped_while_a_balancer_node_might_send_customers() -> None:
     site = converged(target("1"))
     site.behaviour.silent.add("lb2")

@@ -26,6 +26,16 @@ def test_a_node_falls_silent_after_the_timeout_and_wakes_with_a_report() -> None
     assert silent_at(nodes, 690) == ["vm1"]
 
 
+def test_a_report_is_overdue_once_half_of_the_time_is_over_and_no_more_once_the_node_is_silent() -> None:
+    nodes = Nodes(90)
+    assert not nodes.is_overdue(nodes.get("vm1"), NOW)
+    nodes.hear(report("vm1", 1), NOW)
+    node = nodes.get("vm1")
+    assert [nodes.is_overdue(node, NOW + seconds(span)) for span in (45, 46, 89)] == [False, True, True]
+    assert silent_at(nodes, 91) == ["vm1"]
+    assert not nodes.is_overdue(node, NOW + seconds(91))
+
+
 def test_a_stored_report_is_history_until_the_node_speaks() -> None:
     nodes = Nodes(90)
     nodes.load(report("vm1", 5))

@@ -100,8 +100,10 @@ def test_it_lifts_an_abort() -> None:
     assert set(site.versions().values()) == {"2"}
 
 
-def test_nothing_to_try_again_is_no_failure() -> None:
-    assert not command(converged(target("1")), "retry", asked("")).writes
+def test_where_there_is_nothing_to_try_again_it_is_refused() -> None:
+    """Whoever asks believes that something is held: he must hear that it is not."""
+    with pytest.raises(Refused, match="neither held nor has it failed hosts: there is nothing to try again"):
+        command(converged(target("1")), "retry", asked(""))
 
 
 # --- undo

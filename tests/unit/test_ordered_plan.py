@@ -2,11 +2,15 @@
 
 from typing import Any
 
+import pytest
+
 from crds.status import ProvenEdition, RolloutStatus
+from reconcilers.operators import Refused
 from reconcilers.order import noted
 from reconcilers.target import TargetSpec
+from tests.support.commands import command
 from tests.support.site import Site
-from tests.support.worlds import NOW, pool, seconds, target
+from tests.support.worlds import NOW, pool, release, seconds, target
 
 
 def api(version: str, **more: Any) -> TargetSpec:
@@ -91,7 +95,8 @@ def test_a_release_waits_until_it_was_ready_elsewhere_for_its_soak() -> None:
     assert versions(there, "api@prod") == {"1"}
     assert there.condition("Reconciling")[1:] == (
         "After",
-        "version 2 of this revision of the service must first be ready on web@staging for 1m40s",
+        "version 2 of this revision of the service must first be ready on web@staging for 1m40s; "
+        "web@staging declares version 1",
     )
     there.declare(web("2", name="web@staging", edition="two"))
     there.until(lambda site: site.condition("Ready", "web@staging")[0] != "True")
@@ -109,6 +114,33 @@ def test_a_release_waits_until_it_was_ready_elsewhere_for_its_soak() -> None:
     assert versions(there, "api@prod") == {"2"}
 
 
+def after(there: Site) -> str:
+    """What api@prod says that it waits for on staging."""
+    there.run(5)
+    condition = there.condition("Reconciling")
+    assert condition[1] == "After"
+    return condition[2].partition("must first be ready on web@staging")[2]
+
+
+def test_it_says_what_else_staging_declares_or_ran() -> None:
+    there = site(api("1"), web("2", name="web@staging", edition="old"))
+    there.declare(api("2", edition="new", after=("web@staging", 0.0)))
+    assert after(there) == "; web@staging declares version 2 with another sha256"
+    there.behaviour.stuck.add("vm1")
+    changed = release("2").model_copy(update={"run": ["api", "--verbose"]})
+    there.declare(web("2", name="web@staging", edition="new", release=changed))
+    assert after(there) == "; version 2 was ready there with another revision of the service only"
+
+
+def test_it_says_that_staging_was_taken_back() -> None:
+    there = site(api("1"), web("1", name="web@staging", edition="old"))
+    there.behaviour.failing.add("2")
+    there.declare(web("2", name="web@staging", edition="new", on_failure="rollback"))
+    there.until(lambda site: site.condition("Stalled", "web@staging")[1] == "RolledBack", rounds=200)
+    there.declare(api("2", edition="new", after=("web@staging", 0.0)))
+    assert after(there) == "; it was taken back there"
+
+
 def test_a_soak_counts_when_staging_has_moved_on_since() -> None:
     there = site(api("1"), web("1", name="web@staging", edition="one"))
     there.run(200)
@@ -116,6 +148,16 @@ def test_a_soak_counts_when_staging_has_moved_on_since() -> None:
     there.until(lambda site: site.condition("Ready", "web@staging")[0] != "True")
     there.declare(api("2", edition="one", after=("web@staging", 150.0)))
     there.until(lambda site: bool(site.steps("api@prod")))
+
+
+def test_a_soak_was_watched_elsewhere_however_new_the_target_is() -> None:
+    there = site(web("1", name="web@staging", edition="one"))
+    there.run(200)
+    new = api("2", edition="one", after=("web@staging", 150.0))
+    there.install(new)
+    there.declare(new)
+    there.run(5)
+    assert there.steps("api@prod")
 
 
 def test_a_soak_begins_anew_after_trouble_and_with_each_controller() -> None:
@@ -145,7 +187,7 @@ def test_rollouts_of_one_revision_stop_once_it_failed_in_too_many_targets() -> N
     there.run(100)
     message = (
         "rollouts of its revision failed on api@prod, web@prod, and haltAfter is 2; "
-        "it goes on with a newer revision, or once they are let go on"
+        "it goes on with a newer revision, or once 1 of them is let go on: 'drumbeat rollout retry api@prod'"
     )
     assert there.condition("Stalled", "job@prod") == ("True", "Halted", message)
     assert versions(there, "job@prod") == {"1"}
@@ -153,6 +195,22 @@ def test_rollouts_of_one_revision_stop_once_it_failed_in_too_many_targets() -> N
     there.declare(fixed)
     there.run(100)
     assert versions(there, "job@prod") == {"4"}
+
+
+def test_whom_to_let_go_on_is_said_there_and_to_whoever_tries_the_wrong_one() -> None:
+    there = site(api("1"), web("1"))
+    there.behaviour.failing.add("2")
+    new = {"revision": "bad", "halt_after": 1}
+    there.declare(api("2", **new), web("3", depends_on=("api@prod",), **new))
+    there.run(60)
+    message = (
+        "rollouts of its revision failed on api@prod, and haltAfter is 1; "
+        "it goes on with a newer revision, or once that is let go on: 'drumbeat rollout retry api@prod'"
+    )
+    assert there.condition("Stalled", "web@prod") == ("True", "Halted", message)
+    with pytest.raises(Refused) as refused:
+        command(there, "retry", target="web@prod")
+    assert str(refused.value) == f"web@prod has not failed itself: {message}"
 
 
 def test_what_nobody_watched_proves_nothing_when_trouble_ends_it_either() -> None:

@@ -328,7 +328,7 @@ def test_a_days_absence_of_the_controller_rolls_nothing_back(on: str) -> None:
 
 def test_the_world_forgets_what_a_vanished_target_had_in_quarantine_no_sooner_than_it_is_declared_again() -> None:
     site = rolled_back()
-    site.world.set_specs({})
+    site.world.set_specs({}, site.now)
     site.declare(spec("2"))
     site.run(5)
     assert site.world.specs["api@prod"].in_place_of == "2"

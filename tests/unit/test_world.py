@@ -42,7 +42,7 @@ def online(seq: int, **servers: object) -> dict:
 def world(*specs: object) -> World:
     """Every node has reported; everything is as it should be."""
     made = World(Loaded(), 90, NOW)
-    made.set_specs({spec.name: spec for spec in specs or (API,)})  # type: ignore[attr-defined]
+    made.set_specs({spec.name: spec for spec in specs or (API,)}, NOW)  # type: ignore[attr-defined]
     for name in API.hosts:
         made.fold(report(name, services={"api@prod": service("2"), "web@prod": service("2")}), NOW)
     for node in NODES:
@@ -187,7 +187,7 @@ def test_a_restart_remembers_claims_entries_and_operations_and_trusts_nobody() -
         90,
         NOW,
     )
-    made.set_specs({"api@prod": API, "web@prod": WEB})
+    made.set_specs({"api@prod": API, "web@prod": WEB}, NOW)
     assert made.facts("web@prod", "vm1").claimed_by == "api@prod"
     assert made.facts("api@prod", "vm1").silent
     assert len(made.facts("api@prod", "vm1").entries) == 2
@@ -214,7 +214,7 @@ def test_entries_of_hosts_and_pools_that_are_gone_are_strays() -> None:
     kept, gone = server_key(ONLINE, "vm1"), server_key(ONLINE, "vm4")
     for key in (kept, gone, f"pool/{ONLINE}", "pool/old"):
         made.apply("api@prod", PutEntry("lb1", key, server_value("watch", "10.0.0.1:8080", False)), ASKED)
-    made.set_specs({"api@prod": target("2", count=3)})
+    made.set_specs({"api@prod": target("2", count=3)}, NOW)
     assert made.observed("api@prod").stray == [("lb1", "pool/old"), ("lb1", gone)]
 
 
@@ -232,7 +232,7 @@ def test_a_host_that_was_given_the_service_leaves_and_is_no_stray_before() -> No
     watched = server_value("watch", "10.0.0.4:8080", False)
     made.apply("api@prod", PutEntry("lb1", server_key(ONLINE, "vm4"), watched), ASKED)
     made.apply("api@prod", PutEntry("vm4", SERVICE, '{"release":null}'), ASKED)
-    made.set_specs({"api@prod": target("2", count=3)})
+    made.set_specs({"api@prod": target("2", count=3)}, NOW)
     observed = made.observed("api@prod")
     assert (observed.stray, observed.leavers) == ([], {"vm4"})
     made.look_at_all("api@prod")
@@ -251,16 +251,16 @@ def test_a_new_value_gets_the_stamp_of_the_assignment_that_carries_it() -> None:
 def test_an_unchanged_spec_keeps_the_index_and_a_changed_one_does_not() -> None:
     made = world()
     index = made.observed("api@prod").index
-    made.set_specs({"api@prod": replace(API, revision="another")})
+    made.set_specs({"api@prod": replace(API, revision="another")}, NOW)
     assert made.observed("api@prod").index is index
-    made.set_specs({"api@prod": replace(API, probes=())})
+    made.set_specs({"api@prod": replace(API, probes=())}, NOW)
     assert made.observed("api@prod").index is not index
 
 
 def test_a_target_that_nothing_declares_is_left_alone() -> None:
     site: Site = converged(target("1"))
     entries = {node: dict(fragments) for node, fragments in site.world.entries.items()}
-    site.world.set_specs({})
+    site.world.set_specs({}, site.now)
     site.run(100)
     assert {node: dict(fragments) for node, fragments in site.world.entries.items()} == entries
     assert site.now - NOW > timedelta(seconds=90)
