@@ -12,6 +12,7 @@ from crds.status import Step
 from reconcilers.classify import Standing
 from reconcilers.draft import Draft
 from reconcilers.freezes import Frozen, frozen
+from reconcilers.index import Need
 from reconcilers.limits import ROLLOUTS, FleetIndex
 from reconcilers.manual import awaits_go
 from reconcilers.marks import marked
@@ -20,7 +21,7 @@ from reconcilers.order import halted, not_ready, unfinished, unproven
 from reconcilers.rollback import is_quarantined
 from reconcilers.singletons import runs_elsewhere
 from reconcilers.sizes import limit_of
-from reconcilers.stages import unprepared
+from reconcilers.stages import PREPARING, unprepared
 
 ROLLOUTS_LIMITED = "RolloutsLimited"
 
@@ -50,8 +51,19 @@ def obstacle(draft: Draft, serving: bool = True) -> Obstacle | None:
 
     ``serving``: of hosts that serve customers; for hosts that serve nobody less may be in the way.
     """
-    proven = draft.status.succeeded_digest == draft.target.digest
-    return next((each for each in obstacles(draft) if serving or not (each.mends and proven)), None)
+    return next((each for each in obstacles(draft) if serving or not (each.mends and _is_proven(draft))), None)
+
+
+def _is_proven(draft: Draft) -> bool:
+    return draft.status.succeeded_digest == draft.target.digest
+
+
+def may_prepare(draft: Draft) -> bool:
+    """Only the preparation itself is in the way of the hosts that go first; less is, where those serve nobody."""
+    candidates = draft.observed.index.candidates
+    waits_outside = any(journey.step is Step.LEAVING for journey in draft.journeys.values())
+    mends = _is_proven(draft) and (waits_outside or bool(candidates and candidates[0][0] is not Need.BUDGET))
+    return all(each.reason in PREPARING or (mends and each.mends) for each in obstacles(draft))
 
 
 def obstacles(draft: Draft) -> Iterator[Obstacle]:

@@ -21,7 +21,7 @@ from reconcilers.leaving import leaving_wakes_at, see_off
 from reconcilers.lost import leave_lost_behind, lost_at
 from reconcilers.marks import break_glass, lift_pause
 from reconcilers.modes import heed_mode
-from reconcilers.obstacles import obstacles
+from reconcilers.obstacles import may_prepare, obstacles
 from reconcilers.rollback import settled
 from reconcilers.sizes import batch_size
 from reconcilers.stages import PREPARING, begun_anew, enlist, prepare, unprepared, verify
@@ -56,7 +56,7 @@ def plan(target: TargetSpec, observed: Observed, now: datetime) -> Plan:
     break_glass(draft)
     stand_aside(draft)
     status = draft.status
-    prepare(draft, free=not needs_downtime(draft) and all(each.reason in PREPARING for each in obstacles(draft)))
+    prepare(draft, free=not needs_downtime(draft) and may_prepare(draft))
     _keep_time(draft)
     _advance(draft, [host for host in draft.journeys if draft.concerns(host)])
     leave_lost_behind(draft)

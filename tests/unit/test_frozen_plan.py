@@ -1,12 +1,15 @@
 """Rollouts on a pretend site while a freeze begins, holds and ends."""
 
+from typing import Any
+
 import pytest
 
 from crds.freeze import Freeze
+from crds.service import Gate, Migrations
 from crds.status import Step
 from tests.support.site import Site, converged
 from tests.support.states import API, made
-from tests.support.worlds import NODES, NOW, ONLINE, seconds, target
+from tests.support.worlds import NODES, NOW, ONLINE, gate, seconds, target
 
 
 def freeze(begins: float, ends: float, **spec: str) -> Freeze:
@@ -59,6 +62,37 @@ def test_a_host_that_serves_nobody_returns_during_a_freeze_with_what_all_others_
     site.run(60)
     assert set(site.versions().values()) == {"1"}
     assert "vm3" in site.serving(ONLINE, NODES[0])
+
+
+PREPARES: dict[str, Any] = {
+    "gate before": {"gates": (gate(), made(Gate, {"name": "calm", "when": "before", "exec": {"command": ["./c"]}}))},
+    "migration": {"migrations": made(Migrations, {"expand": [{"name": "add", "command": ["./m"], "check": ["./c"]}]})},
+}
+
+
+def caught_out(**prepares: Any) -> Site:
+    """Release 1 runs everywhere; vm1 is out on its way to 2 when it freezes, and 3 is declared meanwhile."""
+    site = converged(target("1", batches=[1], **prepares))
+    site.behaviour.stuck.add("vm1")
+    site.declare(target("2", batches=[1], **prepares))
+    site.until(lambda site: site.steps().get("vm1") is Step.DEPLOYING)
+    site.declare(target("3", batches=[1], freezes=(freeze(0, 600),), **prepares))
+    site.behaviour.stuck.clear()
+    return site.run(60)
+
+
+@pytest.mark.parametrize("prepares", PREPARES.values(), ids=PREPARES.keys())
+def test_a_host_that_is_out_comes_back_during_a_freeze_once_the_newer_release_is_reverted(
+    prepares: dict[str, Any],
+) -> None:
+    """What comes before a release's hosts waits for the freeze only where the release is new here."""
+    site = caught_out(**prepares)
+    assert site.steps() == {"vm1": Step.LEAVING}
+    site.declare(target("1", batches=[1], freezes=(freeze(0, 600),), **prepares))
+    site.run(60)
+    assert set(site.versions().values()) == {"1"}
+    assert "vm1" in site.serving(ONLINE, NODES[0])
+    assert site.condition("Ready")[0] == "True"
 
 
 def test_a_release_that_is_new_here_waits_on_hosts_that_serve_nobody_too() -> None:
