@@ -84,6 +84,8 @@ class Faults:
     operators: float = 40.0
     """Somebody pauses, resumes, aborts, retries, skips or restarts a rollout, excludes or includes a host."""
 
+    balancer_excluded: float = 300.0
+    """Somebody excludes a balancer node for up to five minutes, and sends no customers through it until it is back."""
     freeze: float = 150.0
     """Somebody commits a freeze, of some services or all, at once or for a window, and lifts it after minutes."""
 

@@ -25,6 +25,7 @@ from tests.simulation.checkers.freezes import left_out
 from tests.simulation.clones import Clones
 from tests.simulation.controller import SimController
 from tests.simulation.desired import BALANCERS, RUNNERS, address, host_names, pool, port, service_names
+from tests.simulation.detours import Detours
 from tests.simulation.drivers import SimClock
 from tests.simulation.faults import NONE, Faults
 from tests.simulation.freezing import Freezing
@@ -104,7 +105,7 @@ class Simulation:
         self.controller = SimController(self)
         self.hands, self.backups, self.clones = Hands(self), Backups(self), Clones(self)
         self.releases, self.trouble = Releases(self), Trouble(self)
-        self.operators, self.freezing = Operators(self), Freezing(self)
+        self.operators, self.detours, self.freezing = Operators(self), Detours(self), Freezing(self)
         self.checkers = Checkers(self._truth())
         self.balancers = {name: self._balancer() for name in BALANCERS}
         names = (*host_names(hosts), *BALANCERS, *RUNNERS)
@@ -248,6 +249,8 @@ class Simulation:
             digest=self.digest,
             version=self._version,
             journal=lambda node: self.nodes[node].journal,
+            apart=self.detours.is_apart,
+            away=self.detours.is_away,
             marked=lambda node, *place: place in self.balancers[node].people,
             excluded=lambda service, host: self.hands.has_out(service, host) or self.operators.has_out(host),
             frozen=self._frozen,
@@ -370,6 +373,8 @@ class Simulation:
 
     def _check_end(self) -> None:
         self.clones.check()
+        if away := [name for name in BALANCERS if self.detours.is_away(name)]:
+            raise PromiseBroken(17, f"{away} cannot be given customers again: other nodes have other hosts in")
         assert self.controller.deciding is not None
         self.checkers.ended(self.controller.deciding)
 

@@ -37,6 +37,8 @@ def acts() -> Acts:
         digest=lambda host, target: None if host in DEAD else "digest",
         version=lambda host, target: "1",
         journal=lambda node: None,  # type: ignore[arg-type, return-value]
+        apart=lambda node: False,
+        away=lambda node: False,
         marked=lambda node, pool, host: False,
         frozen=lambda revision, service, moment, back: False,
         excluded=lambda service, host: False,

@@ -65,6 +65,7 @@ class Trouble:
             "endless": self._endless,
             "manual": simulation.hands.take_out,
             "operators": simulation.operators.act,
+            "balancer_excluded": simulation.detours.begin,
             "freeze": simulation.freezing.act,
         }
 

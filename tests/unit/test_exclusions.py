@@ -167,6 +167,8 @@ def test_a_balancer_node_that_is_back_confirms_that_hosts_are_out_before_they_go
     site.until(lambda site: site.steps().get("vm1") is Step.DEPLOYING)
     command_node(site, "include", "lb2")
     assert site.steps()["vm1"] is Step.LEAVING
+    told = ran(site, "HostMoved")[-1]
+    assert (told.object, told.reason) == ("api@prod/vm1", "Leaving")
     site.run(20)
     assert site.steps()["vm1"] is Step.LEAVING
     assert site.condition("Reconciling")[1] == "BalancerSilent"

@@ -11,6 +11,10 @@ def _share(percent: int, hosts: int) -> int:
     return max(percent * hosts // 100, 1)
 
 
+def _is_gone(server: Server) -> bool:
+    return server.admin == "maint" and not server.sessions and not server.old_workers
+
+
 class Acts:
     """Promises 1, 3, 4, 9 and 13, from what balancers and processes are."""
 
@@ -27,7 +31,7 @@ class Acts:
         """Promises 1 and 9: a host that is in leaves for its own journey alone, and with no more than the budget."""
         service, _, kind = pool_name.partition("_")
         before = self._truth.server(node, pool_name, server)
-        if kind != "online" or before is None:
+        if kind != "online" or before is None or self._truth.away(node):
             return
         if before.admin == "maint":
             self.let_in(node, pool_name, server)  # through DRAIN, which admits some clients already
@@ -49,7 +53,9 @@ class Acts:
             raise PromiseBroken(1, f"{node} takes {host} out of {service}: {words}")
 
     def _fits_the_fleet(self, host: str) -> None:
-        """The limits of the fleet: a host that is out for one service is out."""
+        """The limits of the fleet: a host that is out for one service is out, also if nobody took it out."""
+        if any(not self._truth.serves(service, host) for service in self.complete):
+            return
         out = {name for service, name in self.out if service in self.complete}
         zone = {name for name in self._truth.names if zone_of(name) == zone_of(host)}
         most, most_in_zone = _share(FLEET_SHARE, len(self._truth.names)), _share(ZONE_SHARE, len(zone))
@@ -65,6 +71,8 @@ class Acts:
             return
         if self._truth.marked(node, pool_name, server):
             raise PromiseBroken(13, f"{node} lets {server} into {pool_name}, though a person took it out")
+        if self._truth.away(node):
+            return
         target = f"{service}@prod"
         digest = self._truth.digest(server, target)  # None: its process has just ended
         tested = self.passed.get((target, server), set())
@@ -77,7 +85,7 @@ class Acts:
         """Promises 3 and 9: the process of a host that customers may reach is neither replaced nor stopped."""
         for node in self._truth.balancers:
             server = self._truth.server(node, pool(service_of(target), "online"), host)
-            if server is None or (server.admin == "maint" and not server.sessions and not server.old_workers):
+            if self._truth.away(node) or server is None or _is_gone(server):
                 continue
             if self._orders.asks_for(host, target, host):
                 raise PromiseBroken(3, f"{target} is replaced on {host} while it is {server.status} on {node}")

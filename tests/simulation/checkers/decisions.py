@@ -103,7 +103,7 @@ class Decisions:
     def _takes(self, world: World, service: str, host: str) -> None:
         if service not in self._acts.complete or not self._truth.serves(service, host):
             return
-        if lost := self._lost(self._truth.balancers):
+        if lost := self._lost(self._truth.counted):
             raise PromiseBroken(1, f"{host} is taken out of {service}, while nothing is heard of {lost}")
         missing = set(self._lost(self._truth.names)) | {host}
         missing |= {name for name in self._truth.names if self._is_known_down(service, name)}
@@ -140,7 +140,7 @@ class Decisions:
         self._sample()
         passed = self._truth.time() - self._mark
         self._mark = self._truth.time()
-        if not self._lost(self._truth.balancers, slack=5.0):
+        if not self._lost(self._truth.counted, slack=5.0):
             self._unhindered += passed
 
     def _fails(self, target: str, host: str, journey: Journey) -> None:

@@ -32,6 +32,10 @@ class Truth:
     """(host, target) -> its version."""
     journal: Callable[[str], Journal]
     """Of the present life of a node's agent."""
+    apart: Callable[[str], bool]
+    """Whether people have excluded a balancer node, so that nobody asks what it has in."""
+    away: Callable[[str], bool]
+    """Whether they send no customers through it, from before that until it is as the others again."""
     marked: Callable[[str, str, str], bool]
     """(balancer node, pool, host) -> a person took it out, and nobody has put it back."""
     excluded: Callable[[str, str], bool]
@@ -52,12 +56,17 @@ class Truth:
         """Hosts of each service that may be missing at once: 25%, but one at least (see desired.py)."""
         return max(25 * self.hosts // 100, 1)
 
+    @property
+    def counted(self) -> list[str]:
+        """Balancer nodes that a host must be online on to be online."""
+        return [node for node in self.balancers if not self.apart(node)]
+
     def online(self, service: str, host: str) -> list[Server | None]:
-        """The host's server in the online pool of each balancer node."""
-        return [self.server(node, pool(service, "online"), host) for node in self.balancers]
+        """The host's server in the online pool of each balancer node that counts."""
+        return [self.server(node, pool(service, "online"), host) for node in self.counted]
 
     def is_in(self, service: str, host: str) -> bool:
-        """Every balancer node has it in, whatever its checks say."""
+        """Every balancer node that counts has it in, whatever its checks say."""
         return all(server is not None and server.admin == "ready" for server in self.online(service, host))
 
     def serves_everywhere(self, service: str) -> bool:
@@ -70,7 +79,7 @@ class Truth:
         return behind is None
 
     def serves(self, service: str, host: str) -> bool:
-        """Online on every balancer node, and running."""
+        """Online on every balancer node that counts, and running."""
         if self.digest(host, f"{service}@prod") is None:
             return False
         return all(
