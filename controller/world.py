@@ -364,7 +364,7 @@ class World:
                 self._mark(target, host_of(node, key))
             case DropEntry(node, key):
                 self._asked.drop(target, node, key)
-                self._mark(target, host_of(node, key))
+                self.touch(target, host_of(node, key))  # whoever never took it will say nothing new of the host
             case PutOperation(operation):
                 self.operations.put(operation)
                 self._mark(target, operation.host)

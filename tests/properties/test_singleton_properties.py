@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from reconcilers.target import TargetSpec
@@ -38,6 +38,15 @@ def go_on(site: Site, rounds: int) -> None:
 
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.tuples(ACTS, st.sampled_from([0, 1, 3, 10, 100])), max_size=12))
+@example(
+    [
+        (("move", "vm3"), 10),
+        (("move", "vm1"), 0),
+        (("silence", "lb1"), 1),
+        (("controller", ""), 0),
+        (("move", "vm3"), 1),
+    ]
+)
 def test_it_never_runs_twice(history: list[tuple[Act, int]]) -> None:
     host, version = "vm1", "1"
     site = converged(on(host, version), checks=PROMISES)

@@ -75,6 +75,8 @@ class SimBalancer:
         self._marks: dict[tuple[str, str], bool] = {}
         """Of those that its agent may not have noticed yet: whether it was shown them."""
         self._seen_by: object = None
+        self._shown: set[str] = set()
+        """Pools that its agent was shown in this worker's life: elsewhere it cannot tell what has changed."""
         self._clock = clock
         self._healthy = healthy
         self._interval = interval
@@ -95,6 +97,7 @@ class SimBalancer:
     def observe(self, pools: set[str]) -> Snapshot:
         self._answer()
         self._marks |= {place: True for place in self._marks if place[0] in pools}
+        self._shown |= pools
         return Snapshot(
             worker=f"worker-{self._worker.number}",
             reload_safe=self.safe,
@@ -146,7 +149,7 @@ class SimBalancer:
         if state == "ready":
             self.people.discard((pool, server))
             self._marks.pop((pool, server), None)
-        elif found.admin == "ready":
+        elif found.admin == "ready" and pool in self._shown:
             self._marks[pool, server] = False
         self._set(found, state)
 
@@ -156,7 +159,7 @@ class SimBalancer:
             self.people |= {place for place, shown in self._marks.items() if shown}
             self._marks = {place: False for place, shown in self._marks.items() if not shown}
         else:
-            self._marks, self._seen_by = {}, agent  # nobody can tell what changed while no agent looked
+            self._marks, self._shown, self._seen_by = {}, set(), agent  # nobody can tell what changed before
 
     def hold(self, pool: str, server: str, seconds: float) -> None:
         """A session begins there and lasts so long."""
@@ -195,7 +198,7 @@ class SimBalancer:
     def _replace_worker(self) -> None:
         """What a person did shortly before, and nobody has noticed yet, may come from the saved state as well."""
         self._worker = self._begin(self._worker.number + 1)
-        self._marks = {}
+        self._marks, self._shown = {}, set()
         self.people = {place for place in self.people if self._worker.pools[place[0]][place[1]].admin != "ready"}
 
     def _begin(self, number: int) -> _Worker:

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from tests.simulation.balancer import Line, SimBalancer
+from tests.simulation.drivers import SimClock
 from tests.simulation.faults import NONE
 from tests.simulation.nodes import INTERVAL
 from tests.simulation.run import quiet
@@ -37,6 +39,36 @@ def test_somebody_lifts_what_a_reload_brings_back(tmp_path: Path) -> None:
     balancer.full_disk = False
     go_on(simulation, 2 * INTERVAL)
     assert balancer.serves("api_online", "vm1")
+
+
+def test_a_change_between_two_looks_of_one_agent_is_a_persons() -> None:
+    edge = watched()
+    edge.by_person("web_online", "vm1", "maint")
+    assert not edge.people
+    look(edge)
+    assert edge.people == {("web_online", "vm1")}
+
+
+def test_a_change_before_the_first_look_at_a_worker_may_be_of_the_reload() -> None:
+    edge = watched()
+    edge.reload()
+    edge.by_person("web_online", "vm1", "maint")
+    look(edge)
+    assert not edge.people
+
+
+def watched() -> SimBalancer:
+    """A balancer with one server, which its agent has seen ready."""
+    made = SimBalancer(SimClock(), {"web_online": {"vm1": Line("10.0.0.1:80")}}, lambda _: True)
+    look(made)
+    look(made)
+    return made
+
+
+def look(balancer: SimBalancer) -> None:
+    """A step of the balancer's agent."""
+    balancer.observe({"web_online"})
+    balancer.was_seen_by(look)
 
 
 def converged(folder: Path) -> Simulation:

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from controller.claims import Claims
+from crds.service import Migrations
 from crds.status import Step
 from reconcilers.target import TargetSpec
 from tests.support.commands import command
@@ -67,6 +68,25 @@ def test_a_pause_lets_go_of_hosts_that_are_out_and_resuming_waits_for_the_hotfix
     assert site.world.claims.of_another(WEB, "vm2") == API, "it was not taken meanwhile"
     site.behaviour.stuck.clear()
     site.run(80)
+    assert all(site.condition("Ready", name)[0] == "True" for name in (API, WEB))
+
+
+def test_a_host_that_is_out_and_waits_for_a_migration_is_left_to_other_services() -> None:
+    """Found by the simulator: a freeze kept the migration from beginning, and the host out for the other service."""
+    site = converged(api("1"), web("1"), checks=PROMISES)
+    site.behaviour.stuck |= {"vm1", "vm2"}
+    site.declare(api("2"))
+    site.until(lambda at: at.steps() == {"vm1": Step.DEPLOYING, "vm2": Step.DEPLOYING})
+    made = {"name": "add-column", "command": ["add"], "check": ["check"]}
+    site.behaviour.outcomes["add-column"] = "running"
+    site.declare(api("3", migrations=Migrations.model_validate({"expand": [made]})))
+    site.behaviour.stuck.clear()
+    site.declare(web("2"))
+    site.until(lambda at: set(at.versions(WEB).values()) == {"2"})
+    assert set(site.steps().values()) == {Step.LEAVING}
+    site.behaviour.outcomes["add-column"] = "passed"
+    site.run(80)
+    assert set(site.versions().values()) == {"3"}
     assert all(site.condition("Ready", name)[0] == "True" for name in (API, WEB))
 
 

@@ -179,9 +179,14 @@ class Decisions:
                 raise PromiseBroken(2, f"{target} has batches {sorted(batches)} under way at once")
             under_way = {(host, journey.begun) for host, journey in going.items()}
             before, hosts = self._batches.get(target, (("", 0), set()))
-            if batches == {before} and hosts & under_way and (added := under_way - hosts):
+            added = {each for each in under_way - hosts if not self._is_tried_again(world, target, each[0])}
+            if batches == {before} and hosts & under_way and added:
                 raise PromiseBroken(2, f"{sorted(added)} join a batch of {target} that is under way")
             self._batches[target] = (batches.pop() if batches else ("", 0)), under_way
+
+    def _is_tried_again(self, world: World, target: str, host: str) -> bool:
+        """It had failed, and a person let it begin anew: it is out, hence goes on beside the others of its batch."""
+        return self._steps.get((target, host)) is Step.FAILED and world.statuses[target].retried is not None
 
     def _one_commit(self, world: World, good: dict[str, dict[str, str]]) -> None:
         revisions = {spec.revision for spec in world.declared.values()}
