@@ -30,9 +30,14 @@ def _forgotten(world: World, target: str) -> Iterator[Write]:
         yield from (DropEntry(node, key) for key in sorted(fragments.get(target, ())))
     for host in sorted(world.journeys.get(target, ())):
         yield DropJourney(host)
-        words = "its journey is one of an old copy of the store"
-        yield AddEvent("HostSetApart", f"{target}/{host}", LOST_OR_RESTORED, words)
+        yield _set_apart(target, host)
     yield from (DropOperation(identity) for identity in sorted(world.operations.of(target)))
     status = world.statuses.get(target)
-    if status is not None and status.leaving:
-        yield PutStatus(status.model_copy(update={"leaving": {}}))
+    if status is not None and (status.leaving or status.leaving_waits):
+        yield from (_set_apart(target, host) for host in sorted(status.leaving))
+        yield PutStatus(status.model_copy(update={"leaving": {}, "leaving_waits": ""}))
+
+
+def _set_apart(target: str, host: str) -> AddEvent:
+    words = "its journey is one of an old copy of the store"
+    return AddEvent("HostSetApart", f"{target}/{host}", LOST_OR_RESTORED, words)

@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from random import Random
@@ -12,7 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from bus.keyring import KeyRing
 from controller.deciding import Deciding
-from controller.mailbox import ReportArrived
+from controller.mailbox import ReportArrived, RevisionRead
 from controller.metrics import Metrics
 from controller.store import Store
 from crds.messages import Assignment
@@ -102,6 +103,14 @@ class Fleet:
             self.step()
 
 
+def fewer(version: str) -> RevisionRead:
+    """A revision that gives up vm3 and vm4, one after the other."""
+    read = managed(version)
+    assert read.state is not None
+    del read.state.fleets["prod"].spec.hosts[2:]
+    return replace(read, revision="fewer")
+
+
 @pytest.fixture
 def fleet(tmp_path: Path) -> Iterator[Fleet]:
     made = Fleet(tmp_path)
@@ -178,3 +187,25 @@ def test_what_an_old_copy_had_under_way_is_forgotten_on_record(fleet: Fleet) -> 
     assert [event.verb for event in told] == ["StoreFoundBehind", *("HostSetApart" for _ in moving)]
     assert told[0].message.startswith("vm1 has taken ")
     assert [event.object for event in told[1:]] == [f"api@prod/{host}" for host in moving] != []
+
+
+def test_hosts_that_an_old_copy_had_leaving_are_forgotten_on_record(fleet: Fleet) -> None:
+    """None of them is taken for one that leaves still, and whoever restored it can see which are his to look after."""
+    fleet.roll_out("1")
+    fleet.deciding.step([fewer("1")])
+    fleet.step()
+    copy = fleet.back_up()
+    status = fleet.deciding.world.statuses["api@prod"]
+    assert (list(status.leaving), status.leaving_waits) == (["vm3"], "its turn comes"), status
+    fleet.deciding.step([fewer("2")])
+    fleet.settle()
+    fleet.deciding.store.close()
+
+    fleet.start(copy)
+    fleet.deciding.step([fewer("2")])
+    fleet.bus.speak("vm1")
+    fleet.settle()
+    told = [event for event in fleet.deciding.store.events() if event.reason == "LostOrRestored"]
+    assert [(event.verb, event.object) for event in told[1:]] == [("HostSetApart", "api@prod/vm3")]
+    status = fleet.deciding.world.statuses["api@prod"]
+    assert (status.leaving, status.leaving_waits) == ({}, "")
