@@ -139,7 +139,7 @@ class Hearing:
         if self._term_above < saving.term:
             return
         with saving.store.transaction(saving.term):
-            """Raises Fenced."""
+            pass  # raises Fenced
         saving.term = saving.store.take_over(now, self._term_above)
 
     def restamp_nodes(self, now: datetime) -> None:
