@@ -308,8 +308,8 @@ class Rollout(FileModel):
     rollback: Rollback = Rollback()
     lost_after: Seconds | None = Field(
         default=None,
-        description="a host whose agent was not heard for so long, and for no less than the controller's node timeout "
-        "(90s), keeps no rollout from succeeding; none is left out if this is",
+        description="a host whose agent was not heard from for so long, and for no less than the controller's node "
+        "timeout (90s), keeps no rollout from succeeding; none is left out if this is",
     )
     drift: Literal["repair", "report"] = Field(
         default="repair",

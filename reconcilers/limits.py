@@ -191,14 +191,15 @@ class FleetIndex:
     def words(self, limit: str, target: str) -> str:
         """Why there is no place, and for whom the target waits."""
         used, fleet = self.used[limit], self.limits.fleet
+        are = "is" if used == 1 else "are"
         if limit == ROLLOUTS:
             one = f"1 rollout is under way on fleet {fleet}"
             counted = one if used == 1 else f"{used} rollouts are under way on fleet {fleet}"
         elif limit == HOSTS:
-            counted = f"{used} of {self.limits.sizes[limit]} hosts of fleet {fleet} are out"
+            counted = f"{used} of {self.limits.sizes[limit]} hosts of fleet {fleet} {are} out"
         else:
             zone = limit.partition("/")[2]
-            counted = f"{used} of {self.limits.sizes[limit]} hosts in zone {zone} of fleet {fleet} are out"
+            counted = f"{used} of {self.limits.sizes[limit]} hosts in zone {zone} of fleet {fleet} {are} out"
         held = sorted(((count, who) for (name, who), count in self.holders.items() if name == limit), reverse=True)
         by = ", ".join(who if limit == ROLLOUTS else f"{who} {count}" for count, who in held[:_NAMED])
         ahead = self._ahead(limit, target)

@@ -28,7 +28,7 @@ def leave_lost_behind(draft: Draft) -> None:
 def _not_heard(draft: Draft, host: str) -> str:
     """In words, since when: longer than ``lostAfter`` where that is shorter than it takes to count as silent."""
     since = draft.facts(host).silent_since or draft.now
-    return f"not heard for {format_duration(int((draft.now - since).total_seconds()))}"
+    return f"not heard from for {format_duration(int((draft.now - since).total_seconds()))}"
 
 
 def lost_hosts(draft: Draft) -> list[str]:

@@ -1,7 +1,8 @@
 """What an operator's command does: from the command and what is known, to what to save, or a refusal in words.
 
 Each command says what should be so, hence asking twice does no harm: what is so already writes nothing. Whoever must be
-mistaken about what is so is refused.
+mistaken about what is so is refused. That goes for a second ``retry``, ``undo`` or ``skip`` as well: after the first
+nothing is left to try again, to go back to or to skip.
 """
 
 from collections.abc import Callable

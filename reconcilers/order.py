@@ -157,10 +157,11 @@ def halted(spec: "TargetSpec", failed: Iterable[str]) -> str:
     if spec.halt_after is None or len(names) < spec.halt_after:
         return ""
     many = len(names) - spec.halt_after + 1
-    whom = "that is" if len(names) == 1 else f"{many} of them {'is' if many == 1 else 'are'}"
+    whom = "that one" if len(names) == 1 else f"{many} of them"
+    retry = f"'drumbeat rollout retry {names[0] if many == 1 else 'TARGET'}'"
     return (
         f"rollouts of its revision failed on {listed(names)}, and haltAfter is {spec.halt_after}; "
-        f"it goes on with a newer revision, or once {whom} let go on: 'drumbeat rollout retry {names[0]}'"
+        f"it goes on with a newer revision, or once {retry} lets {whom} go on"
     )
 
 

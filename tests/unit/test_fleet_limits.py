@@ -152,7 +152,7 @@ def test_who_waits_for_a_place_that_a_held_rollout_keeps_says_so_and_goes_on_wit
     assert site.condition("Stalled", "job@prod") == (
         "True",
         "PlacesKept",
-        "1 of 8 hosts of fleet prod are out (api@prod 1), and its limits allow 1. "
+        "1 of 8 hosts of fleet prod is out (api@prod 1), and its limits allow 1. "
         "They stay out until somebody mends what failed there: api@prod",
     )
     site.behaviour.broken.clear()

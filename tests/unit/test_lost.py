@@ -61,7 +61,10 @@ def test_a_host_that_is_lost_on_its_way_is_left_behind_out_of_the_pools() -> Non
     site.run(240)
     (event,) = ran(site, "HostLost")
     assert event.object == "api@prod/vm1"
-    assert event.message == "not heard for 3m1s, and lostAfter is 3m: the rollout goes on without it; it was deploying"
+    assert (
+        event.message
+        == "not heard from for 3m1s, and lostAfter is 3m: the rollout goes on without it; it was deploying"
+    )
     assert ready(site)[2].endswith("lost: vm1 (its agent does not report)")
     assert [site.agents[node].admin[ONLINE]["vm1"] for node in NODES] == ["maint", "maint"]
     site.behaviour.silent.clear()
@@ -76,7 +79,7 @@ def test_a_short_lost_after_waits_until_a_host_counts_as_silent_and_the_event_sa
     site.behaviour.silent.add("vm1")
     site.run(100)
     (event,) = ran(site, "HostLost")
-    assert event.message.startswith("not heard for 1m30s, and lostAfter is 20s: ")
+    assert event.message.startswith("not heard from for 1m30s, and lostAfter is 20s: ")
 
 
 def missed(version: str = "2") -> Site:

@@ -6,7 +6,7 @@ import pytest
 
 from crds.status import ProvenEdition, RolloutStatus
 from reconcilers.operators import Refused
-from reconcilers.order import noted
+from reconcilers.order import halted, noted
 from reconcilers.target import TargetSpec
 from tests.support.commands import command
 from tests.support.site import Site
@@ -187,7 +187,7 @@ def test_rollouts_of_one_revision_stop_once_it_failed_in_too_many_targets() -> N
     there.run(100)
     message = (
         "rollouts of its revision failed on api@prod, web@prod, and haltAfter is 2; "
-        "it goes on with a newer revision, or once 1 of them is let go on: 'drumbeat rollout retry api@prod'"
+        "it goes on with a newer revision, or once 'drumbeat rollout retry api@prod' lets 1 of them go on"
     )
     assert there.condition("Stalled", "job@prod") == ("True", "Halted", message)
     assert versions(there, "job@prod") == {"1"}
@@ -195,6 +195,17 @@ def test_rollouts_of_one_revision_stop_once_it_failed_in_too_many_targets() -> N
     there.declare(fixed)
     there.run(100)
     assert versions(there, "job@prod") == {"4"}
+
+
+@pytest.mark.parametrize(
+    ("failed", "words"),
+    [
+        (["api@prod", "job@prod", "web@prod"], "'drumbeat rollout retry TARGET' lets 2 of them go on"),
+        (["api@prod", "job@prod"], "'drumbeat rollout retry api@prod' lets 1 of them go on"),
+    ],
+)
+def test_no_single_one_is_named_where_several_must_be_let_go_on(failed: list[str], words: str) -> None:
+    assert halted(target("1", halt_after=2), failed).endswith(f"or once {words}")
 
 
 def test_whom_to_let_go_on_is_said_there_and_to_whoever_tries_the_wrong_one() -> None:
@@ -205,7 +216,7 @@ def test_whom_to_let_go_on_is_said_there_and_to_whoever_tries_the_wrong_one() ->
     there.run(60)
     message = (
         "rollouts of its revision failed on api@prod, and haltAfter is 1; "
-        "it goes on with a newer revision, or once that is let go on: 'drumbeat rollout retry api@prod'"
+        "it goes on with a newer revision, or once 'drumbeat rollout retry api@prod' lets that one go on"
     )
     assert there.condition("Stalled", "web@prod") == ("True", "Halted", message)
     with pytest.raises(Refused) as refused:
