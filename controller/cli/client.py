@@ -1,5 +1,6 @@
 """The controller's API, as the CLI asks it."""
 
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -20,6 +21,10 @@ class AskError(Exception):
 
     transient = False
     """The same question may be answered later."""
+
+
+class Refused(AskError):
+    """The controller understands, and will not have it."""
 
 
 class Unreachable(AskError):
@@ -92,12 +97,18 @@ class Client:
         if response.ok and isinstance(content, dict) and "kind" in content:
             return content
         if isinstance(content, dict) and "error" in content:
-            kind = Unreachable if response.status_code >= 500 else AskError
-            raise kind("; ".join(filter(None, (content["error"], content.get("hint")))))
+            raise _kind(response.status_code)("; ".join(filter(None, (content["error"], content.get("hint")))))
         raise AskError(
             f"{self.server} answers, but not as a Drumbeat controller does (HTTP {response.status_code}); "
             "name the controller with --server or DRUMBEAT_SERVER"
         )
+
+
+def _kind(status: int) -> type[AskError]:
+    """Of an error that the controller answers with this HTTP status."""
+    if status == HTTPStatus.CONFLICT:
+        return Refused
+    return Unreachable if status >= HTTPStatus.INTERNAL_SERVER_ERROR else AskError
 
 
 def _host(server: str) -> str | None:

@@ -12,6 +12,8 @@ from controller.cli.tables import talk
 from crds.base import parse_duration
 
 FAILED = 1
+REFUSED = 3
+"""Of ``plan``: the commit would be refused; 2 is wrong use, or says that something happens or differs."""
 TIMED_OUT = 124
 INTERRUPTED = 130
 

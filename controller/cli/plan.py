@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from bus.clock import SystemClock
-from controller.cli.client import Client, Resource
-from controller.cli.options import FAILED, SERVER, Form, Output, Server, explained
+from controller.cli.client import Client, Refused, Resource
+from controller.cli.options import REFUSED, SERVER, Form, Output, Server, explained
 from controller.cli.planned import show_plan
 from controller.cli.states import fail, files_of, git_of, read_directory, state_of
 from controller.cli.tables import talk
@@ -52,13 +52,14 @@ def plan(
     hosts that are left out; and why nothing would happen, where that is so. Nothing is changed by asking. The digest
     names all of this: it stays the same until a host, a batch, a release or something in the way differs.
 
-    Exit codes: 0 nothing would happen; 1 the commit would be refused, or nobody answers; 2 something would happen.
+    Exit codes: 0 nothing would happen; 1 there is no plan, as nobody answers or something cannot be read; 2 something
+    would happen, or wrong use; 3 the commit would be refused.
     """
     if base is not None and not offline:
         raise typer.BadParameter("a controller knows what is in force; --base goes with --offline", param_hint="--base")
     try:
         name, files = _files(repo, revision, folder)
-        state = state_of(read_state(files, name), revision or "what lies on disk")
+        state = state_of(read_state(files, name), revision or "what lies on disk", REFUSED)
         if offline:
             before = _before(repo, revision, base)
             found = _assumed(state, repo, before, folder, _acknowledged(repo, before, revision))
@@ -76,7 +77,7 @@ def _warn(found: Resource, commit: str | None) -> None:
     for problem in found["unacknowledged"]:
         talk(f"error: commit {commit[:12]} would be refused: {problem}" if commit else f"warning: {problem}")
     if commit and found["unacknowledged"]:
-        raise typer.Exit(FAILED)
+        raise typer.Exit(REFUSED)
 
 
 def _asked(client: Client, repo: Path, revision: str | None, name: str, files: Files) -> Resource:
@@ -85,7 +86,10 @@ def _asked(client: Client, repo: Path, revision: str | None, name: str, files: F
         in_force = client.state()["revision"]
     acknowledged = _acknowledged(repo, in_force["id"] if in_force else None, revision)
     with explained():
-        return client.forecast(_posted(name, files, acknowledged))
+        try:
+            return client.forecast(_posted(name, files, acknowledged))
+        except Refused as error:
+            raise fail(error, REFUSED) from error
 
 
 def _acknowledged(repo: Path, since: str | None, revision: str | None) -> set[str]:

@@ -81,12 +81,12 @@ def git_of(repository: Path) -> Git:
     return Git(directory, objects=pushed_objects(directory))
 
 
-def state_of(result: ReadResult, where: str) -> DesiredState:
-    """The state, or the end of the command with every reason why there is none."""
+def state_of(result: ReadResult, where: str, code: int = FAILED) -> DesiredState:
+    """The state, or the end of the command, with this exit code and every reason why there is none."""
     if result.state is None:
         show([str(problem) for problem in errors(result.problems)])
         talk(f"error: {where} is refused: {counted(result.problems)}; see drumbeat lint")
-        raise typer.Exit(FAILED)
+        raise typer.Exit(code)
     return result.state
 
 
@@ -110,7 +110,7 @@ def plural(count: int, word: str) -> str:
     return f"{count} {word}{'' if count == 1 else 's'}"
 
 
-def fail(error: Exception | str) -> typer.Exit:
+def fail(error: Exception | str, code: int = FAILED) -> typer.Exit:
     """Say what went wrong; to be raised."""
     talk(f"error: {error}")
-    return typer.Exit(FAILED)
+    return typer.Exit(code)

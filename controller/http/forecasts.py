@@ -56,9 +56,18 @@ _BODY = {
     "required": ["revision", "files"],
     "properties": {"revision": {"type": "string"}, "files": _FILES},
 }
-_PROBLEMS = PROBLEMS | {413: {"model": Problem, "description": "the files are larger than a controller reads at once"}}
+_PROBLEMS = PROBLEMS | {
+    409: {"model": Problem, "description": "the commit would be refused"},
+    413: {"model": Problem, "description": "the files are larger than a controller reads at once"},
+}
 
 Specs = Mapping[str, TargetSpec]
+
+
+class CommitRefused(QuestionError):
+    """The controller would not put the commit in force."""
+
+    status = 409
 
 
 class TooLarge(QuestionError):
@@ -112,7 +121,7 @@ class _Commit:
 
 
 def _read(raw: bytes) -> _Commit:
-    """The commit, with all that is costly worked out already. Raises QuestionError."""
+    """The commit, with all that is costly worked out already. Raises QuestionError, CommitRefused."""
     try:
         commit = SupposedCommit.model_validate_json(raw)
         files = {path: _entry(file) for path, file in commit.files.items()}
@@ -121,7 +130,7 @@ def _read(raw: bytes) -> _Commit:
     result = read_state(files, commit.revision)
     if result.state is None:
         first = errors(result.problems)[0]
-        raise QuestionError(f"{commit.revision} would be refused: {first}", "'drumbeat lint' says every mistake")
+        raise CommitRefused(f"{commit.revision} would be refused: {first}", "'drumbeat lint' says every mistake")
     specs = targets_of(result.state)
     for spec in specs.values():
         _ = spec.fingerprint

@@ -164,7 +164,7 @@ def test_a_commit_that_removes_too_much_without_saying_so_is_refused(live: Serve
     asks = ["--offline", "--base", "HEAD^"] if how == "offline" else ["--server", live.url]
     revision = commit_all(folder, "A slip")
     refused = plan("HEAD", "--repo", folder, *asks)
-    assert refused.exit_code == 1, refused.output
+    assert refused.exit_code == 3, refused.output
     assert f"error: commit {revision[:12]} would be refused: {TOO_MUCH}\n" in refused.stderr
     assert "taken out of it: vm2, vm3, vm4" in refused.stdout
     git(folder, "commit", "--quiet", "--amend", "--message", "Meant\n\nDrumbeat-Removes: prod")
@@ -193,8 +193,19 @@ def test_a_refused_commit_says_every_mistake_and_asks_nobody(tmp_path: Path) -> 
     (folder / V).write_text("nonsense")
     result = plan("--repo", folder, "--server", "http://127.0.0.1:1")
 
-    assert result.exit_code == 1
+    assert result.exit_code == 3
     assert f"{V}:1:1: error" in result.stdout
+
+
+def test_what_only_the_controller_refuses_ends_as_what_lint_refuses(
+    live: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of another release may know mistakes that this command does not."""
+    monkeypatch.setattr("controller.cli.plan._posted", lambda *_: {"revision": "r", "files": {}})
+    result = asked(live, written(state("2"), tmp_path))
+
+    assert result.exit_code == 3
+    assert result.stderr.startswith("error: r would be refused: ")
 
 
 def test_without_a_controller_it_fails_unless_told_to_do_without(
@@ -224,15 +235,19 @@ def test_more_than_a_controller_reads_is_refused(live: Served) -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "error"),
+    ("body", "status", "error"),
     [
-        ("{", "this is no commit's files"),
-        ('{"revision": "r", "files": {"x": {"kind": "blob", "data": "?", "size": 1}}}', "this is no commit's files"),
-        ('{"revision": "r", "files": {}}', "r would be refused: "),
+        ("{", 400, "this is no commit's files"),
+        (
+            '{"revision": "r", "files": {"x": {"kind": "blob", "data": "?", "size": 1}}}',
+            400,
+            "this is no commit's files",
+        ),
+        ('{"revision": "r", "files": {}}', 409, "r would be refused: "),
     ],
 )
-def test_what_is_no_commit_is_refused(live: Served, body: str, error: str) -> None:
+def test_what_is_no_commit_is_refused(live: Served, body: str, status: int, error: str) -> None:
     answer = requests.post(live.url + PATH, data=body, timeout=10)
 
-    assert answer.status_code == 400
+    assert answer.status_code == status
     assert answer.json()["error"].startswith(error)

@@ -141,6 +141,22 @@ def test_a_controller_that_is_away_stops_no_push(work: Path, bare: Path) -> None
     assert "there is no plan (see above); the push goes on without one" in said
 
 
+@pytest.mark.parametrize(("ended", "pushed"), [(0, 0), (1, 0), (2, 0), (3, 1), (124, 0)])
+def test_it_is_the_exit_code_of_the_plan_that_refuses_a_push(
+    work: Path, bare: Path, tmp_path: Path, ended: int, pushed: int
+) -> None:
+    """Not its words, in which a message of somebody else's may stand."""
+    says = tmp_path / "says"
+    says.write_text(f"#!/bin/sh\n[ $1 = lint ] && exit 0\necho 'error: r would be refused: x'\nexit {ended}\n")
+    says.chmod(0o755)
+    git(bare, "config", "drumbeat.command", str(says))
+    code, said = push(work)
+
+    assert code == pushed, said
+    assert ("refused: the controller would not take main" in said) == (pushed == 1)
+    assert ("there is no plan (see above)" in said) == (ended in (1, 124))
+
+
 def test_what_is_pushed_is_read_for_the_hooks_own_repository_alone(bare: Path, tmp_path: Path) -> None:
     """Another repository's objects must not be mixed with what is being pushed."""
     other = tmp_path / "other.git"
