@@ -15,11 +15,13 @@ from reconcilers.stages import unprepared
 
 def stand_aside(draft: Draft) -> None:
     """Note which journeys yield now. Only a journey that does not yield is a claim."""
-    held = draft.status.hold is not None or draft.status.pause is not None or unprepared(draft) is not None
+    held = draft.status.hold is not None or draft.status.pause is not None
+    waits = unprepared(draft) is not None
     for host, journey in list(draft.journeys.items()):
-        if journey.step in (Step.WAITING, Step.FAILED) or not (held or journey.yields or draft.concerns(host)):
+        if journey.step in (Step.WAITING, Step.FAILED) or not (held or waits or journey.yields or draft.concerns(host)):
             continue
-        yields = (held and journey.out) or draft.facts(host).claimed_by is not None
+        free = (held and journey.out) or (waits and journey.out and journey.step is Step.LEAVING)
+        yields = free or draft.facts(host).claimed_by is not None
         if journey.yields != yields:
             draft.put(host, journey.model_copy(update={"yields": yields}))
 

@@ -34,9 +34,13 @@ def limits_on(zone: str) -> tuple[str, ...]:
 
 
 def keeps_places(status: RolloutStatus) -> bool:
-    """The target has failed hosts, and moves none: the places that they take stay taken until somebody mends that."""
-    failed = status.hold is not None or status.counts.failed > 0
-    return failed and not status.under_way and not status.counts.unknown
+    """The target has failed hosts, and moves none: the places that they take stay taken until somebody mends that.
+
+    Not while another of its hosts is out, or cannot be told: that one may be back by itself.
+    """
+    counts = status.counts
+    failed = status.hold is not None or counts.failed > 0
+    return failed and not status.under_way and counts.unavailable <= counts.failed + counts.excluded
 
 
 @dataclass(frozen=True)

@@ -54,9 +54,9 @@ def plan(target: TargetSpec, observed: Observed, now: datetime) -> Plan:
     heed_mode(draft)
     lift_pause(draft)
     break_glass(draft)
-    stand_aside(draft)
     status = draft.status
     prepare(draft, free=not needs_downtime(draft) and may_prepare(draft))
+    stand_aside(draft)  # whoever waits no more is claimed before it moves on
     _keep_time(draft)
     _advance(draft, [host for host in draft.journeys if draft.concerns(host)])
     leave_lost_behind(draft)

@@ -74,9 +74,8 @@ class SimBalancer:
         """(pool, server) that a person has taken out, as far as its agent has seen and nobody has put it back."""
         self._marks: dict[tuple[str, str], bool] = {}
         """Of those that its agent may not have noticed yet: whether it was shown them."""
-        self._seen_by: object = None
         self._shown: set[str] = set()
-        """Pools that its agent was shown in this worker's life: elsewhere it cannot tell what has changed."""
+        """Pools that this agent was shown in this worker's life: elsewhere it cannot tell what has changed."""
         self._clock = clock
         self._healthy = healthy
         self._interval = interval
@@ -153,13 +152,14 @@ class SimBalancer:
             self._marks[pool, server] = False
         self._set(found, state)
 
-    def was_seen_by(self, agent: object) -> None:
+    def has_new_agent(self) -> None:
+        """A life of its agent begins: until it looks, it cannot tell what changed, nor what its predecessor saw."""
+        self._marks, self._shown = {}, set()
+
+    def was_seen(self) -> None:
         """Its agent has finished a step; what it was shown in this life, it has noticed and journaled."""
-        if agent is self._seen_by:
-            self.people |= {place for place, shown in self._marks.items() if shown}
-            self._marks = {place: False for place, shown in self._marks.items() if not shown}
-        else:
-            self._marks, self._shown, self._seen_by = {}, set(), agent  # nobody can tell what changed before
+        self.people |= {place for place, shown in self._marks.items() if shown}
+        self._marks = {place: False for place, shown in self._marks.items() if not shown}
 
     def hold(self, pool: str, server: str, seconds: float) -> None:
         """A session begins there and lasts so long."""

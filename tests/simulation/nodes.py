@@ -250,6 +250,10 @@ class BalancerNode(SimNode):
         self.driver = driver
         self._watched = WatchedBalancer(self.name, driver, witness, self.fuse)
 
+    def start(self) -> None:
+        super().start()
+        self.driver.has_new_agent()
+
     def lose_power(self) -> None:
         super().lose_power()
         self.driver.restart()

@@ -211,7 +211,7 @@ class Simulation:
             return
         self.checkers.took(name)
         if isinstance(node, BalancerNode):
-            self.balancers[name].was_seen_by(node.agent)
+            self.balancers[name].was_seen()
         self.wake(name, max(wait, _DROWSY) if self.controller.absent else wait)
 
     def _agent_died(self, name: str) -> None:

@@ -57,10 +57,36 @@ def test_a_change_before_the_first_look_at_a_worker_may_be_of_the_reload() -> No
     assert not edge.people
 
 
+def test_a_change_before_the_first_look_of_an_agent_was_seen_by_nobody() -> None:
+    edge = watched()
+    edge.has_new_agent()
+    edge.by_person("web_online", "vm1", "maint")
+    look(edge)
+    assert not edge.people
+
+
+def test_a_change_after_the_first_look_of_an_agent_that_was_started_again_is_a_persons() -> None:
+    edge = watched()
+    edge.has_new_agent()
+    look(edge)
+    edge.by_person("web_online", "vm1", "maint")
+    look(edge)
+    assert edge.people == {("web_online", "vm1")}
+
+
+def test_what_an_agent_was_shown_as_it_died_is_nothing_to_the_next_one() -> None:
+    edge = watched()
+    edge.observe({"web_online"})
+    edge.has_new_agent()
+    edge.was_seen()
+    edge.by_person("web_online", "vm1", "maint")
+    look(edge)
+    assert not edge.people
+
+
 def watched() -> SimBalancer:
     """A balancer with one server, which its agent has seen ready."""
     made = SimBalancer(SimClock(), {"web_online": {"vm1": Line("10.0.0.1:80")}}, lambda _: True)
-    look(made)
     look(made)
     return made
 
@@ -68,7 +94,7 @@ def watched() -> SimBalancer:
 def look(balancer: SimBalancer) -> None:
     """A step of the balancer's agent."""
     balancer.observe({"web_online"})
-    balancer.was_seen_by(look)
+    balancer.was_seen()
 
 
 def converged(folder: Path) -> Simulation:

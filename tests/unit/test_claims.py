@@ -7,11 +7,13 @@ import pytest
 from controller.claims import Claims
 from crds.service import Migrations
 from crds.status import Step
+from reconcilers.draft import Observed
 from reconcilers.target import TargetSpec
+from reconcilers.writes import Plan, PutJourney
 from tests.support.commands import command
 from tests.support.promises import PROMISES
 from tests.support.site import Site, converged
-from tests.support.worlds import NODES, journey, pool, target
+from tests.support.worlds import NODES, gate, journey, pool, target
 
 API, WEB = "api@prod", "web@prod"
 
@@ -88,6 +90,43 @@ def test_a_host_that_is_out_and_waits_for_a_migration_is_left_to_other_services(
     site.run(80)
     assert set(site.versions().values()) == {"3"}
     assert all(site.condition("Ready", name)[0] == "True" for name in (API, WEB))
+
+
+def claimed_before_it_moves_on(_: TargetSpec, observed: Observed, decided: Plan) -> None:
+    """Otherwise another target, planned right after this one, takes the host as well."""
+    for write in decided.writes:
+        if isinstance(write, PutJourney) and write.journey.step is Step.DEPLOYING:
+            before = observed.journeys.get(write.journey.host)
+            assert before is None or before.step is not Step.LEAVING or not write.journey.yields
+
+
+def test_a_host_that_waited_for_a_migration_is_claimed_in_the_same_plan_in_which_it_goes_on() -> None:
+    site = converged(api("1"), web("1"), checks=[*PROMISES, claimed_before_it_moves_on])
+    site.behaviour.stuck |= {"vm1", "vm2"}
+    site.declare(api("2"))
+    site.until(lambda at: at.steps() == {"vm1": Step.DEPLOYING, "vm2": Step.DEPLOYING})
+    made = {"name": "add-column", "command": ["add"], "check": ["check"]}
+    site.behaviour.outcomes["add-column"] = "running"
+    site.declare(api("3", migrations=Migrations.model_validate({"expand": [made]})))
+    site.run(5)
+    assert all(each.step is Step.LEAVING and each.yields for each in site.journeys().values())
+    site.behaviour.outcomes["add-column"] = "passed"
+    site.behaviour.stuck.clear()
+    site.run(80)
+    assert set(site.versions().values()) == {"3"}
+
+
+def test_a_host_that_waits_for_nothing_stays_claimed_when_a_gate_comes_before_its_release() -> None:
+    site = converged(api("1"), web("1"), checks=PROMISES)
+    site.behaviour.stuck |= {"vm1", "vm2"}
+    site.declare(api("2"))
+    site.until(lambda at: at.steps() == {"vm1": Step.DEPLOYING, "vm2": Step.DEPLOYING})
+    site.behaviour.outcomes["look"] = "running"
+    site.declare(api("2", gates=(gate(), gate("look").model_copy(update={"when": "before"}))))
+    site.declare(web("2"))
+    site.run(10)
+    assert not any(each.yields for each in site.journeys().values())
+    assert set(site.versions(WEB).values()) == {"1"}
 
 
 def test_whoever_came_first_has_a_host_that_two_claim_and_the_next_one_follows() -> None:

@@ -10,8 +10,8 @@ import pytest
 
 from crds.messages import Stamp
 from crds.service import Migrations
-from crds.status import RolloutStatus, Step, Turn
-from reconcilers.limits import HOSTS, ROLLOUTS, FleetIndex, FleetLimits, limits_of
+from crds.status import Counts, RolloutStatus, Step, Turn
+from reconcilers.limits import HOSTS, ROLLOUTS, FleetIndex, FleetLimits, keeps_places, limits_of
 from reconcilers.target import TargetSpec
 from reconcilers.writes import PutStatus
 from tests.support.commands import command, command_node
@@ -160,6 +160,16 @@ def test_who_waits_for_a_place_that_a_held_rollout_keeps_says_so_and_goes_on_wit
     site.run(3)
     assert site.condition("Stalled", "job@prod")[0] == "False"
     watched(site, places)
+
+
+@pytest.mark.parametrize(
+    ("failed", "excluded", "unavailable", "keeps"), [(1, 0, 1, True), (1, 0, 2, False), (1, 1, 2, True)]
+)
+def test_places_are_kept_only_by_hosts_that_do_not_come_back_by_themselves(
+    failed: int, excluded: int, unavailable: int, keeps: bool
+) -> None:
+    counts = Counts(total=4, failed=failed, excluded=excluded, unavailable=unavailable)
+    assert keeps_places(RolloutStatus(target="api@prod", counts=counts)) is keeps
 
 
 def test_failed_hosts_that_are_tolerated_stall_nothing_while_another_service_has_the_last_place() -> None:

@@ -34,11 +34,14 @@ class Decisions:
         """(service, host): since when it has been seen to serve nobody."""
         self._sampled = 0.0
         self._steps: dict[Way, Step] = {}
+        self._failed: dict[Way, datetime] = {}
+        """Since when each journey that has failed has."""
         self._batches: dict[str, tuple[tuple[str, int], set[tuple[str, datetime]]]] = {}
         """By target: release and number of the batch under way, and its hosts with the begin of their journeys."""
         self._in_force = False
         """The present controller has put a commit in force."""
         self._finished: dict[str, datetime | None] = {}
+        """By target: as the last step left it, or as the present controller found it in a store that was restored."""
         self._lives: list[tuple[int, int]] = []
         """Of each controller: its term, and the store's resource version when it took over."""
         self._apart: set[Way] = set()
@@ -70,6 +73,8 @@ class Decisions:
         self._mark = self._truth.time()
         self._lives.append((deciding.term, deciding.resource_version))
         self._remember(deciding.world)
+        for target, status in deciding.world.statuses.items():
+            self._finished.setdefault(target, status.finished)
 
     def decided(self, deciding: Deciding, good: dict[str, dict[str, str]]) -> None:
         """A step is done. ``good``: what each commit that can be applied says, version by service."""
@@ -88,12 +93,14 @@ class Decisions:
                 self._fails(target, host, journey)
         self._remember(world)
         for target, status in world.statuses.items():
-            if status.finished is not None and self._finished.get(target, status.finished) is None:
+            if status.finished is not None and self._finished.get(target) is None:
                 self.succeeded(target, status)
             self._finished[target] = status.finished
 
     def _remember(self, world: World) -> None:
         self._steps = {(target, host): journey.step for target, host, journey in _journeys(world)}
+        failed = (each for each in _journeys(world) if each[2].step is Step.FAILED)
+        self._failed = {(target, host): journey.since for target, host, journey in failed}
         now = (self._unhindered, len(self._lives))
         known = {(target, host, journey.begun) for target, host, journey in _journeys(world)}
         self._begun = {each: self._begun.get(each, now) for each in known}
@@ -185,8 +192,9 @@ class Decisions:
             self._batches[target] = (batches.pop() if batches else ("", 0)), under_way
 
     def _is_tried_again(self, world: World, target: str, host: str) -> bool:
-        """It had failed, and a person let it begin anew: it is out, hence goes on beside the others of its batch."""
-        return self._steps.get((target, host)) is Step.FAILED and world.statuses[target].retried is not None
+        """It had failed, and then a person let it begin anew: it is out, hence goes on beside those of its batch."""
+        failed, retried = self._failed.get((target, host)), world.statuses[target].retried
+        return failed is not None and retried is not None and failed <= retried
 
     def _one_commit(self, world: World, good: dict[str, dict[str, str]]) -> None:
         revisions = {spec.revision for spec in world.declared.values()}
