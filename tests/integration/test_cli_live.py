@@ -323,6 +323,7 @@ class Watching:
             stderr=subprocess.PIPE,
             text=True,
             env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509  a script that runs tests in the background ignores it
         )
 
     def __enter__(self) -> "Watching":
@@ -338,12 +339,9 @@ class Watching:
         return next(line for line in self.process.stdout if word in line)
 
     def interrupt(self) -> int:
-        """The exit code after Ctrl-C, pressed again where nothing happens: Python loses one that meets a finalizer."""
-        for _ in range(10):
-            self.process.send_signal(signal.SIGINT)
-            with suppress(subprocess.TimeoutExpired):
-                return self.process.wait(timeout=6)
-        raise AssertionError("it goes on whatever is pressed")
+        """The exit code after Ctrl-C."""
+        self.process.send_signal(signal.SIGINT)
+        return self.process.wait(timeout=60)
 
 
 def test_a_watch_prints_what_changes_until_interrupted(fresh: Served) -> None:
