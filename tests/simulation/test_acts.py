@@ -4,9 +4,10 @@ import pytest
 
 from agent.drivers.contracts import Server
 from crds.messages import AdminState
-from tests.simulation.checkers import PromiseBroken, Truth
+from tests.simulation.checkers import PromiseBroken
 from tests.simulation.checkers.acts import Acts
 from tests.simulation.checkers.orders import Orders
+from tests.simulation.supposed import supposed
 
 DEAD = {"vm8"}
 """Hosts whose process has ended."""
@@ -29,20 +30,11 @@ def acts() -> Acts:
         admin: AdminState = "ready" if up else "maint"
         return Server(admin, False, up, up, False, sessions=0, old_workers=0, address="", status="")
 
-    truth = Truth(
+    truth = supposed(
         hosts=8,
-        services=["web"],
-        balancers=["lb1"],
         server=server,
         digest=lambda host, target: None if host in DEAD else "digest",
         version=lambda host, target: "1",
-        journal=lambda node: None,  # type: ignore[arg-type, return-value]
-        apart=lambda node: False,
-        away=lambda node: False,
-        marked=lambda node, pool, host: False,
-        frozen=lambda revision, service, moment, back: False,
-        excluded=lambda service, host: False,
-        time=lambda: 0.0,
     )
     made = Acts(truth, AsOrdered(truth))
     made.complete, made.out = {"web"}, {("web", host) for host in OUT}

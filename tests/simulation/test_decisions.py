@@ -8,10 +8,11 @@ import pytest
 
 from controller.deciding import Deciding
 from crds.status import Journey, RolloutStatus, Step
-from tests.simulation.checkers import PromiseBroken, Truth
+from tests.simulation.checkers import PromiseBroken
 from tests.simulation.checkers.acts import Acts
 from tests.simulation.checkers.decisions import Decisions
 from tests.simulation.checkers.orders import Orders
+from tests.simulation.supposed import supposed
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 TARGET = "web@prod"
@@ -40,21 +41,7 @@ def controller(status: RolloutStatus, *journeys: Journey, term: int = 1) -> Deci
 
 def decisions() -> Decisions:
     """Of two hosts on which nothing runs, so that no success is true."""
-    truth = Truth(
-        hosts=2,
-        services=["web"],
-        balancers=["lb1"],
-        server=lambda node, pool, host: None,
-        digest=lambda host, target: None,
-        version=lambda host, target: None,
-        journal=lambda node: None,  # type: ignore[arg-type, return-value]
-        apart=lambda node: False,
-        away=lambda node: False,
-        marked=lambda node, pool, host: False,
-        frozen=lambda revision, service, moment, back: False,
-        excluded=lambda service, host: False,
-        time=lambda: 0.0,
-    )
+    truth = supposed(hosts=2)
     return Decisions(truth, Acts(truth, Orders(truth)))
 
 

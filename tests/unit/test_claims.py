@@ -12,7 +12,7 @@ from reconcilers.target import TargetSpec
 from reconcilers.writes import Plan, PutJourney
 from tests.support.commands import command
 from tests.support.promises import PROMISES
-from tests.support.site import Site, converged
+from tests.support.site import Check, Site, converged
 from tests.support.worlds import NODES, gate, journey, pool, target
 
 API, WEB = "api@prod", "web@prod"
@@ -39,6 +39,22 @@ def held_in_maintenance() -> Site:
     return site
 
 
+def both_deploying(*checks: Check) -> Site:
+    """api's hosts are both out, and their installations do not end."""
+    site = converged(api("1"), web("1"), checks=[*PROMISES, *checks])
+    site.behaviour.stuck |= {"vm1", "vm2"}
+    site.declare(api("2"))
+    site.until(lambda at: at.steps() == {"vm1": Step.DEPLOYING, "vm2": Step.DEPLOYING})
+    return site
+
+
+def migrate_first(site: Site) -> None:
+    """api goes to version 3 instead, once a migration has passed, which does not end either."""
+    made = {"name": "add-column", "command": ["add"], "check": ["check"]}
+    site.behaviour.outcomes["add-column"] = "running"
+    site.declare(api("3", migrations=Migrations.model_validate({"expand": [made]})))
+
+
 def hotfix_under_way() -> Site:
     """web's hotfix has vm2, and stays there: its installation does not end."""
     site = held_in_maintenance()
@@ -56,10 +72,7 @@ def test_a_hold_lets_go_of_hosts_that_are_out_so_that_a_hotfix_of_another_servic
 
 
 def test_a_pause_lets_go_of_hosts_that_are_out_and_resuming_waits_for_the_hotfix_to_leave() -> None:
-    site = converged(api("1"), web("1"), checks=PROMISES)
-    site.behaviour.stuck |= {"vm1", "vm2"}
-    site.declare(api("2"))
-    site.until(lambda at: at.steps() == {"vm1": Step.DEPLOYING, "vm2": Step.DEPLOYING})
+    site = both_deploying()
     command(site, "pause")
     site.declare(web("2"))
     site.until(lambda at: at.steps(WEB).get("vm1") is Step.DEPLOYING)
@@ -75,13 +88,8 @@ def test_a_pause_lets_go_of_hosts_that_are_out_and_resuming_waits_for_the_hotfix
 
 def test_a_host_that_is_out_and_waits_for_a_migration_is_left_to_other_services() -> None:
     """Found by the simulator: a freeze kept the migration from beginning, and the host out for the other service."""
-    site = converged(api("1"), web("1"), checks=PROMISES)
-    site.behaviour.stuck |= {"vm1", "vm2"}
-    site.declare(api("2"))
-    site.until(lambda at: at.steps() == {"vm1": Step.DEPLOYING, "vm2": Step.DEPLOYING})
-    made = {"name": "add-column", "command": ["add"], "check": ["check"]}
-    site.behaviour.outcomes["add-column"] = "running"
-    site.declare(api("3", migrations=Migrations.model_validate({"expand": [made]})))
+    site = both_deploying()
+    migrate_first(site)
     site.behaviour.stuck.clear()
     site.declare(web("2"))
     site.until(lambda at: set(at.versions(WEB).values()) == {"2"})
@@ -101,13 +109,8 @@ def claimed_before_it_moves_on(_: TargetSpec, observed: Observed, decided: Plan)
 
 
 def test_a_host_that_waited_for_a_migration_is_claimed_in_the_same_plan_in_which_it_goes_on() -> None:
-    site = converged(api("1"), web("1"), checks=[*PROMISES, claimed_before_it_moves_on])
-    site.behaviour.stuck |= {"vm1", "vm2"}
-    site.declare(api("2"))
-    site.until(lambda at: at.steps() == {"vm1": Step.DEPLOYING, "vm2": Step.DEPLOYING})
-    made = {"name": "add-column", "command": ["add"], "check": ["check"]}
-    site.behaviour.outcomes["add-column"] = "running"
-    site.declare(api("3", migrations=Migrations.model_validate({"expand": [made]})))
+    site = both_deploying(claimed_before_it_moves_on)
+    migrate_first(site)
     site.run(5)
     assert all(each.step is Step.LEAVING and each.yields for each in site.journeys().values())
     site.behaviour.outcomes["add-column"] = "passed"
@@ -117,10 +120,7 @@ def test_a_host_that_waited_for_a_migration_is_claimed_in_the_same_plan_in_which
 
 
 def test_a_host_that_waits_for_nothing_stays_claimed_when_a_gate_comes_before_its_release() -> None:
-    site = converged(api("1"), web("1"), checks=PROMISES)
-    site.behaviour.stuck |= {"vm1", "vm2"}
-    site.declare(api("2"))
-    site.until(lambda at: at.steps() == {"vm1": Step.DEPLOYING, "vm2": Step.DEPLOYING})
+    site = both_deploying()
     site.behaviour.outcomes["look"] = "running"
     site.declare(api("2", gates=(gate(), gate("look").model_copy(update={"when": "before"}))))
     site.declare(web("2"))

@@ -53,11 +53,17 @@ def test_nobody_succeeds_where_all_are_lost() -> None:
     assert ready(site)[0] == "False"
 
 
-def test_a_host_that_is_lost_on_its_way_is_left_behind_out_of_the_pools() -> None:
-    site = converged(lost("1", lost_after="3m"))
-    site.declare(lost("2", lost_after="3m"))
+def silent_on_its_way(lost_after: str) -> Site:
+    """vm1 is out, and its agent does not report any more."""
+    site = converged(lost("1", lost_after=lost_after))
+    site.declare(lost("2", lost_after=lost_after))
     site.until(lambda at: at.steps().get("vm1") is Step.DEPLOYING)
     site.behaviour.silent.add("vm1")
+    return site
+
+
+def test_a_host_that_is_lost_on_its_way_is_left_behind_out_of_the_pools() -> None:
+    site = silent_on_its_way(lost_after="3m")
     site.run(240)
     (event,) = ran(site, "HostLost")
     assert event.object == "api@prod/vm1"
@@ -73,10 +79,7 @@ def test_a_host_that_is_lost_on_its_way_is_left_behind_out_of_the_pools() -> Non
 
 
 def test_a_short_lost_after_waits_until_a_host_counts_as_silent_and_the_event_says_for_how_long_it_was() -> None:
-    site = converged(lost("1", lost_after="20s"))
-    site.declare(lost("2", lost_after="20s"))
-    site.until(lambda at: at.steps().get("vm1") is Step.DEPLOYING)
-    site.behaviour.silent.add("vm1")
+    site = silent_on_its_way(lost_after="20s")
     site.run(100)
     (event,) = ran(site, "HostLost")
     assert event.message.startswith("not heard from for 1m30s, and lostAfter is 20s: ")

@@ -17,7 +17,7 @@ from controller.mailbox import ReportArrived, RevisionRead
 from controller.metrics import Metrics
 from controller.store import Store
 from crds.messages import Assignment
-from crds.status import Step
+from crds.status import Event, Step
 from tests.support.pretend import Pretence, PretendBus
 from tests.support.states import BALANCERS, RUNNER, managed
 from tests.support.worlds import NOW
@@ -120,6 +120,15 @@ def fleet(tmp_path: Path) -> Iterator[Fleet]:
     made.deciding.store.close()
 
 
+def told_of_loss(fleet: Fleet, copy: Path, commit: RevisionRead) -> list[Event]:
+    """What goes on record where a controller begins with the copy, and vm1 knows more than that."""
+    fleet.start(copy)
+    fleet.deciding.step([commit])
+    fleet.bus.speak("vm1")
+    fleet.settle()
+    return [event for event in fleet.deciding.store.events() if event.reason == "LostOrRestored"]
+
+
 def serves_on(told: list[Assignment]) -> None:
     """Nothing asks a host for the release before, or a server to leave customers."""
     for each in told:
@@ -179,11 +188,7 @@ def test_what_an_old_copy_had_under_way_is_forgotten_on_record(fleet: Fleet) -> 
     fleet.roll_out("2")
     fleet.deciding.store.close()
 
-    fleet.start(copy)
-    fleet.deciding.step([managed("2")])
-    fleet.bus.speak("vm1")
-    fleet.settle()
-    told = [event for event in fleet.deciding.store.events() if event.reason == "LostOrRestored"]
+    told = told_of_loss(fleet, copy, managed("2"))
     assert [event.verb for event in told] == ["StoreFoundBehind", *("HostSetApart" for _ in moving)]
     assert told[0].message.startswith("vm1 has taken ")
     assert [event.object for event in told[1:]] == [f"api@prod/{host}" for host in moving] != []
@@ -201,11 +206,7 @@ def test_hosts_that_an_old_copy_had_leaving_are_forgotten_on_record(fleet: Fleet
     fleet.settle()
     fleet.deciding.store.close()
 
-    fleet.start(copy)
-    fleet.deciding.step([fewer("2")])
-    fleet.bus.speak("vm1")
-    fleet.settle()
-    told = [event for event in fleet.deciding.store.events() if event.reason == "LostOrRestored"]
+    told = told_of_loss(fleet, copy, fewer("2"))
     assert [(event.verb, event.object) for event in told[1:]] == [("HostSetApart", "api@prod/vm3")]
     status = fleet.deciding.world.statuses["api@prod"]
     assert (status.leaving, status.leaving_waits) == ({}, "")
