@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
-from crds.status import RolloutStatus
+from crds.status import RolloutStatus, status_of
 from reconcilers.index import TargetIndex
 from reconcilers.limits import FleetIndex
 from reconcilers.target import TargetSpec
@@ -38,7 +38,7 @@ class Fleets:
             self.indexes[name].limits = limits
         for target, spec in specs.items():
             self.fell_behind(target)
-            self.put_status(statuses.get(target) or RolloutStatus(target=target))
+            self.put_status(status_of(statuses, target))
             if fleet_of(target) in new and target in indexes:
                 self.put_hosts(spec, indexes[target], spec.hosts)
 

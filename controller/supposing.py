@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from crds.messages import ServerReport, Stamp
-from crds.status import RolloutStatus
+from crds.status import RolloutStatus, status_of
 from reconcilers.classify import classify
 from reconcilers.draft import Observed
 from reconcilers.exclusions import without
@@ -71,7 +71,7 @@ class Supposed:
     def _others(self, specs: Mapping[str, TargetSpec]) -> Callable[[str], Other | None]:
         def other(name: str) -> Other | None:
             spec = specs.get(name)
-            status = self.statuses.get(name) or RolloutStatus(target=name)
+            status = status_of(self.statuses, name)
             return Other(spec, status, self.watched_since.get(name, self.watching_since)) if spec else None
 
         return other
@@ -93,7 +93,7 @@ def gone(world: "World", specs: Mapping[str, TargetSpec]) -> list[Forecast]:
 def suppose(world: "World", declared: TargetSpec, hosts: Iterable[str] | None = None) -> Supposed:
     """The target as it would stand towards the spec; of its hosts all, or only these: each costs some time."""
     name = declared.name
-    status = world.statuses.get(name) or RolloutStatus(target=name)
+    status = status_of(world.statuses, name)
     spec = without(effective(resolved(declared, status), settled(status, declared)), world.exclusions.keys())
     sight = _Sight(world, spec)
     return Supposed(

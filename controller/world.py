@@ -19,7 +19,7 @@ from controller.relations import Relations
 from controller.store import Loaded
 from controller.watched import Watched
 from crds.messages import PoolReport, Report, Stamp
-from crds.status import Journey, Operation, RolloutStatus
+from crds.status import Journey, Operation, RolloutStatus, status_of
 from reconcilers.classify import classify
 from reconcilers.draft import Observed
 from reconcilers.exclusions import without
@@ -106,11 +106,8 @@ class World:
             for name in (*spec.hosts, *self._asked.leavers[target], *spec.balancer_nodes, *spec.runners):
                 self._targets_on[name].add(target)
 
-    def _status(self, target: str) -> RolloutStatus:
-        return self.statuses.get(target) or RolloutStatus(target=target)
-
     def _planned(self, declared: TargetSpec) -> TargetSpec:
-        status = self._status(declared.name)
+        status = status_of(self.statuses, declared.name)
         return without(effective(resolved(declared, status), status), self.exclusions.keys())
 
     def _turn(self, target: str) -> None:
@@ -124,7 +121,7 @@ class World:
         """Every host of the target stands differently now; its rollout and its turn are what they were."""
         self._forget_index(target)
         self.fleets.fell_behind(target)
-        self.fleets.put_status(self._status(target))
+        self.fleets.put_status(status_of(self.statuses, target))
 
     def _forget_index(self, target: str) -> None:
         """Have it built anew, and the next plan look at every host: other targets of the fleet may ask for it first."""
@@ -245,7 +242,7 @@ class World:
         """Everything about the target, with its index brought up to date; what is new about hosts counts as seen."""
         spec = self.specs[target]
         whole = target in self._whole
-        status, fleet = self._status(target), self.fleets.of(target)
+        status, fleet = status_of(self.statuses, target), self.fleets.of(target)
         if fleet is not None:
             fleet.put_status(status)
             self._catch_up(fleet.limits.fleet)
@@ -262,7 +259,7 @@ class World:
             locks=self.operations.locks(target),
             stray=self._asked.stray(spec, self.operations.of(target)) if whole else (),
             leavers=frozenset(self._asked.leavers[target]),
-            leaver=lambda host: self._leaver(target, host),
+            leaver=lambda host: self.leaver(target, host),
             elsewhere=lambda: running_elsewhere(spec, self.nodes),
             pool_entries={key: entry.value for key, entry in self._asked.about(target, "").items()},
             silent_balancers=[words for node in spec.balancer_nodes if (words := self.nodes.obstacle(node))],
@@ -276,7 +273,7 @@ class World:
 
     def _other(self, name: str) -> Other | None:
         spec = self.declared.get(name)
-        return Other(spec, self._status(name), self.watched.of(name)) if spec else None
+        return Other(spec, status_of(self.statuses, name), self.watched.of(name)) if spec else None
 
     def index(self, target: str) -> TargetIndex:
         """The target's index, brought up to date."""
@@ -323,12 +320,13 @@ class World:
             entries=self._asked.about(target, name),
             journey=self.journeys.get(target, {}).get(name),
             claimed_by=self.claims.of_another(target, name),
-            restart=self._status(target).restart,
+            restart=status_of(self.statuses, target).restart,
             excluded=f"excluded {marked(self.exclusions[name])}" if name in self.exclusions else "",
-            proven=self._status(target).succeeded_digest == spec.digest,
+            proven=status_of(self.statuses, target).succeeded_digest == spec.digest,
         )
 
-    def _leaver(self, target: str, name: str) -> HostFacts:
+    def leaver(self, target: str, name: str) -> HostFacts:
+        """What is known of a host that is none of the target's any more."""
         facts = leaver_facts(self.specs[target], name, self._asked.about(target, name), self.nodes, self.watched.since)
         excluded = f"excluded {marked(self.exclusions[name])}" if name in self.exclusions else ""
         return replace(facts, claimed_by=self.claims.of_another(target, name), excluded=excluded)
@@ -337,7 +335,7 @@ class World:
 
     def is_moving(self, target: str) -> bool:
         """Hosts of the target are on a journey, or on their way out of it."""
-        return bool(self.journeys.get(target)) or bool(self._status(target).leaving)
+        return bool(self.journeys.get(target)) or bool(status_of(self.statuses, target).leaving)
 
     def in_flight(self) -> set[str]:
         """Nodes that are asked something about a host under way."""

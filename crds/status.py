@@ -1,5 +1,6 @@
 """What the controller keeps and shows: conditions, rollouts, the journeys of hosts, operations, events."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
 from typing import Literal
@@ -233,6 +234,11 @@ class RolloutStatus(WireModel):
     leaving_waits: str = Field(default="", description="in words, why others of these have not begun to leave")
     counts: Counts = Counts()
     conditions: list[Condition] = Field(default_factory=list)
+
+
+def status_of(statuses: Mapping[str, RolloutStatus], target: str) -> RolloutStatus:
+    """The target's status; an empty one before its first plan."""
+    return statuses.get(target) or RolloutStatus(target=target)
 
 
 class Operation(WireModel):

@@ -20,7 +20,7 @@ def stand_aside(draft: Draft) -> None:
     for host, journey in list(draft.journeys.items()):
         if journey.step in (Step.WAITING, Step.FAILED) or not (held or waits or journey.yields or draft.concerns(host)):
             continue
-        free = (held and journey.out) or (waits and journey.out and journey.step is Step.LEAVING)
+        free = journey.out and (held or (waits and journey.step is Step.LEAVING))
         yields = free or draft.facts(host).claimed_by is not None
         if journey.yields != yields:
             draft.put(host, journey.model_copy(update={"yields": yields}))

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from math import inf
 
-from crds.status import Condition, ProvenEdition, RolloutStatus
+from crds.status import Condition, ProvenEdition, RolloutStatus, status_of
 from reconcilers.classify import Classification, Standing
 from reconcilers.draft import Observed
 from reconcilers.facts import HostFacts
@@ -27,7 +27,7 @@ def assumed_forecasts(before: Specs, after: Specs, now: datetime) -> list[Foreca
 
     def other(name: str) -> Other | None:
         spec = after.get(name)
-        return Other(spec, statuses.get(name) or RolloutStatus(target=name), now) if spec else None
+        return Other(spec, status_of(statuses, name), now) if spec else None
 
     changed, begun = [after[name] for name in sorted(after) if differs(before.get(name), after[name])], Beginnings()
     found = [
@@ -58,7 +58,7 @@ def _observed(
     now: datetime,
 ) -> Observed:
     return Observed(
-        status=statuses.get(spec.name) or RolloutStatus(target=spec.name),
+        status=status_of(statuses, spec.name),
         index=rebuilt(spec.hosts, {host: _stands(spec, before, host) for host in spec.hosts}),
         facts=lambda host: HostFacts(spec.hosts[host], silent=False),
         journeys={},

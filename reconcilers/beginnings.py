@@ -14,7 +14,7 @@ from reconcilers.limits import FleetIndex
 
 @dataclass(frozen=True)
 class Beginning:
-    """A target that begins at once, in the place of one that must wait."""
+    """A target that begins as soon as the commit is in force."""
 
     target: str
     zones: Mapping[str, str]

@@ -149,6 +149,8 @@ def _forecast(
     first, last = foreseen(draft)
     in_the_way = tuple(_in_the_way(draft, index, observed.status))
     batches = tuple(_batches(draft, index.copied(), [] if first or in_the_way else ahead))
+    if not batches:
+        first, last, in_the_way = [], [], ()
     taken_over = _in_order(spec, adopted(draft, index))
     effect = _effect(spec, before, batches, taken_over)
     made = Forecast(
@@ -159,11 +161,9 @@ def _forecast(
         release=spec.digest,
         hosts=len(spec.hosts),
         batches=batches,
-        before=tuple(job.words for job in first) if batches else (),
-        after=tuple(job.words + (", once a person approves" if job.approval else "") for job in last)
-        if batches
-        else (),
-        obstacles=in_the_way if batches else (),
+        before=tuple(job.words for job in first),
+        after=tuple(job.words + (", once a person approves" if job.approval else "") for job in last),
+        obstacles=in_the_way,
         left_out=tuple(_left_out(index, taken_over)) if effect != "observes" else (),
         adopted=taken_over,
         forgotten=_forgotten(spec, before),

@@ -29,7 +29,9 @@ def see_off(draft: Draft) -> None:
     """Bring every host that leaves a step further, and let the next ones begin."""
     leavers = {host: draft.observed.leaver(host) for host in sorted(draft.observed.leavers)}
     under_way = {host: journey for host, journey in draft.status.leaving.items() if host in leavers}
-    _begin(draft, leavers, under_way)
+    waits = _waits_for(draft) if leavers else ""
+    if not waits:
+        _begin(draft, leavers, under_way)
     for host, journey in list(under_way.items()):
         following = _advance(draft, journey, leavers[host])
         if following is None:
@@ -39,7 +41,7 @@ def see_off(draft: Draft) -> None:
             under_way[host] = following
             _ask(draft, replace(leavers[host], journey=following))
     rest = leavers.keys() - under_way.keys() - draft.forgotten
-    waits = (_waits_for(draft) or "its turn comes") if rest else ""
+    waits = (waits or "its turn comes") if rest else ""
     if (under_way, waits) != (draft.status.leaving, draft.status.leaving_waits):
         draft.status = draft.status.model_copy(update={"leaving": under_way, "leaving_waits": waits})
 
@@ -74,8 +76,6 @@ def leaving_wakes_at(draft: Draft) -> list[datetime]:
 def _begin(draft: Draft, leavers: dict[str, HostFacts], under_way: dict[str, Journey]) -> None:
     rollout, total = draft.target.rollout, len(draft.target.hosts)
     free = max(batch_size(rollout.batches, len(rollout.batches), total), 1) - len(under_way)
-    if _waits_for(draft):
-        return
     may = [host for host, facts in leavers.items() if not facts.claimed_by and not facts.excluded]
     for host in [host for host in may if host not in under_way][: max(free, 0)]:
         waiting = Journey(

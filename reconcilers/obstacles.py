@@ -89,7 +89,7 @@ def obstacles(draft: Draft) -> Iterator[Obstacle]:
     yield from _elsewhere(draft)
     if unknown := _too_many_unknown(draft):
         yield Obstacle("TooManyUnknown", unknown)
-    if draft.status.succeeded_digest != draft.target.digest and not draft.target.in_place_of:
+    if not _is_proven(draft) and not draft.target.in_place_of:
         yield from _out_of_order(draft)
     back = bool(draft.target.in_place_of)
     freeze = None if draft.target.break_glass else frozen(draft.target.freezes, draft.now, rolling_back=back)

@@ -246,7 +246,8 @@ def _request_operations(draft: Draft) -> None:
     for operation in observed.operations.values():
         if operation.host not in needed if operation.host else not is_kept(draft, operation):
             entry = DropEntry(operation.node, operation_key(operation.id))
-            draft.writes += [] if entry in asked_no_more else [entry]
+            if entry not in asked_no_more:
+                draft.writes.append(entry)
             draft.writes.append(DropOperation(operation.id))
 
 

@@ -84,10 +84,9 @@ def _asked(client: Client, repo: Path, revision: str | None, name: str, files: F
     """What the controller says of it. Raises GitError."""
     with explained():
         in_force = client.state()["revision"]
-    acknowledged = _acknowledged(repo, in_force["id"] if in_force else None, revision)
-    with explained():
+        meant = _acknowledged(repo, in_force["id"] if in_force else None, revision)
         try:
-            return client.forecast(_posted(name, files, acknowledged))
+            return client.forecast(_posted(name, files, meant))
         except Refused as error:
             raise fail(error, REFUSED) from error
 

@@ -3,11 +3,10 @@
 from typing import TYPE_CHECKING
 
 from controller.views.resources import HostRow, LeavingRow, Seat
-from crds.status import RolloutStatus
+from crds.status import RolloutStatus, status_of
 from reconcilers.classify import Classification
 from reconcilers.facts import HostFacts, online_places
 from reconcilers.leaving import does
-from reconcilers.marks import marked
 from reconcilers.target import HostSpec, TargetSpec
 
 if TYPE_CHECKING:
@@ -25,7 +24,7 @@ def host_rows(world: "World", target: str) -> list[HostRow]:
 
 def leaving_rows(world: "World", target: str) -> list[LeavingRow]:
     """Hosts that are none of the target's any more, and how far on their way out each is."""
-    status = world.statuses.get(target) or RolloutStatus(target=target)
+    status = status_of(world.statuses, target)
     return [
         _leaving_row(world, status, host) for host in sorted(world.leavers.get(target, set()) | status.leaving.keys())
     ]
@@ -35,8 +34,8 @@ def _leaving_row(world: "World", status: RolloutStatus, host: str) -> LeavingRow
     journey = status.leaving.get(host)
     if journey is not None:
         return LeavingRow(name=host, step=does(journey), since=journey.since, reason=journey.reason or "goes on")
-    mark, other = world.exclusions.get(host), world.claims.of_another(status.target, host)
-    own = f"excluded {marked(mark)}" if mark else f"{other} has it on a journey" if other else ""
+    facts = world.leaver(status.target, host)
+    own = facts.excluded or (f"{facts.claimed_by} has it on a journey" if facts.claimed_by else "")
     return LeavingRow(name=host, step="waiting", since=None, reason=own or status.leaving_waits)
 
 

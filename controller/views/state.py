@@ -9,7 +9,7 @@ from controller.views.errors import NotReady
 from controller.views.nodes import uses
 from controller.views.resources import EventList, StateResource
 from controller.views.targets import target_names
-from crds.status import RolloutStatus
+from crds.status import status_of
 from reconcilers.conditions import headline
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ def state(deciding: "Deciding", now: datetime) -> StateResource:
     """What is in force, and how the whole stands."""
     world = deciding.world
     names = target_names(world)
-    headlines = Counter(headline(world.statuses.get(name) or RolloutStatus(target=name)) for name in names)
+    headlines = Counter(headline(status_of(world.statuses, name)) for name in names)
     known = sorted(uses(world).keys() | world.nodes.nodes.keys())
     return StateResource(
         metadata=list_meta(deciding, now),

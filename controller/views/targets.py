@@ -18,7 +18,7 @@ from controller.views.resources import (
 )
 from controller.views.selector import Matches
 from crds.service import Migrations
-from crds.status import Mark, RolloutStatus
+from crds.status import Mark, RolloutStatus, status_of
 from reconcilers.conditions import headline, is_restarting
 from reconcilers.target import PoolSpec, TargetSpec
 
@@ -64,7 +64,7 @@ def target_meta(status: RolloutStatus, version: str, now: datetime) -> Meta:
 
 def _resource(deciding: "Deciding", name: str, now: datetime) -> TargetResource:
     world = deciding.world
-    declared, status = world.declared.get(name), world.statuses.get(name) or RolloutStatus(target=name)
+    declared, status = world.declared.get(name), status_of(world.statuses, name)
     return TargetResource(
         metadata=target_meta(status, declared.version if declared else status.version, now),
         spec=_spec(declared, status, world.specs.get(name)),
